@@ -1,0 +1,23 @@
+# A thin face on ./dev, which makes the environment when it is missing and then runs the command.
+# Arguments go through ARGS:  make demo ARGS=--once    make test ARGS="-k merge -n 0"
+
+.DEFAULT_GOAL := help
+.PHONY: demo test check bench format help
+
+demo: ## see it at work against a simulated exchange (ARGS=--once: one round)
+	@./dev demo $(ARGS)
+
+test: ## run the tests (ARGS go to pytest)
+	@./dev test $(ARGS)
+
+check: ## format, lint, layers and types: what must be silent before a commit
+	@./dev check $(ARGS)
+
+bench: ## measure against a floor taken in the same run
+	@./dev bench $(ARGS)
+
+format: ## lay the code out and repair what ruff can repair
+	@./dev format $(ARGS)
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

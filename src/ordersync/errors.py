@@ -1,0 +1,70 @@
+"""Errors, split by what to do about them.
+
+    OrdersyncError
+    ├── AskAgain         a passing condition: the same request may succeed later
+    │   ├── StoreBusy        the database is locked or away
+    │   └── VenueSilent      the venue gave no usable answer
+    ├── GiveUp           asking again will not help: a person has to mend something
+    │   ├── ConfigError      the configuration; says what, where, and the mend
+    │   ├── StoreRefused     the database refuses (rights, read-only, not a database)
+    │   └── VenueRefused     the venue refuses the key or the request
+    └── NotUnderstood    an answer that cannot be read; the raw text is kept
+
+None of them ever says anything about an order: silence is not absence.
+"""
+
+from __future__ import annotations
+
+
+class OrdersyncError(Exception):
+    """Something ordersync can explain: what was wrong, where, and what to do.
+
+    `what` is one sentence, `where` a file, key, URL or column, `mend` the next step.
+    """
+
+    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.mend = mend
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        step = f" {self.mend}" if self.mend else ""
+        return f"{place}{self.what}{step}"
+
+
+class AskAgain(OrdersyncError):
+    """A passing condition: the same request may succeed later."""
+
+
+class StoreBusy(AskAgain):
+    """The database is locked or away for now."""
+
+
+class VenueSilent(AskAgain):
+    """The venue gave no usable answer; nothing is known from it about any order."""
+
+
+class GiveUp(OrdersyncError):
+    """Asking again will not help; a person has to mend something."""
+
+
+class ConfigError(GiveUp):
+    """The configuration cannot be used."""
+
+
+class StoreRefused(GiveUp):
+    """The database refuses what is asked of it, and will go on refusing."""
+
+
+class VenueRefused(GiveUp):
+    """The venue refuses the key or the request, and will go on refusing."""
+
+
+class NotUnderstood(OrdersyncError):
+    """A message that cannot be read. `raw` keeps it, so that nothing is lost."""
+
+    def __init__(self, what: str, *, where: str = "", mend: str = "", raw: str = "") -> None:
+        super().__init__(what, where=where, mend=mend)
+        self.raw = raw

@@ -1,0 +1,348 @@
+"""The ports: what the rooms of the house ask of each other, with their contracts.
+
+Adapters (`venues`, `store`, `clock`) implement them; `service` alone chooses which. The data
+that cross a port are here too; what is true about an order is in `truth`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from ordersync.truth.evidence import Case  # noqa: TC001 - msgspec reads the annotations
+from ordersync.truth.model import (  # noqa: TC001 - msgspec reads the annotations
+    Event,
+    EventEvidence,
+    EventKind,
+    Order,
+    Source,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from datetime import timedelta
+
+    from ordersync.truth.evidence import Reading
+
+RowId = int | str
+
+
+class Clock(Protocol):
+    """Time, so that tests can let it be virtual."""
+
+    def now(self) -> datetime:
+        """The time of day, aware, in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+
+    async def sleep(self, pause: timedelta) -> None:
+        """Wait for `pause`; not at all where it is zero or negative."""
+
+
+# --- What a venue is asked -----------------------------------------------------------------
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose account a key opens, and what the key may do. `name` is the venue's own id of it.
+
+    `name` and `host` together must be the same at every start: a key of another portfolio
+    answers honest absences for everything.
+    """
+
+    host: str
+    name: str
+    can_trade: bool = False
+    can_transfer: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What is recorded at the account's first sighting and compared ever after."""
+        return f"{self.host} {self.name}"
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a part found about itself, for `doctor`: one sentence, and the mend."""
+
+    severity: Severity
+    about: str
+    what: str
+    mend: str = ""
+
+
+class Venue(Protocol):
+    """An account at an exchange. Only reads; every method answers with what it proves.
+
+    No method raises for an answer: a failure is a Silence in the Reading. Calls share one rate
+    budget for the account. `as_of` of what comes back is the moment at which the question
+    was asked, on the venue's clock.
+    """
+
+    batch_size: int
+    list_page_size: int
+    open_list_cap: int
+
+    def now(self) -> datetime:
+        """The venue's clock: ours, corrected by the skew that was measured."""
+
+    async def identify(self) -> Identity:
+        """Whose key this is. Raises VenueSilent (ask again) or VenueRefused (give up)."""
+
+    async def ask_ids(self, ids: Sequence[str]) -> Reading:
+        """Sightings and Absences of these venue ids, in as few calls as can be."""
+
+    async def ask_one(self, venue_order_id: str) -> Reading:
+        """One order by its venue id, through another endpoint than `ask_ids`."""
+
+    async def ask_open(self) -> Reading:
+        """All open orders the venue will list. Never an Absence: a list can be short."""
+
+    async def ask_created(
+        self, start: datetime, end: datetime, client_order_ids: Collection[str] = ()
+    ) -> Reading:
+        """All orders created in [start, end); Absences for the client ids not among them.
+
+        An Absence only where the last page was reached.
+        """
+
+    async def findings(self) -> list[Finding]:
+        """Whether the venue can be reached, what the key may do, the clock's skew."""
+
+    async def close(self) -> None:
+        """Give back the connections."""
+
+
+# --- What the store is asked ---------------------------------------------------------------
+
+
+class Meaning(StrEnum):
+    """What a row's word stands for."""
+
+    OPEN = "open"
+    FINAL = "final"
+    UNKNOWN = "unknown"
+    UNMAPPED = "unmapped"
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """The user's row as it was read: a claim, never evidence.
+
+    `cells` are the values of the mapped columns as the database gave them; only the store
+    looks into them.
+    """
+
+    row_id: RowId
+    venue_order_id: str | None
+    client_order_id: str | None
+    word: str | None
+    meaning: Meaning
+    created_at: datetime | None
+    symbol: str | None
+    owner: str | None
+    read_at: datetime
+    cells: tuple[object, ...]
+
+
+class Overlay(StrEnum):
+    """What absence says beside the truth. Any sighting removes it."""
+
+    SUSPECT = "suspect"
+    UNKNOWN = "unknown"
+
+
+class Absent(msgspec.Struct, frozen=True, kw_only=True):
+    """A persisted case of absence, and what it led to."""
+
+    case: Case
+    overlay: Overlay | None = None
+    since: datetime | None = None
+    asked_at: datetime
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is stored about one order: truth with its version, rows, case of absence.
+
+    `version` is 0 where there is no truth yet. `final_since` is when we learned of the final
+    standing, `due_at` when the order is to be asked about although no open row leads to it,
+    `row_id` the row that the truth was last projected onto, as text.
+    """
+
+    key: str
+    truth: Order | None
+    version: int
+    claims: tuple[Claim, ...]
+    absent: Absent | None = None
+    final_since: datetime | None = None
+    due_at: datetime | None = None
+    row_id: str | None = None
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """An event to be recorded once: `digest` tells the same content from another."""
+
+    kind: EventKind
+    digest: str
+    evidence: EventEvidence
+
+
+class Advance(msgspec.Struct, frozen=True, kw_only=True):
+    """One order's way from what was known to what is true now.
+
+    `truth` None: nothing was ever sighted. `absent` is the case of absence from now on, None
+    where there is none (a sighting closed it). `asked_at` is when the question was asked, on
+    our clock: an open truth overwrites a final word only where that was after the row was read.
+    """
+
+    known: Known
+    truth: Order | None
+    source: Source
+    evidence: EventEvidence
+    asked_at: datetime
+    absent: Absent | None = None
+    due_at: datetime | None = None
+    notes: tuple[Note, ...] = ()
+
+
+class Result(StrEnum):
+    """How an Advance ended."""
+
+    UNCHANGED = "unchanged"  # all was true already: nothing was written
+    WON = "won"  # what differed was written
+    LOST = "lost"  # somebody else wrote truth or row first: read again, merge again
+    UNWRITABLE = "unwritable"  # the database will not take what is true
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell of a row that differs from the truth: the column, what it holds, what is true."""
+
+    column: str
+    field: str
+    stored: object
+    true: object
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one Advance. `claims` are the rows now there, where it was lost."""
+
+    key: str
+    result: Result
+    rows_written: int = 0
+    events: tuple[Event, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    why: str = ""
+
+
+class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored about an account: the identity at its first sighting, the last full pass."""
+
+    account: str
+    identity: str | None = None
+    verified_at: datetime | None = None
+    unverified: tuple[str, ...] = ()
+
+
+class OrderName(msgspec.Struct, frozen=True):
+    """By what an order is known: the venue's id, the client's, or both."""
+
+    venue_order_id: str | None = None
+    client_order_id: str | None = None
+
+
+class OrderStore(Protocol):
+    """The user's table and ours beside it, in one database.
+
+    Raises StoreBusy (ask again) or StoreRefused (give up) from every method.
+    """
+
+    async def open(self, *, create: bool) -> None:
+        """Connect and check the mapping against the table; make our tables if `create`.
+
+        Raises ConfigError where the mapping does not fit.
+        """
+
+    async def close(self) -> None:
+        """Give back the connection."""
+
+    async def changed_elsewhere(self) -> bool:
+        """Whether another connection wrote since the last call; True where it cannot be told."""
+
+    async def list_open(self, account: str) -> list[Claim]:
+        """Rows that do not say that they are final. Costs what these rows cost, not the history."""
+
+    async def list_finished(self, account: str, since: datetime) -> list[Claim]:
+        """Rows that say they are final, created or finished since, without final truth."""
+
+    async def list_witnesses(self, account: str, limit: int) -> list[str]:
+        """Venue ids of the newest rows, whatever they say: to prove that an account answers."""
+
+    async def list_due(self, account: str, now: datetime) -> list[OrderName]:
+        """Orders to ask about although no open row leads to them.
+
+        Those with a row whose truth is open, and those whose `due_at` has come.
+        """
+
+    async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:
+        """What is stored about these orders, in their order.
+
+        Rows are looked for in the whole table, by venue id, else by client id among those
+        that have no venue id.
+        """
+
+    async def read_claims(self, account: str, claims: Sequence[Claim]) -> list[Known]:
+        """What is stored about the orders of these rows, without reading the rows again."""
+
+    async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
+        """Write row, truth and event of each step in one transaction, by compare-and-set.
+
+        One Outcome a step, in their order. What already is true is not written.
+        """
+
+    async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:
+        """What `advance` would write into the rows, without writing."""
+
+    async def get_account(self, account: str) -> AccountRecord:
+        """What is stored about the account; an empty record where nothing is."""
+
+    async def keep_account(self, record: AccountRecord) -> None:
+        """Persist it: one row per account and pass."""
+
+    async def findings(self) -> list[Finding]:
+        """Columns, rights, indexes and words, each with its mend."""
+
+
+class Match(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that a text named, by which of its names, and how row and truth stand."""
+
+    matched: str
+    account: str
+    key: str
+    row_id: str | None = None
+    venue_order_id: str | None = None
+    client_order_id: str | None = None
+    word: str | None = None
+    status: str | None = None
+
+
+class OrderViews(Protocol):
+    """The read side: nothing here writes or creates."""
+
+    async def find(self, text: str) -> list[Match]:
+        """The orders that a text names: by row id, else by venue id, else by client id."""
+
+    async def history(self, match: Match) -> list[Event]:
+        """Every event of one order, oldest first."""
+
+    async def count_words(self) -> dict[str | None, int]:
+        """How many rows hold each status word."""

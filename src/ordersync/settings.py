@@ -1,0 +1,277 @@
+"""What `ordersync.toml` and the environment say, checked for shape.
+
+Precedence: flag, then environment (`ORDERSYNC_ACCOUNTS__MAIN__REST_URL`), then file. Whether
+a named table, column or key file exists is for the part that uses it to say; here is only
+what can be seen from the text. Secrets are never in here: a key file is a path.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ordersync.errors import ConfigError
+
+DEFAULT_PATH = "ordersync.toml"
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LOOPBACK = re.compile(r"^(localhost|127(\.\d+){3}|::1)$")
+
+
+def parse_duration(text: object) -> timedelta:
+    """`"10s"`, `"5m"`, `"24h"`, `"7d"` as a timedelta. Raises ValueError on anything else."""
+    if isinstance(text, timedelta):
+        return text
+    match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f'{text!r} is not a duration. Write it as "10s", "5m", "24h" or "7d".')
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Database(_Section):
+    """`[database]`: where the user's table is. The URL may be named by `url_env` instead."""
+
+    url: str | None = None
+    url_env: str | None = None
+
+
+class AccountColumn(_Section):
+    """`account = { column, values }`: a column tells which account a row belongs to."""
+
+    column: str
+    values: dict[str, str]
+
+
+class Orders(_Section):
+    """`[orders]`: the user's table and the meaning of its columns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    table: str
+    id: str
+    venue_order_id: str
+    status: str
+    client_order_id: str | None = None
+    symbol: str | None = None
+    side: str | None = None
+    quantity: str | None = None
+    created_at: str | None = None
+    filled_at: str | None = None
+    updated_at: str | None = None
+    filled_qty: str | None = None
+    avg_price: str | None = None
+    fee: str | None = None
+    reason: str | None = None
+    owner: str | None = None
+    account: str | AccountColumn
+    where: str | None = None
+    timezone: str = "UTC"
+    follow_replace: bool = False
+    status_words: dict[str, list[str]]
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{name!r} is no time zone. Write it as in Europe/Berlin.") from error
+        return name
+
+
+class Account(_Section):
+    """`[accounts.<name>]`: one set of credentials at a venue."""
+
+    venue: str
+    key_file: str
+    rest_url: str | None = None
+    ws_url: str | None = None
+
+    @field_validator("venue")
+    @classmethod
+    def _is_a_venue(cls, venue: str) -> str:
+        if venue != "coinbase":
+            raise ValueError(f"there is no venue {venue!r}. Known venues: coinbase.")
+        return venue
+
+    @field_validator("rest_url", "ws_url")
+    @classmethod
+    def _is_safe(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
+            raise ValueError(f"{url!r} is no URL. Write it as https://host or wss://host.")
+        if parts.username or parts.password:
+            raise ValueError("a URL must not hold a user or a password. Take them out.")
+        if parts.scheme in {"http", "ws"} and not _LOOPBACK.match(parts.hostname):
+            raise ValueError(
+                f"{url!r} is not encrypted, and {parts.hostname} is not this machine. "
+                f"Use {parts.scheme}s:// (plain {parts.scheme} is only for 127.0.0.1)."
+            )
+        return url.rstrip("/")
+
+
+class Absence(_Section):
+    """`absence = { … }`: how much absence proves that an order is not there."""
+
+    count: int = Field(default=3, ge=1)
+    endpoints: int = Field(default=2, ge=1)
+    spread: Duration = timedelta(seconds=10)
+    spread_sighted: Duration = timedelta(hours=1)
+
+
+class Sync(_Section):
+    """`[sync]`: how often, and when an order counts as stale or unknown."""
+
+    interval: Duration = timedelta(seconds=30)
+    stale_after: Duration = timedelta(minutes=5)
+    unknown_after: Duration = timedelta(hours=24)
+    verify_recent: Duration = timedelta(hours=24)
+    absence: Absence = Absence()
+
+
+class Settings(BaseSettings):
+    """All of the configuration. `path` is the file it came from; relative paths start there."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ORDERSYNC_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+    )
+
+    path: Path = Path(DEFAULT_PATH)
+    database: Database
+    orders: Orders
+    accounts: dict[str, Account] = Field(min_length=1)
+    sync: Sync = Sync()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before file; nothing else speaks."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+    def resolve(self, path: str) -> Path:
+        """A path of the configuration: `~` works, relative ones start at the file's folder."""
+        return (self.path.parent / Path(path).expanduser()).absolute()
+
+    def database_url(self) -> str:
+        """The database's URL, from the file or from the variable that the file names."""
+        if self.database.url_env:
+            url = os.environ.get(self.database.url_env)
+            if not url:
+                raise ConfigError(
+                    f"the variable {self.database.url_env} is not set.",
+                    where=f"{self.path}: database.url_env",
+                    mend=f"Export {self.database.url_env} with the database's URL.",
+                )
+            return url
+        if not self.database.url:
+            raise ConfigError(
+                "there is no database.",
+                where=f"{self.path}: database.url",
+                mend='Write url = "sqlite:///bot.db" below [database].',
+            )
+        return self.database.url
+
+
+_KNOWN_SECTIONS = {"database", "orders", "accounts", "sync", "web", "webhooks", "celery", "alerts"}
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read and check the configuration. Raises ConfigError naming file, key and mend."""
+    path = path or Path(os.environ.get("ORDERSYNC_CONFIG") or DEFAULT_PATH)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            "there is no such file.",
+            where=str(path),
+            mend="Make one with: ordersync init --database sqlite:///bot.db",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"it cannot be read ({error}).", where=str(path), mend="Mend the file or its rights."
+        ) from error
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"it is not TOML: {error}.", where=str(path), mend="Mend that line."
+        ) from error
+    for section in content:
+        if section not in _KNOWN_SECTIONS:
+            raise ConfigError(
+                "there is no such section.",
+                where=f"{path}: [{section}]",
+                mend=f"Known sections: {', '.join(sorted(_KNOWN_SECTIONS))}.",
+            )
+    return build(path, content)
+
+
+def build(path: Path, content: dict[str, Any]) -> Settings:
+    """Settings from TOML content and the environment. Raises ConfigError."""
+    try:
+        settings = Settings(**{**content, "path": path})
+    except ValidationError as error:
+        raise _explain(path, error) from None
+    _check_accounts(settings)
+    return settings
+
+
+def _check_accounts(settings: Settings) -> None:
+    account = settings.orders.account
+    named = [account] if isinstance(account, str) else list(account.values.values())
+    for name in named:
+        if name not in settings.accounts:
+            raise ConfigError(
+                f"there is no account {name!r}.",
+                where=f"{settings.path}: orders.account",
+                mend=f"Add [accounts.{name}], or name one of: {', '.join(settings.accounts)}.",
+            )
+
+
+def _explain(path: Path, error: ValidationError) -> ConfigError:
+    """All that pydantic found, as sentences; the first one names the place."""
+    found: list[tuple[str, str]] = []
+    for item in error.errors(include_url=False, include_context=False):
+        parts = [str(part) for part in item["loc"] if part not in {"str", "AccountColumn"}]
+        key = ".".join(parts)
+        kind: Literal["missing", "extra_forbidden"] | str = item["type"]  # noqa: PYI051
+        if kind == "missing":
+            text = "is missing. Add it."
+        elif kind == "extra_forbidden":
+            text = "is not a known key. Mend its spelling or take it out."
+        else:
+            text = item["msg"].removeprefix("Value error, ")
+            text += "" if text.endswith(".") else "."
+        found.append((key, text))
+    first_key, first_text = found[0]
+    rest = "".join(f"\n{path}: {key}: {text}" for key, text in found[1:])
+    return ConfigError(first_text + rest, where=f"{path}: {first_key}")

@@ -1,0 +1,75 @@
+"""An exchange on loopback: Coinbase Advanced Trade's REST protocol over a deterministic world.
+
+It is the referee of this project, so it shares no code with the player: nothing in here imports
+anything else of `ordersync`. What it is strict about is what the real exchange is strict about.
+
+Public names:
+
+- `World`: accounts, orders and their lives; pure, and told the time by its caller.
+- `Life`, `Step`, `What`: what happens to one order, as times after its creation.
+- `Truth`: what really is the case with an order, for oracles.
+- `Account`, `KeyPair`: who may ask, and the key file that proves it.
+- `Fault`, `Faults`, `Kind`: what goes wrong, and when.
+- `limit_gtc`, `limit_gtd`, `limit_fok`, `market`, `stop_limit_gtc`: order configurations.
+- `app(world, faults)`: the ASGI application.
+- `serve(app, ...)`, `serving(app, ...)`: that application on 127.0.0.1, in the running loop.
+- `run(directory, seed, faults, port, ready)`: key file, configuration and a populated world,
+  served until cancelled; `Ready` says where.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ordersync.simulator.account import Account, KeyPair
+    from ordersync.simulator.coinbase_rest import app
+    from ordersync.simulator.faults import Fault, Faults, Kind
+    from ordersync.simulator.life import Life, Step, What
+    from ordersync.simulator.server import serve, serving
+    from ordersync.simulator.standalone import Ready, run
+    from ordersync.simulator.terms import limit_fok, limit_gtc, limit_gtd, market, stop_limit_gtc
+    from ordersync.simulator.world import Truth, World
+
+__all__ = [
+    "Account",
+    "Fault",
+    "Faults",
+    "KeyPair",
+    "Kind",
+    "Life",
+    "Ready",
+    "Step",
+    "Truth",
+    "What",
+    "World",
+    "app",
+    "limit_fok",
+    "limit_gtc",
+    "limit_gtd",
+    "market",
+    "run",
+    "serve",
+    "serving",
+    "stop_limit_gtc",
+]
+
+_HOMES = {
+    "account": ("Account", "KeyPair"),
+    "coinbase_rest": ("app",),
+    "faults": ("Fault", "Faults", "Kind"),
+    "life": ("Life", "Step", "What"),
+    "server": ("serve", "serving"),
+    "standalone": ("Ready", "run"),
+    "terms": ("limit_fok", "limit_gtc", "limit_gtd", "market", "stop_limit_gtc"),
+    "world": ("Truth", "World"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

@@ -1,0 +1,113 @@
+"""The exchange on 127.0.0.1, in whatever loop is running.
+
+uvicorn does the HTTP. It is given no signals, no log and no lifespan: it is a guest in somebody
+else's process, and may run in virtual time on a network in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ordersync.simulator.coinbase_rest import HANG_UP
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Generator
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+HOST = "127.0.0.1"
+
+
+class _HangingUp(H11Protocol):
+    """HTTP/1.1 that lets the application close the connection instead of answering."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        inner = self.app
+
+        async def with_hang_up(scope: Scope, receive: Receive, send: Send) -> None:
+            extensions = {**scope.get("extensions", {}), HANG_UP: {"close": transport.close}}
+            await inner({**scope, "extensions": extensions}, receive, send)  # type: ignore[arg-type]
+
+        self.app = with_hang_up  # type: ignore[assignment]
+
+
+class _Guest(uvicorn.Server):
+    """A server that announces its port and keeps its hands off the process' signals."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[str], object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: object = None) -> None:
+        del sockets
+        await super().startup()
+        port = self.config.port
+        for server in self.servers:
+            for socket in server.sockets:
+                port = socket.getsockname()[1]
+        self._ready(f"http://{HOST}:{port}")
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+async def serve(
+    application: ASGIApp, *, port: int = 0, ready: Callable[[str], object] = lambda _: None
+) -> None:
+    """Serve until cancelled. `ready` is told the base URL as soon as it accepts connections."""
+    config = uvicorn.Config(
+        application,
+        host=HOST,
+        port=port,
+        http=_HangingUp,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+    )
+    server = _Guest(config, ready)
+    try:
+        await server.serve()
+    finally:
+        await _leave(server)
+
+
+async def _leave(server: _Guest) -> None:
+    """Close every connection at once; a client that still waits for an answer gets none."""
+    for listener in getattr(server, "servers", []):
+        listener.close()
+    for connection in list(server.server_state.connections):
+        transport = getattr(connection, "transport", None)
+        if transport is not None:
+            transport.close()
+    tasks = list(server.server_state.tasks)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+@contextlib.asynccontextmanager
+async def serving(application: ASGIApp, *, port: int = 0) -> AsyncIterator[str]:
+    """The application, served while the block runs; gives the base URL."""
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    task = asyncio.ensure_future(serve(application, port=port, ready=url.set_result))
+    try:
+        await asyncio.wait([url, task], return_when=asyncio.FIRST_COMPLETED)
+        if not url.done():
+            await task
+        yield url.result()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,327 @@
+"""One transaction: row, truth and event of many orders, by compare-and-set.
+
+The order inside matters. Truth first: a row is only written on the strength of a truth that
+this transaction wrote or found still standing. Then the rows, then the events of what was
+really written. A row that somebody else wrote first is lost and left alone, its truth commits
+all the same: a row that differs from the truth is found again by level.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ordersync.ports import Advance, Claim, Outcome, Result
+from ordersync.store import sql
+from ordersync.store.plan import Draft, draft, event, events_of, spell, truth_row
+from ordersync.truth.model import Event, EventEvidence, EventKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ordersync.store.mapping import Mapping
+    from ordersync.store.projection import Patch
+
+UNDONE_TIMES = 3
+UNDONE_WITHIN = timedelta(hours=1)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Transaction:
+    """One group of steps, from BEGIN to COMMIT. Used once, on the store's own thread."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        mapping: Mapping,
+        statements: sql.Statements,
+        account: str,
+        *,
+        writes_rows: bool,
+        contested_pause: timedelta,
+    ) -> None:
+        self._connection = connection
+        self._mapping = mapping
+        self._statements = statements
+        self._account = account
+        self._writes_rows = writes_rows
+        self._contested_pause = contested_pause
+        self._refused: dict[int | str, str] = {}
+        self._written: dict[int | str, Patch] = {}
+        self._contested: dict[int | str, EventEvidence] = {}
+        self._backed_off: set[int | str] = set()
+        self._there: dict[int | str, Claim] = {}
+
+    def run(self, steps: Sequence[Advance], now: datetime) -> list[Outcome]:
+        """Write what the steps ask for; one Outcome each, in their order."""
+        drafts = [draft(self._mapping, step, now) for step in steps]
+        pending = [made for made in drafts if made.needs_write]
+        if not pending:
+            return [_unchanged(made) for made in drafts]
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            standing = self._put_truths(pending, now)
+            alive = [made for made in pending if made.known.key in standing]
+            if self._writes_rows:
+                self._write_rows(alive, now)
+                self._find_losers(alive)
+            self._link_rows(alive)
+            events = self._put_events(alive, now)
+            self._put_absences(alive)
+            outcomes = [self._outcome(made, standing, events) for made in drafts]
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # Whatever it was, nothing of this group may stay half done.
+            self._connection.execute("ROLLBACK")
+            raise
+        return outcomes
+
+    def _put_truths(self, pending: list[Draft], now: datetime) -> set[str]:
+        """The keys whose truth now is what their step says it is."""
+        connection = self._connection
+        changed = [truth_row(made, now) for made in pending if made.truth_changed]
+        standing: set[str] = set()
+        if changed:
+            rows = connection.execute(
+                sql.PUT_TRUTHS, (self._account, _encode(changed).decode(), spell(now))
+            )
+            standing.update(key for (key,) in rows)
+        kept = [
+            (made.known.key, made.known.version)
+            for made in pending
+            if not made.truth_changed and made.known.version
+        ]
+        if kept:
+            rows = connection.execute(
+                sql.STANDING_TRUTHS, (self._account, _encode(kept).decode())
+            )
+            standing.update(key for (key,) in rows)
+        # Never sighted, and nothing of it is stored: nothing that could have moved.
+        standing.update(
+            made.known.key for made in pending if not made.truth_changed and not made.known.version
+        )
+        return standing
+
+    def _write_rows(self, alive: list[Draft], now: datetime) -> None:
+        groups: dict[tuple[str, ...], list[Patch]] = {}
+        for made in alive:
+            for found in made.patches:
+                if not made.truth_changed and self._is_backed_off(made, found, now):
+                    continue
+                groups.setdefault(found.fields, []).append(found)
+        for fields, patches in groups.items():
+            text, compared = self._statements.write(fields)
+            self._write_group(text, compared, fields, patches)
+
+    def _write_group(
+        self, text: str, compared: tuple[str, ...], fields: tuple[str, ...], patches: list[Patch]
+    ) -> None:
+        """Write these rows in one statement; where the database refuses, in halves.
+
+        So a row that it refuses (a CHECK, a trigger) is found, and the rest is written.
+        """
+        connection, at = self._connection, self._mapping.at
+        rows = [
+            [
+                found.claim.cells[0],
+                *(found.claim.cells[at[field]] for field in compared),
+                *(found.cells[field] for field in fields),
+            ]
+            for found in patches
+        ]
+        connection.execute("SAVEPOINT ordersync_rows")
+        try:
+            winners = {key for (key,) in connection.execute(text, (_encode(rows).decode(),))}
+        except (sqlite3.IntegrityError, sqlite3.DataError) as refusal:
+            connection.execute("ROLLBACK TO ordersync_rows")
+            connection.execute("RELEASE ordersync_rows")
+            if len(patches) == 1:
+                self._refused[patches[0].claim.row_id] = str(refusal)
+                return
+            half = len(patches) // 2
+            self._write_group(text, compared, fields, patches[:half])
+            self._write_group(text, compared, fields, patches[half:])
+            return
+        connection.execute("RELEASE ordersync_rows")
+        self._written.update(
+            (found.claim.row_id, found) for found in patches if found.claim.cells[0] in winners
+        )
+
+    def _is_backed_off(self, made: Draft, found: Patch, now: datetime) -> bool:
+        """Whether somebody keeps undoing this row, and its next repair has to wait.
+
+        Only repairs of a truth that was known come here. A repair is counted even where the
+        row is then lost: it says how often the row was found untrue again.
+        """
+        row = (self._account, made.known.key, str(found.claim.row_id))
+        self._connection.execute(sql.COUNT_UNDONE, (*row, spell(now), spell(now - UNDONE_WITHIN)))
+        (times,) = self._connection.execute(sql.UNDONE, row).fetchone()
+        if times < UNDONE_TIMES:
+            return False
+        told = self._connection.execute(sql.CONTESTED, row).fetchone()
+        if told is not None and spell(now - self._contested_pause) < told[0]:
+            self._refused[found.claim.row_id] = "somebody keeps undoing the row"
+            self._backed_off.add(found.claim.row_id)
+            return True
+        if told is None:
+            self._contested[found.claim.row_id] = EventEvidence(
+                answer="repair", endpoint="row", raw=f"undone {times} times within an hour"
+            )
+        self._connection.execute(sql.PUT_CONTESTED, (*row, spell(now)))
+        return False
+
+    def _find_losers(self, alive: list[Draft]) -> None:
+        """Tell the rows that somebody else wrote from those that the database will not write."""
+        missing = [
+            found
+            for made in alive
+            for found in made.patches
+            if found.claim.row_id not in self._written and found.claim.row_id not in self._refused
+        ]
+        if not missing:
+            return
+        keys = _encode([found.claim.cells[0] for found in missing]).decode()
+        read_at = missing[0].claim.read_at
+        for cells in self._connection.execute(self._statements.by_row_ids, (keys,)):
+            there = self._mapping.claim(tuple(cells), read_at)
+            self._there[there.row_id] = there
+        for found in missing:
+            there_now = self._there.get(found.claim.row_id)
+            if there_now is not None and there_now.cells == found.claim.cells:
+                self._refused[found.claim.row_id] = (
+                    "the row is as it was read, and yet the database did not write it"
+                )
+
+    def _put_events(self, alive: list[Draft], now: datetime) -> dict[str, list[Event]]:
+        """Append the events of what was written; by order key, with their ids."""
+        connection, account = self._connection, self._account
+        made_events: list[tuple[str, Event]] = []
+        for made in alive:
+            key = made.known.key
+            made_events += [(key, e) for e in events_of(made, self._written, account, now)]
+            made_events += [(key, e) for e in self._told_once(made, now)]
+        if not made_events:
+            return {}
+        (log_id,) = connection.execute(sql.NEXT_LOG_ID).fetchone()
+        by_key: dict[str, list[Event]] = {}
+        rows = []
+        at = spell(now)
+        for n, (key, plain) in enumerate(made_events):
+            numbered = msgspec.structs.replace(plain, id=f"{log_id}-{n}")
+            by_key.setdefault(key, []).append(numbered)
+            body = _encode(numbered).decode()
+            rows.append((log_id, n, at, account, key, plain.kind.value, body))
+        connection.executemany(sql.PUT_EVENT, rows)
+        return by_key
+
+    def _told_once(self, made: Draft, now: datetime) -> list[Event]:
+        """Events of this step that are recorded once for each distinct content."""
+        told: list[tuple[EventKind, str, EventEvidence, Claim | None]] = [
+            (note.kind, note.digest, note.evidence, None) for note in made.step.notes
+        ]
+        for claim in made.known.claims:
+            row = str(claim.row_id)
+            if claim.row_id in self._refused and claim.row_id not in self._backed_off:
+                why = EventEvidence(
+                    answer="refused", endpoint="row", raw=self._refused[claim.row_id]
+                )
+                told.append((EventKind.UNWRITABLE, f"{row} {why.raw}", why, claim))
+            if claim.row_id in self._contested:
+                why = self._contested[claim.row_id]
+                told.append((EventKind.CONTESTED, f"{row} {spell(now)}", why, claim))
+        if len(made.known.claims) > 1:
+            rows = ", ".join(str(claim.row_id) for claim in made.known.claims)
+            both = EventEvidence(answer="rows", endpoint="row", raw=f"rows {rows} carry this id")
+            told.append((EventKind.DUPLICATE_ROWS, rows, both, None))
+        return [
+            event(made, claim, kind, self._account, now, evidence=evidence)
+            for kind, digest, evidence, claim in told
+            if self._connection.execute(
+                sql.PUT_NOTE, (self._account, made.known.key, kind.value, digest, spell(now))
+            ).fetchall()
+        ]
+
+    def _link_rows(self, alive: list[Draft]) -> None:
+        """Note which row a kept truth is projected onto, where that is new."""
+        linked = [
+            (made.known.key, str(made.known.claims[0].row_id))
+            for made in alive
+            if made.links_row and not made.truth_changed
+        ]
+        if linked:
+            self._connection.execute(sql.LINK_ROWS, (self._account, _encode(linked).decode()))
+
+    def _put_absences(self, alive: list[Draft]) -> None:
+        """Persist cases of absence and due times where they differ."""
+        connection, account = self._connection, self._account
+        closed: list[str] = []
+        undue: list[str] = []
+        for made in alive:
+            known, step = made.known, made.step
+            if step.absent is None and known.absent is not None:
+                closed += [known.key, *_client_key(made)]
+            elif step.absent is not None and step.absent != known.absent:
+                body = _encode(step.absent).decode()
+                connection.execute(sql.PUT_ABSENCE, (account, known.key, made.overlay, body))
+            if step.due_at is None and known.due_at is not None:
+                undue.append(known.key)
+            elif step.due_at is not None and step.due_at != known.due_at:
+                names = _names(made)
+                connection.execute(sql.PUT_DUE, (account, known.key, *names, spell(step.due_at)))
+        for statement, keys in ((sql.DROP_ABSENCES, closed), (sql.DROP_DUE, undue)):
+            if keys:
+                connection.execute(statement, (account, _encode(keys).decode()))
+
+    def _outcome(
+        self, made: Draft, standing: set[str], events: dict[str, list[Event]]
+    ) -> Outcome:
+        key = made.known.key
+        if not made.needs_write:
+            return _unchanged(made)
+        if key not in standing:
+            return Outcome(key=key, result=Result.LOST, why="the truth was advanced by another")
+        told = tuple(events.get(key, ()))
+        patches = [p for p in made.patches if self._writes_rows]
+        written = sum(p.claim.row_id in self._written for p in patches)
+        unwritten = [p.claim.row_id for p in patches if p.claim.row_id not in self._written]
+        if unwritten:
+            refusals = [self._refused[row_id] for row_id in unwritten if row_id in self._refused]
+            return Outcome(
+                key=key,
+                result=Result.UNWRITABLE if refusals else Result.LOST,
+                rows_written=written,
+                events=told,
+                claims=tuple(self._there[row_id] for row_id in unwritten if row_id in self._there),
+                why=refusals[0] if refusals else "the row was written by another",
+            )
+        changed = made.truth_changed or written or told
+        return Outcome(
+            key=key,
+            result=Result.WON if changed else Result.UNCHANGED,
+            rows_written=written,
+            events=told,
+        )
+
+
+def _unchanged(made: Draft) -> Outcome:
+    return Outcome(key=made.known.key, result=Result.UNCHANGED)
+
+
+def _names(made: Draft) -> tuple[str | None, str | None]:
+    truth = made.step.truth
+    claim = made.known.claims[0] if made.known.claims else None
+    venue = made.known.key[2:] if made.known.key.startswith("v:") else None
+    client = (truth.client_order_id if truth else None) or (
+        claim.client_order_id if claim else None
+    )
+    return venue, client
+
+
+def _client_key(made: Draft) -> list[str]:
+    # An order first known by its client id alone may have a case under that name.
+    truth = made.step.truth
+    return [f"c:{truth.client_order_id}"] if truth and truth.client_order_id else []

@@ -1,0 +1,152 @@
+"""How cells are read and written: the forms of times and numbers. Pure.
+
+Equality is a fixed point: a truth is passed through the column's own type before it is
+compared with what the column holds, so that a second pass finds nothing to write.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from zoneinfo import ZoneInfo
+
+_EPOCH_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0.0, 1.0))
+_ISO = re.compile(
+    r"\d{4}-\d\d-\d\d(?P<sep>[T ])\d\d:\d\d:\d\d(?:\.(?P<fraction>\d+))?"
+    r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
+)
+
+
+class NumberForm(StrEnum):
+    """How a number column holds its values."""
+
+    FLOAT = "float"
+    TEXT = "text"
+
+
+class TimeForm(msgspec.Struct, frozen=True):
+    """How a time column spells a time: as ISO text, or as a number since 1970.
+
+    `zone` is "" (naive), "Z" or "+00:00"; `unit` is 0 for text, else parts of a second.
+    """
+
+    sep: str = " "
+    digits: int = 6
+    zone: str = ""
+    unit: float = 0.0
+    whole: bool = False
+
+
+def read_time(cell: object, zone: ZoneInfo) -> datetime | None:
+    """A cell as an aware UTC time; a naive one is in `zone`. None where it is no time."""
+    if isinstance(cell, bool) or cell is None:
+        return None
+    if isinstance(cell, int | float):
+        unit = next(unit for least, unit in _EPOCH_UNITS if abs(cell) >= least)
+        try:
+            return datetime.fromtimestamp(cell / unit, UTC)
+        except (ValueError, OverflowError, OSError):
+            return None
+    if not isinstance(cell, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(cell.strip())
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return moment.astimezone(UTC)
+
+
+def write_time(moment: datetime, form: TimeForm, zone: ZoneInfo) -> str | int | float:
+    """A time in the column's form; a naive one is spelled in `zone`."""
+    if form.unit:
+        number = moment.timestamp() * form.unit
+        return round(number) if form.whole else number
+    local = moment.astimezone(UTC) if form.zone else moment.astimezone(zone)
+    text = local.strftime(f"%Y-%m-%d{form.sep}%H:%M:%S")
+    if form.digits:
+        text += f".{local.microsecond:06d}"[: form.digits + 1]
+    return text + form.zone
+
+
+def time_form(declared: str, own: Sequence[object], siblings: Sequence[object]) -> TimeForm:
+    """The form of a time column: of its own cells, else of its declared type and siblings.
+
+    A column declared as DATETIME or TIMESTAMP whose cells are naive with a space is written
+    with microseconds, as every driver that reads such a type does.
+    """
+    native = any(name in declared.upper() for name in ("DATETIME", "TIMESTAMP"))
+    for cells in (own, siblings):
+        forms = [form for cell in cells if (form := _form_of(cell)) is not None]
+        if forms:
+            chosen = max(forms, key=forms.count)
+            if native and not chosen.unit and not chosen.zone and chosen.sep == " ":
+                return TimeForm()
+            return chosen
+    return TimeForm() if native else TimeForm("T", 6, "Z")
+
+
+def _form_of(cell: object) -> TimeForm | None:
+    if isinstance(cell, bool):
+        return None
+    if isinstance(cell, int | float):
+        unit = next(unit for least, unit in _EPOCH_UNITS if abs(cell) >= least)
+        return TimeForm("", 0, "", unit, isinstance(cell, int))
+    match = _ISO.fullmatch(cell.strip()) if isinstance(cell, str) else None
+    if match is None:
+        return None
+    digits = min(len(match["fraction"] or ""), 6)
+    zone = match["zone"] or ""
+    return TimeForm(match["sep"], digits, "Z" if zone == "Z" else "+00:00" if zone else "")
+
+
+def read_number(cell: object) -> Decimal | None:
+    """A cell as a Decimal; None where it is no number."""
+    if cell is None or isinstance(cell, bool):
+        return None
+    try:
+        number = Decimal(str(cell).strip())
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def write_number(number: Decimal, form: NumberForm, scale: int | None) -> str | float:
+    """A number in the column's form, at the scale that the column declares."""
+    if scale is not None:
+        number = number.quantize(Decimal(1).scaleb(-scale))
+    if form is NumberForm.FLOAT:
+        return float(number)  # the user's column is a float; nothing is computed with it
+    return format(number, "f")
+
+
+def same_number(cell: object, number: Decimal, form: NumberForm, scale: int | None) -> bool:
+    """Whether the cell already holds the number, as far as its type can tell."""
+    stored = read_number(cell)
+    if stored is None:
+        return False
+    written = write_number(number, form, scale)
+    if isinstance(written, str):
+        return stored == Decimal(written)
+    # One unit in the last place: SQLite's own text-to-float conversion is not always exact,
+    # and a difference that no write can remove would be written for ever.
+    return math.isclose(float(stored), written, rel_tol=2**-52, abs_tol=0.0)
+
+
+def number_form(declared: str) -> tuple[NumberForm, int | None]:
+    """Form and scale of a number column from its declared type (SQLite affinity rules)."""
+    kind = declared.upper()
+    if any(name in kind for name in ("CHAR", "CLOB", "TEXT")):
+        return NumberForm.TEXT, None
+    scale = re.search(r"(?:NUMERIC|DECIMAL)\s*\(\s*\d+\s*,\s*(\d+)\s*\)", kind)
+    return NumberForm.FLOAT, int(scale[1]) if scale else None

@@ -1,0 +1,223 @@
+"""The user's mapping bound to a table that exists: checked once, used everywhere.
+
+A Mapping knows the mapped columns, their order in a row as we read it (`cells`), how each is
+spelled, and the words. It holds no connection and does no I/O.
+"""
+
+from __future__ import annotations
+
+import difflib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from ordersync.errors import ConfigError
+from ordersync.ports import Claim
+from ordersync.store import columns
+from ordersync.store.reflection import list_table_names, look_at_table
+from ordersync.store.words import Words
+from ordersync.truth.model import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as Dict
+    from collections.abc import Sequence
+    from ordersync.settings import Orders
+    from ordersync.store.reflection import ColumnShape, TableShape
+
+FIELDS = (
+    "id",
+    "venue_order_id",
+    "client_order_id",
+    "status",
+    "symbol",
+    "side",
+    "quantity",
+    "created_at",
+    "filled_at",
+    "updated_at",
+    "filled_qty",
+    "avg_price",
+    "fee",
+    "reason",
+    "owner",
+)
+WRITABLE = (
+    "status",
+    "filled_at",
+    "filled_qty",
+    "avg_price",
+    "fee",
+    "reason",
+    "updated_at",
+    "venue_order_id",
+)
+TIMES = ("created_at", "filled_at", "updated_at")
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+NUMBERS = ("filled_qty", "avg_price", "fee")
+
+
+def bind(path: Path, orders: Orders, *, where: str) -> Mapping:
+    """The mapping of a SQLite file's table. Raises ConfigError where there is no such table."""
+    shape = look_at_table(path, orders.table)
+    if shape is None:
+        names = ", ".join(list_table_names(path)) or "none"
+        raise ConfigError(
+            f"the database {path} has no table {orders.table!r}.",
+            where=f"{where}: orders.table",
+            mend=f"Its tables: {names}.",
+        )
+    return Mapping(orders, shape, where=where)
+
+
+class Mapping:
+    """Which column is what, and how it is read and written.
+
+    `columns` maps our field names to the user's columns; `at` gives a field's place in a row's
+    cells. Raises ConfigError naming file, key and mend where the table does not fit.
+    """
+
+    def __init__(self, orders: Orders, shape: TableShape, *, where: str) -> None:
+        self.orders = orders
+        self.shape = shape
+        self.where = where
+        self._check_table()
+        self.columns: dict[str, str] = {
+            field: self._existing(field, name)
+            for field in FIELDS
+            if (name := getattr(orders, field)) is not None
+        }
+        if not isinstance(orders.account, str):
+            self.columns["account"] = self._existing("account.column", orders.account.column)
+        self.at: dict[str, int] = {field: place for place, field in enumerate(self.columns)}
+        self._check_columns()
+        self.words = Words(orders.status_words, where=f"{where}: orders.status_words")
+        self.zone = ZoneInfo(orders.timezone)
+        self.number_forms = {
+            field: columns.number_form(self.declared(field))
+            for field in NUMBERS
+            if field in self.columns
+        }
+        self.time_forms: dict[str, columns.TimeForm] = {}
+        self.writes_unknown = self._can_hold_unknown()
+
+    def learn_time_forms(self, samples: Dict[str, Sequence[object]]) -> None:
+        """Settle how each time column is spelled, from cells of the table (newest first)."""
+        for field in TIMES:
+            if field in self.columns:
+                siblings = [cell for other in TIMES if other != field for cell in samples.get(other, ())]
+                self.time_forms[field] = columns.time_form(
+                    self.declared(field), samples.get(field, ()), siblings
+                )
+
+    def declared(self, field: str) -> str:
+        """The declared type of a field's column."""
+        return self.shape.columns[self.columns[field]].declared
+
+    def claim(self, cells: tuple[object, ...], read_at: datetime) -> Claim:
+        """A row as a claim."""
+        at = self.at
+        word = cells[at["status"]]
+        text = None if word is None else str(word)
+        created_at = cells[at["created_at"]] if "created_at" in at else None
+        row_id = cells[0]
+        return Claim(
+            row_id=row_id if isinstance(row_id, int) else str(row_id),
+            venue_order_id=self.text(cells, "venue_order_id"),
+            client_order_id=self.text(cells, "client_order_id"),
+            word=text,
+            meaning=self.words.meaning(text),
+            created_at=columns.read_time(created_at, self.zone) if created_at is not None else None,
+            symbol=self.text(cells, "symbol"),
+            owner=self.text(cells, "owner"),
+            read_at=read_at,
+            cells=cells,
+        )
+
+    def text(self, cells: tuple[object, ...], field: str) -> str | None:
+        """A cell as text; None where the field is not mapped, NULL or blank."""
+        place = self.at.get(field)
+        cell = cells[place] if place is not None else None
+        return (str(cell).strip() or None) if cell is not None else None
+
+    def newest_time(self, claim: Claim) -> datetime:
+        """The latest of a row's times: when it was made, filled or last written."""
+        times = [
+            moment
+            for field in TIMES
+            if field in self.at
+            and (moment := columns.read_time(claim.cells[self.at[field]], self.zone)) is not None
+        ]
+        return max(times, default=_NEVER)
+
+    def account_values(self, account: str) -> list[str] | None:
+        """What the account column holds for this account; None where one account has all rows."""
+        if isinstance(self.orders.account, str):
+            return None
+        return [value for value, name in self.orders.account.values.items() if name == account]
+
+    def account_of(self, cell: str | None) -> str:
+        """The account that a row's account cell names; "" where none does."""
+        account = self.orders.account
+        return account if isinstance(account, str) else account.values.get(cell or "", "")
+
+    def serves(self, account: str) -> bool:
+        """Whether any row can belong to this account."""
+        values = self.account_values(account)
+        return self.orders.account == account if values is None else bool(values)
+
+    def _can_hold_unknown(self) -> bool:
+        """Whether the schema lets the status column hold the word for unknown."""
+        word = self.words.word_for(Status.UNKNOWN.value)
+        column = self.shape.columns[self.columns["status"]]
+        return word is not None and self.fits(column, word)
+
+    @staticmethod
+    def fits(column: ColumnShape, word: str) -> bool:
+        """Whether an enum, a CHECK or a length lets the column hold this word."""
+        if column.words and word not in column.words:
+            return False
+        return column.length is None or len(word) <= column.length
+
+    def _check_table(self) -> None:
+        if self.shape.is_view:
+            raise ConfigError(
+                f"{self.shape.name!r} is a view; ordersync cannot know what a write to it does.",
+                where=f"{self.where}: orders.table",
+                mend="Name the table behind the view.",
+            )
+
+    def _existing(self, field: str, name: str) -> str:
+        if name in self.shape.columns:
+            return name
+        near = difflib.get_close_matches(name, self.shape.columns, n=1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(
+            f"the table {self.shape.name!r} has no column {name!r}.",
+            where=f"{self.where}: orders.{field}",
+            mend=f"{hint}Its columns: {', '.join(self.shape.columns)}.",
+        )
+
+    def _check_columns(self) -> None:
+        key = self.columns["id"]
+        if not self.shape.is_unique(key):
+            raise ConfigError(
+                f"the column {key!r} is no key: two rows may hold the same value.",
+                where=f"{self.where}: orders.id",
+                mend="Name the primary key, or put a UNIQUE index on the column.",
+            )
+        seen: dict[str, str] = {}
+        for field, column in self.columns.items():
+            if column in seen and (field in WRITABLE or seen[column] in WRITABLE):
+                raise ConfigError(
+                    f"the column {column!r} is mapped as {seen[column]} already.",
+                    where=f"{self.where}: orders.{field}",
+                    mend="Map each column that ordersync writes to one field.",
+                )
+            seen[column] = field
+            if field in WRITABLE and self.shape.columns[column].generated:
+                raise ConfigError(
+                    f"the column {column!r} is generated by the database and cannot be written.",
+                    where=f"{self.where}: orders.{field}",
+                    mend="Take it out of the mapping.",
+                )

@@ -1,0 +1,205 @@
+"""What one Advance asks of the tables: truth to write, rows to patch. Pure.
+
+Here an Advance (what is true) meets the mapping (how the user spells it). `advance` runs what
+comes out of it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ordersync.ports import Advance, Claim, Known, Meaning, Overlay
+from ordersync.store.projection import Patch, patch
+from ordersync.store.words import label_of
+from ordersync.truth.merge import facts
+from ordersync.truth.model import (
+    Event,
+    EventEvidence,
+    EventKind,
+    EventOrder,
+    Order,
+    Side,
+)
+
+if TYPE_CHECKING:
+    from ordersync.store.mapping import Mapping
+
+
+class Draft(msgspec.Struct, kw_only=True):
+    """One Advance on its way through a transaction."""
+
+    step: Advance
+    truth_changed: bool
+    patches: list[Patch]
+
+    @property
+    def known(self) -> Known:
+        """What was known before."""
+        return self.step.known
+
+    @property
+    def overlay(self) -> Overlay | None:
+        """What absence says from now on."""
+        return self.step.absent.overlay if self.step.absent else None
+
+    @property
+    def overlay_before(self) -> Overlay | None:
+        """What absence said before."""
+        return self.known.absent.overlay if self.known.absent else None
+
+    @property
+    def needs_write(self) -> bool:
+        """Whether anything at all has to be written for it."""
+        return (
+            self.truth_changed
+            or bool(self.patches)
+            or bool(self.step.notes)
+            or self.step.absent != self.known.absent
+            or self.step.due_at != self.known.due_at
+            or self.links_row
+        )
+
+    @property
+    def links_row(self) -> bool:
+        """Whether the truth was kept for a row that only now appeared, or has a new key."""
+        known = self.known
+        return bool(known.version and known.claims and known.row_id != str(known.claims[0].row_id))
+
+
+def draft(mapping: Mapping, step: Advance, now: datetime) -> Draft:
+    """What this step asks for."""
+    known, truth = step.known, step.truth
+    changed = truth is not None and (
+        known.truth is None or (truth is not known.truth and facts(truth) != facts(known.truth))
+    )
+    overlay = step.absent.overlay if step.absent else None
+    alone = len(known.claims) == 1
+    patches = [
+        found
+        for claim in known.claims
+        if (
+            found := patch(
+                mapping, claim, truth, overlay, alone=alone, asked_at=step.asked_at, now=now
+            )
+        )
+    ]
+    return Draft(step=step, truth_changed=changed, patches=patches)
+
+
+def spell(moment: datetime) -> str:
+    """A time as our own tables hold it: RFC 3339, UTC, microseconds; text order is time order."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def truth_row(made: Draft, now: datetime) -> list[object]:
+    """The truth as PUT_TRUTHS takes it."""
+    truth, known = made.step.truth, made.known
+    if truth is None:
+        raise ValueError("a truth that was never sighted cannot be written")
+    status = truth.status
+    final_since = known.final_since if truth.is_final else None
+    if truth.is_final and final_since is None:
+        final_since = now
+    return [
+        known.key,
+        truth.venue_order_id,
+        truth.client_order_id,
+        str(known.claims[0].row_id) if known.claims else None,
+        known.version + 1,
+        truth.epoch,
+        status.value if status else None,
+        int(truth.is_final),
+        spell(final_since) if final_since else None,
+        msgspec.json.encode(truth).decode(),
+    ]
+
+
+def events_of(
+    made: Draft, written: dict[int | str, Patch], account: str, now: datetime
+) -> list[Event]:
+    """The events that a committed step leaves, without ids; `written` are the rows that won."""
+    events: list[Event] = []
+    known = made.known
+    if made.overlay_before is not None and made.overlay is None:
+        events.append(event(made, None, EventKind.RESOLVED, account, now))
+    elif made.overlay is not made.overlay_before and made.overlay is not None:
+        events.append(_absence_event(made, written, account, now))
+        return events
+    kind = EventKind.CHANGED if made.truth_changed else EventKind.REPAIRED
+    for claim in known.claims:
+        if claim.row_id in written:
+            events.append(event(made, claim, kind, account, now, written[claim.row_id]))
+    if made.truth_changed and not any(e.kind is EventKind.CHANGED for e in events):
+        claim = known.claims[0] if known.claims else None
+        events.append(event(made, claim, EventKind.CHANGED, account, now))
+    return events
+
+
+def event(
+    made: Draft,
+    claim: Claim | None,
+    kind: EventKind,
+    account: str,
+    now: datetime,
+    written: Patch | None = None,
+    evidence: EventEvidence | None = None,
+) -> Event:
+    """One event about this step and, where given, this row."""
+    step, known = made.step, made.known
+    if claim is None and known.claims:
+        claim = known.claims[0]
+    word = claim.word if claim else None
+    return Event(
+        at=now,
+        account=account,
+        order=order_names(claim, step.truth),
+        kind=kind,
+        source=step.source,
+        evidence=evidence or step.evidence,
+        before=_side(known.truth, made.overlay_before, word),
+        after=_side(step.truth, made.overlay, written.word if written else word),
+        latency_ms=_latency(step.truth, now) if made.truth_changed or written else None,
+    )
+
+
+def order_names(claim: Claim | None, truth: Order | None) -> EventOrder:
+    """By what names a person can find the order."""
+    return EventOrder(
+        row_id=str(claim.row_id) if claim else None,
+        venue_order_id=(truth.venue_order_id if truth else None)
+        or (claim.venue_order_id if claim else None),
+        client_order_id=(truth.client_order_id if truth else None)
+        or (claim.client_order_id if claim else None),
+        owner=claim.owner if claim else None,
+        symbol=(truth.symbol if truth else None) or (claim.symbol if claim else None),
+    )
+
+
+def _absence_event(
+    made: Draft, written: dict[int | str, Patch], account: str, now: datetime
+) -> Event:
+    claim = made.known.claims[0] if made.known.claims else None
+    kind = EventKind.SUSPECT if made.overlay is Overlay.SUSPECT else EventKind.UNKNOWN
+    if kind is EventKind.UNKNOWN and claim is not None and claim.meaning is Meaning.FINAL:
+        kind = EventKind.MISSING_ORDER
+    return event(made, claim, kind, account, now, written.get(claim.row_id) if claim else None)
+
+
+def _side(truth: Order | None, overlay: Overlay | None, word: str | None) -> Side:
+    if truth is None:
+        return Side(word=word, status=label_of(None, overlay))
+    return Side(
+        word=word,
+        status=label_of(truth, overlay),
+        filled_qty=truth.filled_qty,
+        avg_price=truth.avg_price,
+        fee=truth.fee,
+    )
+
+
+def _latency(truth: Order | None, now: datetime) -> int | None:
+    moment = (truth.last_fill_at or truth.changed_at) if truth else None
+    return max(0, (now - moment) // timedelta(milliseconds=1)) if moment else None

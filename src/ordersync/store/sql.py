@@ -1,0 +1,273 @@
+"""The statements of the SQLite store, made once for a mapping. Text only; nothing is run here.
+
+Many rows travel in one JSON parameter: no limit of parameters, no temporary table, and
+RETURNING names the winners of a compare-and-set.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ordersync.ports import Meaning
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ordersync.store.mapping import Mapping
+
+# What is written here is guarded too: whoever wrote a cell in the meantime wins. Floats are
+# not (their text form is not exact), nor is updated_at (every writer moves it).
+_GUARDED = ("filled_at", "reason")
+
+TRUTHS = """
+SELECT o.order_key, o.version, o.state, o.final_since, o.row_id
+FROM json_each(?2) AS j
+JOIN ordersync_orders AS o ON o.account = ?1 AND o.order_key = j.value"""
+
+ABSENCES = """
+SELECT order_key, body FROM ordersync_absences
+WHERE account = ?1 AND order_key IN (SELECT value FROM json_each(?2))"""
+
+DUE_TIMES = """
+SELECT order_key, due_at FROM ordersync_due
+WHERE account = ?1 AND order_key IN (SELECT value FROM json_each(?2))"""
+
+DUE_ORDERS = """
+SELECT venue_order_id, client_order_id FROM ordersync_due WHERE account = ?1 AND due_at <= ?2
+UNION
+SELECT venue_order_id, client_order_id FROM ordersync_orders
+WHERE account = ?1 AND final = 0 AND row_id IS NOT NULL"""
+
+FINAL_KEYS = """
+SELECT order_key FROM ordersync_orders
+WHERE account = ?1 AND final = 1 AND order_key IN (SELECT value FROM json_each(?2))"""
+
+# The upsert is the compare-and-set: version 1 must be new, any other must follow its own
+# predecessor. Keys that do not come back were advanced by somebody else.
+PUT_TRUTHS = """
+INSERT INTO ordersync_orders (account, order_key, venue_order_id, client_order_id, row_id,
+  version, epoch, status, final, first_seen_at, final_since, state)
+SELECT ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+  json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
+  json_extract(value, '$[6]'), json_extract(value, '$[7]'), ?3, json_extract(value, '$[8]'),
+  json_extract(value, '$[9]')
+FROM json_each(?2) WHERE true
+ON CONFLICT (account, order_key) DO UPDATE SET
+  venue_order_id = excluded.venue_order_id, client_order_id = excluded.client_order_id,
+  row_id = coalesce(excluded.row_id, row_id), version = excluded.version, epoch = excluded.epoch,
+  status = excluded.status, final = excluded.final, final_since = excluded.final_since,
+  state = excluded.state
+WHERE ordersync_orders.version = excluded.version - 1
+RETURNING order_key"""
+
+# A row may be written on the strength of a truth that did not change only while that truth
+# still stands.
+STANDING_TRUTHS = """
+SELECT o.order_key FROM json_each(?2) AS j
+JOIN ordersync_orders AS o ON o.account = ?1 AND o.order_key = json_extract(j.value, '$[0]')
+WHERE o.version = json_extract(j.value, '$[1]')"""
+
+LINK_ROWS = """
+UPDATE ordersync_orders SET row_id = json_extract(j.value, '$[1]')
+FROM json_each(?2) AS j
+WHERE account = ?1 AND order_key = json_extract(j.value, '$[0]')"""
+
+PUT_EVENT = """
+INSERT INTO ordersync_events (log_id, n, at, account, order_key, kind, body)
+VALUES (?, ?, ?, ?, ?, ?, ?)"""
+
+NEXT_LOG_ID = "SELECT coalesce(max(log_id), 0) + 1 FROM ordersync_events"
+
+PUT_ABSENCE = """
+INSERT INTO ordersync_absences (account, order_key, overlay, body) VALUES (?, ?, ?, ?)
+ON CONFLICT (account, order_key) DO UPDATE SET overlay = excluded.overlay, body = excluded.body"""
+
+DROP_ABSENCES = """
+DELETE FROM ordersync_absences
+WHERE account = ?1 AND order_key IN (SELECT value FROM json_each(?2))"""
+
+PUT_DUE = """
+INSERT INTO ordersync_due (account, order_key, venue_order_id, client_order_id, due_at)
+VALUES (?, ?, ?, ?, ?) ON CONFLICT (account, order_key) DO UPDATE SET due_at = excluded.due_at"""
+
+DROP_DUE = """
+DELETE FROM ordersync_due WHERE account = ?1 AND order_key IN (SELECT value FROM json_each(?2))"""
+
+# A note that is new comes back; one that was told before does not.
+PUT_NOTE = """
+INSERT INTO ordersync_notes (account, order_key, kind, digest, times, first_at, last_at)
+VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5) ON CONFLICT DO NOTHING RETURNING digest"""
+
+# How often a row was undone within the hour; an hour without starts the count again.
+COUNT_UNDONE = """
+SELECT times FROM ordersync_notes
+WHERE account = ?1 AND order_key = ?2 AND kind = 'undone' AND digest = ?3"""
+
+CONTESTED = """
+SELECT last_at FROM ordersync_notes
+WHERE account = ?1 AND order_key = ?2 AND kind = 'contested row' AND digest = ?3"""
+
+PUT_CONTESTED = """
+INSERT INTO ordersync_notes (account, order_key, kind, digest, times, first_at, last_at)
+VALUES (?1, ?2, 'contested row', ?3, 1, ?4, ?4)
+ON CONFLICT DO UPDATE SET times = times + 1, last_at = ?4"""
+
+GET_ACCOUNT = "SELECT body FROM ordersync_accounts WHERE account = ?"
+PUT_ACCOUNT = """
+INSERT INTO ordersync_accounts (account, body) VALUES (?, ?)
+ON CONFLICT (account) DO UPDATE SET body = excluded.body"""
+
+
+def quote(name: str) -> str:
+    """An identifier, quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text literal. Words are written out so that a partial index on them can be used."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class Statements:
+    """The statements about the rows of one account, or of all (None)."""
+
+    def __init__(self, mapping: Mapping, account: str | None) -> None:
+        self._mapping = mapping
+        self._table = quote(mapping.shape.name)
+        self._columns = {field: f"t.{quote(name)}" for field, name in mapping.columns.items()}
+        self._scope = self._scope_of(account)
+        self.select = f"SELECT {', '.join(self._columns.values())} FROM {self._table} AS t"
+
+    def by_words(self, words: Sequence[str]) -> str:
+        """Rows that hold one of these words."""
+        return f"{self.select} WHERE {self._in_words(words)}{self._scope}"
+
+    def finished_since(self, words: Sequence[str]) -> str:
+        """Rows of these words with a time at or after ?1 (text) or ?2 (a number)."""
+        recent = " OR ".join(
+            f"{column} >= {'?2' if self._mapping.time_forms[field].unit else '?1'}"
+            for field, column in self._columns.items()
+            if field in self._mapping.time_forms
+        )
+        return f"{self.select} WHERE {self._in_words(words)} AND ({recent or '0'}){self._scope}"
+
+    @property
+    def newest_ids(self) -> str:
+        """The venue ids of the ?1 newest rows that have one."""
+        venue = self._columns["venue_order_id"]
+        return (
+            f"SELECT {venue} FROM {self._table} AS t WHERE {venue} IS NOT NULL{self._scope}"
+            f" ORDER BY {self._columns['id']} DESC LIMIT ?1"
+        )
+
+    @property
+    def by_venue_ids(self) -> str:
+        """Rows whose venue id is in the JSON list ?1."""
+        venue = self._columns["venue_order_id"]
+        return f"{self.select} WHERE {venue} IN (SELECT value FROM json_each(?1)){self._scope}"
+
+    @property
+    def by_client_ids(self) -> str:
+        """Rows without a venue id whose client id is in the JSON list ?1."""
+        venue, client = self._columns["venue_order_id"], self._columns["client_order_id"]
+        return (
+            f"{self.select} WHERE ({venue} IS NULL OR {venue} = '')"
+            f" AND {client} IN (SELECT value FROM json_each(?1)){self._scope}"
+        )
+
+    @property
+    def by_row_ids(self) -> str:
+        """Rows whose key is in the JSON list ?1, whatever else they say."""
+        return f"{self.select} WHERE {self._columns['id']} IN (SELECT value FROM json_each(?1))"
+
+    @property
+    def test_where(self) -> str:
+        """A read that fails where the mapping's `where` is no expression."""
+        return f"{self.select} WHERE 1{self._scope} LIMIT 1"
+
+    @property
+    def count_words(self) -> str:
+        """How many rows hold each word."""
+        status = self._columns["status"]
+        return f"SELECT {status}, count(*) FROM {self._table} AS t WHERE 1{self._scope} GROUP BY 1"
+
+    def samples(self, field: str) -> str:
+        """The newest cells of a time column."""
+        column, key = self._columns[field], self._columns["id"]
+        return (
+            f"SELECT {column} FROM (SELECT {column}, {key} AS k FROM {self._table} AS t"
+            f" ORDER BY {key} DESC LIMIT 200) AS t WHERE {column} IS NOT NULL LIMIT 50"
+        )
+
+    def write(self, fields: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+        """Compare-and-set of these fields of many rows, and the guarded fields beside the ids.
+
+        Each element of the JSON list ?1 is [key, word, venue id, client id, guards…, values…],
+        all but the values as they were read. The keys of the rows written come back.
+        """
+        guarded = tuple(field for field in _GUARDED if field in fields)
+        identity = ["status", "venue_order_id"]
+        identity += ["client_order_id"] if "client_order_id" in self._columns else []
+        compared = [*identity, *guarded]
+        values = [
+            f"{quote(self._mapping.columns[field])} = json_extract(j.ordersync, '$[{n}]')"
+            for n, field in enumerate(fields, start=1 + len(compared))
+        ]
+        same = [
+            f"{self._columns[field]} IS json_extract(j.ordersync, '$[{n}]')"
+            for n, field in enumerate(compared, start=1)
+        ]
+        text = (
+            # Not json_each itself: its columns (id, type, value, …) would make the user's own
+            # names ambiguous in their `where`.
+            f"UPDATE {self._table} AS t SET {', '.join(values)}"
+            f" FROM (SELECT value AS ordersync FROM json_each(?1)) AS j"
+            f" WHERE {self._columns['id']} = json_extract(j.ordersync, '$[0]')"
+            f" AND {' AND '.join(same)}{self._scope}"
+            f" RETURNING {quote(self._mapping.columns['id'])}"
+        )
+        return text, tuple(compared)
+
+    def index_proposals(self) -> list[tuple[str, str, str]]:
+        """(field, why, DDL) of each index without which a pass reads the whole table."""
+        mapping, name = self._mapping, self._mapping.shape.name
+        proposals = []
+        if not mapping.shape.leads_an_index(mapping.columns["status"]):
+            words = ", ".join(literal(word) for word in open_words(mapping))
+            status = quote(mapping.columns["status"])
+            ddl = (
+                f"CREATE INDEX {quote(f'{name}_open')} ON {self._table} ({status})"
+                f" WHERE {status} IN ({words})"
+            )
+            proposals.append(("status", "open rows are found by reading the whole table", ddl))
+        for field, why in (
+            ("venue_order_id", "the row of an order is found by reading the whole table"),
+            ("created_at", "rows that the bot has just finished are found by reading the whole table"),
+        ):
+            column = mapping.columns.get(field)
+            if column is not None and not mapping.shape.leads_an_index(column):
+                ddl = f"CREATE INDEX {quote(f'{name}_{column}')} ON {self._table} ({quote(column)})"
+                proposals.append((field, why, ddl))
+        return proposals
+
+    def _in_words(self, words: Sequence[str]) -> str:
+        return f"{self._columns['status']} IN ({', '.join(literal(word) for word in words)})"
+
+    def _scope_of(self, account: str | None) -> str:
+        """The conditions that every statement carries: the account's rows, the user's `where`."""
+        scope = ""
+        values = self._mapping.account_values(account) if account is not None else None
+        if values is not None:
+            listed = ", ".join(literal(value) for value in values)
+            scope += f" AND {self._columns['account']} IN ({listed})"
+        if self._mapping.orders.where:
+            scope += f" AND ({self._mapping.orders.where})"
+        return scope
+
+
+def open_words(mapping: Mapping) -> tuple[str, ...]:
+    """The words of rows to watch: those that are open, and those that say unknown."""
+    return (
+        *mapping.words.words_meaning(Meaning.OPEN),
+        *mapping.words.words_meaning(Meaning.UNKNOWN),
+    )

@@ -1,0 +1,410 @@
+"""The order store on SQLite: one connection, one thread, plain statements.
+
+Everything runs on the store's own thread, one function a request: a hop to the thread costs
+little, a hop a statement costs more than the statements. The journal mode of the user's file
+is never changed; `synchronous` is FULL, so what is reported as written is on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from ordersync.errors import ConfigError, StoreRefused
+from ordersync.ports import AccountRecord, Absent, Claim, Known, Meaning, OrderName
+from ordersync.store import schema, sql
+from ordersync.store.advance import Transaction
+from ordersync.store.findings import look_for_findings
+from ordersync.store.mapping import TIMES, Mapping, bind
+from ordersync.store.plan import draft, spell
+from ordersync.store.projection import changes
+from ordersync.store.reflection import explain
+from ordersync.truth.model import Order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from ordersync.ports import Advance, Change, Clock, Finding, Outcome
+    from ordersync.settings import Orders
+
+_T = TypeVar("_T")
+
+LEAST_SQLITE = (3, 35)
+"""RETURNING, on which the compare-and-set rests."""
+
+_decode_order = msgspec.json.Decoder(Order).decode
+_decode_absent = msgspec.json.Decoder(Absent).decode
+_decode_account = msgspec.json.Decoder(AccountRecord).decode
+
+
+class SqliteStore:
+    """Implements `ports.OrderStore`.
+
+    `writes` False opens the file for reading only; `writes_rows` False (shadow) keeps truth
+    and events and leaves the user's rows alone. `contested_pause` is how long a row that
+    somebody keeps undoing is left alone.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        orders: Orders,
+        clock: Clock,
+        *,
+        where: str,
+        contested_pause: timedelta,
+        writes_rows: bool = True,
+    ) -> None:
+        self._path = path
+        self._orders = orders
+        self._clock = clock
+        self._where = where
+        self._contested_pause = contested_pause
+        self._writes_rows = writes_rows
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ordersync-sqlite")
+        self._connection: sqlite3.Connection | None = None
+        self._mapping: Mapping | None = None
+        self._statements: dict[str, sql.Statements] = {}
+        self._has_tables = False
+        self._data_version: int | None = None
+
+    # --- opening and closing ---------------------------------------------------------------
+
+    async def open(self, *, create: bool) -> None:
+        """Connect, check the mapping against the table, make our tables if `create`."""
+        await self._run(lambda: self._open(create=create))
+
+    async def close(self) -> None:
+        """Give back the connection and the thread."""
+        if self._connection is not None:
+            await self._run(self._connection.close)
+            self._connection = None
+        self._thread.shutdown(wait=True)
+
+    def _open(self, *, create: bool) -> None:
+        if sqlite3.sqlite_version_info < LEAST_SQLITE:
+            raise ConfigError(
+                f"this Python brings SQLite {sqlite3.sqlite_version}; 3.35 or newer is needed.",
+                mend="Use a newer Python.",
+            )
+        mapping = bind(self._path, self._orders, where=self._where)
+        mode = "rw" if create else "ro"
+        connection = sqlite3.connect(
+            f"file:{quote(str(self._path))}?mode={mode}",
+            uri=True,
+            timeout=5.0,
+            isolation_level=None,
+        )
+        self._connection, self._mapping = connection, mapping
+        connection.execute("PRAGMA synchronous = FULL")
+        self._check_where(connection, mapping)
+        statements = sql.Statements(mapping, None)
+        mapping.learn_time_forms(
+            {
+                field: [cell for (cell,) in connection.execute(statements.samples(field))]
+                for field in TIMES
+                if field in mapping.columns
+            }
+        )
+        if create:
+            self._migrate(connection)
+        self._has_tables = self._schema_version(connection) > 0
+
+    def _check_where(self, connection: sqlite3.Connection, mapping: Mapping) -> None:
+        if self._orders.where is None:
+            return
+        connection.execute("PRAGMA query_only = ON")
+        try:
+            connection.execute(sql.Statements(mapping, None).test_where).fetchall()
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            raise ConfigError(
+                f"the condition is refused by the database: {error}.",
+                where=f"{self._where}: orders.where",
+                mend="Write one SQL condition over the table's columns.",
+            ) from error
+        finally:
+            connection.execute("PRAGMA query_only = OFF")
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """Bring our tables to this version, in place, all or nothing."""
+        version = self._schema_version(connection)
+        if version > schema.VERSION:
+            raise StoreRefused(
+                f"its ordersync tables are of version {version}, newer than this ordersync.",
+                where=str(self._path),
+                mend="Upgrade ordersync.",
+            )
+        if version == schema.VERSION:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute(schema.VERSION_TABLE)
+            # Read again under the lock: another ordersync may have been first.
+            for step in schema.MIGRATIONS[self._schema_version(connection) :]:
+                for statement in step:
+                    connection.execute(statement)
+            connection.execute("DELETE FROM ordersync_schema")
+            connection.execute(
+                "INSERT INTO ordersync_schema VALUES (?, ?)",
+                (schema.VERSION, spell(self._clock.now())),
+            )
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+    @staticmethod
+    def _schema_version(connection: sqlite3.Connection) -> int:
+        known = connection.execute(
+            "SELECT 1 FROM sqlite_master WHERE name = 'ordersync_schema'"
+        ).fetchone()
+        if known is None:
+            return 0
+        row = connection.execute("SELECT version FROM ordersync_schema").fetchone()
+        return int(row[0]) if row else 0
+
+    # --- what is there ---------------------------------------------------------------------
+
+    async def changed_elsewhere(self) -> bool:
+        """Whether another connection wrote since the last call; nearly free."""
+
+        def look(connection: sqlite3.Connection) -> bool:
+            (version,) = connection.execute("PRAGMA data_version").fetchone()
+            before, self._data_version = self._data_version, version
+            return bool(before != version)
+
+        return await self._with(look)
+
+    async def list_open(self, account: str) -> list[Claim]:
+        """Rows whose word is open or unknown."""
+        return await self._with(lambda c: self._claims(c, *self._open_rows(account)))
+
+    async def list_finished(self, account: str, since: datetime) -> list[Claim]:
+        """Rows whose word is final, with a time since then, and without final truth."""
+        return await self._with(lambda c: self._finished(c, account, since))
+
+    async def list_witnesses(self, account: str, limit: int) -> list[str]:
+        """Venue ids of the newest rows."""
+        text = self._about(account).newest_ids
+        return await self._with(lambda c: [str(v) for (v,) in c.execute(text, (limit,)) if v])
+
+    async def list_due(self, account: str, now: datetime) -> list[OrderName]:
+        """Orders to ask about although no open row leads to them."""
+        if not self._has_tables:
+            return []
+        return await self._with(
+            lambda c: [OrderName(*row) for row in c.execute(sql.DUE_ORDERS, (account, spell(now)))]
+        )
+
+    async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:
+        """What is stored about these orders, in their order."""
+        return await self._with(lambda c: self._read(c, account, names))
+
+    async def read_claims(self, account: str, claims: Sequence[Claim]) -> list[Known]:
+        """What is stored about the orders of these rows, without reading the rows again."""
+        grouped: dict[str, list[Claim]] = {}
+        for claim in claims:
+            key = key_of(claim.venue_order_id, claim.client_order_id)
+            if key is not None:
+                grouped.setdefault(key, []).append(claim)
+        return await self._with(lambda c: self._known(c, account, grouped))
+
+    async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
+        """Write row, truth and event of each step in one transaction."""
+
+        def write(connection: sqlite3.Connection) -> list[Outcome]:
+            transaction = Transaction(
+                connection,
+                self._bound(),
+                self._about(account),
+                account,
+                writes_rows=self._writes_rows,
+                contested_pause=self._contested_pause,
+            )
+            return transaction.run(steps, self._clock.now())
+
+        return await self._with(write)
+
+    async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:
+        """What `advance` would write into the rows, without writing."""
+        del account
+        mapping, now = self._bound(), self._clock.now()
+        return [
+            [change for found in draft(mapping, step, now).patches for change in changes(mapping, found)]
+            for step in steps
+        ]
+
+    async def get_account(self, account: str) -> AccountRecord:
+        """What is stored about the account."""
+        if not self._has_tables:
+            return AccountRecord(account=account)
+
+        def get(connection: sqlite3.Connection) -> AccountRecord:
+            row = connection.execute(sql.GET_ACCOUNT, (account,)).fetchone()
+            return _decode_account(row[0]) if row else AccountRecord(account=account)
+
+        return await self._with(get)
+
+    async def keep_account(self, record: AccountRecord) -> None:
+        """Persist what is known about the account."""
+        body = msgspec.json.encode(record).decode()
+        await self._with(lambda c: c.execute(sql.PUT_ACCOUNT, (record.account, body)) and None)
+
+    async def findings(self) -> list[Finding]:
+        """Columns, rights, indexes and words, each with its mend."""
+        return await self._with(
+            lambda c: look_for_findings(
+                c, self._bound(), sql.Statements(self._bound(), None), self._path
+            )
+        )
+
+    # --- on the store's thread -------------------------------------------------------------
+
+    def _open_rows(self, account: str) -> tuple[str, tuple[object, ...]]:
+        return self._about(account).by_words(sql.open_words(self._bound())), ()
+
+    def _finished(
+        self, connection: sqlite3.Connection, account: str, since: datetime
+    ) -> list[Claim]:
+        mapping = self._bound()
+        words = mapping.words.words_meaning(Meaning.FINAL)
+        # The day before: a text time may carry any zone; the exact cut follows.
+        day = (since - timedelta(days=1)).strftime("%Y-%m-%d")
+        units = [form.unit for form in mapping.time_forms.values() if form.unit]
+        number = since.timestamp() * (units[0] if units else 1.0)
+        text = self._about(account).finished_since(words)
+        found = self._claims(connection, text, (day, number))
+        recent = [claim for claim in found if mapping.newest_time(claim) >= since]
+        keys = {c.row_id: key_of(c.venue_order_id, c.client_order_id) for c in recent}
+        settled = self._final_keys(connection, account, [k for k in keys.values() if k])
+        return [claim for claim in recent if keys[claim.row_id] not in settled]
+
+    def _final_keys(
+        self, connection: sqlite3.Connection, account: str, keys: list[str]
+    ) -> set[str]:
+        if not self._has_tables or not keys:
+            return set()
+        rows = connection.execute(sql.FINAL_KEYS, (account, _text(keys)))
+        return {key for (key,) in rows}
+
+    def _claims(
+        self, connection: sqlite3.Connection, text: str, arguments: tuple[object, ...]
+    ) -> list[Claim]:
+        # Taken before the read, so that no ask can seem to be younger than what was read.
+        mapping, read_at = self._bound(), self._clock.now()
+        return [mapping.claim(cells, read_at) for cells in connection.execute(text, arguments)]
+
+    def _read(
+        self, connection: sqlite3.Connection, account: str, names: Sequence[OrderName]
+    ) -> list[Known]:
+        statements = self._about(account)
+        venue_ids = [n.venue_order_id for n in names if n.venue_order_id]
+        claims = self._claims(connection, statements.by_venue_ids, (_text(venue_ids),))
+        by_venue: dict[str | None, list[Claim]] = {}
+        for claim in claims:
+            by_venue.setdefault(claim.venue_order_id, []).append(claim)
+        by_client: dict[str | None, list[Claim]] = {}
+        orphans = [
+            n.client_order_id
+            for n in names
+            if n.client_order_id and n.venue_order_id not in by_venue
+        ]
+        if orphans and "client_order_id" in self._bound().at:
+            for claim in self._claims(connection, statements.by_client_ids, (_text(orphans),)):
+                by_client.setdefault(claim.client_order_id, []).append(claim)
+        grouped: dict[str, list[Claim]] = {}
+        for name in names:
+            key = key_of(name.venue_order_id, name.client_order_id)
+            if key is not None:
+                found = by_venue.get(name.venue_order_id) if name.venue_order_id else None
+                if not found and name.client_order_id:
+                    found = by_client.get(name.client_order_id)
+                grouped[key] = found or []
+        aliases = {
+            f"v:{n.venue_order_id}": f"c:{n.client_order_id}"
+            for n in names
+            if n.venue_order_id and n.client_order_id
+        }
+        return self._known(connection, account, grouped, aliases)
+
+    def _known(
+        self,
+        connection: sqlite3.Connection,
+        account: str,
+        grouped: dict[str, list[Claim]],
+        aliases: dict[str, str] | None = None,
+    ) -> list[Known]:
+        """What is stored under these keys. An alias is the name an order had before it was seen."""
+        if not self._has_tables:
+            return [
+                Known(key=key, truth=None, version=0, claims=tuple(claims))
+                for key, claims in grouped.items()
+            ]
+        keys = _text(list(grouped))
+        truths = {row[0]: row for row in connection.execute(sql.TRUTHS, (account, keys))}
+        names = _text([*grouped, *(aliases or {}).values()])
+        absents = dict(connection.execute(sql.ABSENCES, (account, names)).fetchall())
+        due = dict(connection.execute(sql.DUE_TIMES, (account, keys)).fetchall())
+        found = []
+        for key, claims in grouped.items():
+            _, version, state, final_since, row_id = truths.get(key, (key, 0, None, None, None))
+            absent = absents.get(key) or absents.get((aliases or {}).get(key, ""))
+            found.append(
+                Known(
+                    key=key,
+                    truth=_decode_order(state) if state else None,
+                    version=version,
+                    claims=tuple(claims),
+                    absent=_decode_absent(absent) if absent else None,
+                    final_since=_moment(final_since),
+                    due_at=_moment(due.get(key)),
+                    row_id=row_id,
+                )
+            )
+        return found
+
+    def _about(self, account: str) -> sql.Statements:
+        if account not in self._statements:
+            self._statements[account] = sql.Statements(self._bound(), account)
+        return self._statements[account]
+
+    def _bound(self) -> Mapping:
+        if self._mapping is None:
+            raise RuntimeError("the store is not open")
+        return self._mapping
+
+    async def _with(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        connection = self._connection
+        if connection is None:
+            raise RuntimeError("the store is not open")
+        return await self._run(lambda: work(connection))
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        """Run on the store's thread; a driver's error becomes StoreBusy or StoreRefused."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, work)
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
+
+
+def key_of(venue_order_id: str | None, client_order_id: str | None) -> str | None:
+    """The key of an order's truth: the venue's id where it is known, else the client's."""
+    if venue_order_id:
+        return f"v:{venue_order_id}"
+    return f"c:{client_order_id}" if client_order_id else None
+
+
+def _text(values: Iterable[object]) -> str:
+    return msgspec.json.encode(list(values)).decode()
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,302 @@
+"""The vocabulary: Status, Report, Order, Event.
+
+Statuses are FIX OrdStatus (tag 39) words as Alpaca spells them. Quantities follow FIX:
+`filled_qty` is CumQty, `avg_price` AvgPx, `leaves_qty` LeavesQty. Money and quantity are
+Decimal, times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+
+class Status(StrEnum):
+    """Where an order stands. Declared in the order of an order's life."""
+
+    HELD = "held"
+    PENDING_REVIEW = "pending_review"
+    PENDING_NEW = "pending_new"
+    ACCEPTED_FOR_BIDDING = "accepted_for_bidding"
+    ACCEPTED = "accepted"
+    NEW = "new"
+    SUSPENDED = "suspended"
+    PARTIALLY_FILLED = "partially_filled"
+    STOPPED = "stopped"
+    CALCULATED = "calculated"
+    DONE_FOR_DAY = "done_for_day"
+    PENDING_REPLACE = "pending_replace"
+    PENDING_CANCEL = "pending_cancel"
+    REJECTED = "rejected"
+    REPLACED = "replaced"
+    EXPIRED = "expired"
+    CANCELED = "canceled"
+    FILLED = "filled"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether an order that stands so has no more life before it (LeavesQty is 0)."""
+        return self in FINAL_PRECEDENCE
+
+    @property
+    def is_intention(self) -> bool:
+        """Whether the word only says what somebody has asked for, not what happened."""
+        return self in _INTENTIONS
+
+
+FINAL_PRECEDENCE: dict[Status, int] = {
+    Status.REJECTED: 1,
+    Status.REPLACED: 2,
+    Status.EXPIRED: 3,
+    Status.CANCELED: 4,
+    Status.FILLED: 5,
+}
+"""FIX precedence among final standings: the greater wins whatever the time (FIX app. D)."""
+
+OPEN_RANK: dict[Status, int] = {
+    status: rank
+    for rank, status in enumerate(Status)
+    if status not in FINAL_PRECEDENCE and status is not Status.UNKNOWN
+}
+"""A rank without ties among open standings said at the same moment: later in life wins."""
+
+_INTENTIONS = frozenset({Status.PENDING_CANCEL, Status.PENDING_REPLACE})
+
+_BEFORE_FILLS = frozenset(
+    {
+        Status.HELD,
+        Status.PENDING_REVIEW,
+        Status.PENDING_NEW,
+        Status.ACCEPTED_FOR_BIDDING,
+        Status.ACCEPTED,
+        Status.NEW,
+    }
+)
+"""Open standings that FIX ranks below Partially Filled: with fills they read as that."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue said about one order: a whole snapshot, cumulative, never a delta.
+
+    `as_of` is when the venue vouched for this state, on the venue's clock: a frame's own
+    timestamp, or the moment at which the answer was asked for; never the order's own update
+    time, which is `changed_at`. None means that the venue did not say. A fills listing has no
+    `status`: its `filled_qty` is a lower bound. `venue_status` is the venue's own word.
+    `quantity` and `filled_qty` are in base units; an order sized in quote has no `quantity`.
+    `epoch` is 0 but for what an operator corrected, and reports that came after that.
+    """
+
+    as_of: datetime
+    venue_order_id: str | None = None
+    client_order_id: str | None = None
+    symbol: str | None = None
+    side: str | None = None
+    status: Status | None = None
+    venue_status: str = ""
+    filled_qty: Decimal | None = None
+    avg_price: Decimal | None = None
+    fee: Decimal | None = None
+    settled: bool | None = None
+    quantity: Decimal | None = None
+    created_at: datetime | None = None
+    changed_at: datetime | None = None
+    last_fill_at: datetime | None = None
+    reason: str | None = None
+    replaces: str | None = None
+    replaced_by: str | None = None
+    epoch: int = 0
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A status with the moment at which the venue vouched for it, and its own word."""
+
+    status: Status
+    as_of: datetime
+    word: str = ""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A number that settles late, with what it was said of: the fills, settled or not, when."""
+
+    value: Decimal
+    filled_qty: Decimal
+    settled: bool
+    as_of: datetime
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """A time that belongs to a filled quantity."""
+
+    value: datetime
+    filled_qty: Decimal
+
+
+class Dated(msgspec.Struct, frozen=True):
+    """A quantity that an edit may change, with the moment at which it was said."""
+
+    value: Decimal
+    as_of: datetime
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """A venue's words for why an order ended, with the standing that they explain."""
+
+    text: str
+    status: Status
+    as_of: datetime
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The truth about one order: the merge of all reports about it.
+
+    What is stored are facts with what is needed to compare them (see `merge`); labels such as
+    `partially_filled` are derived from the facts.
+    """
+
+    epoch: int = 0
+    venue_order_id: str | None = None
+    client_order_id: str | None = None
+    symbol: str | None = None
+    side: str | None = None
+    created_at: datetime | None = None
+    replaces: str | None = None
+    replaced_by: str | None = None
+    as_of: datetime
+    standing: Standing | None = None
+    filled_qty: Decimal | None = None
+    settled: bool | None = None
+    priced: Mark | None = None
+    charged: Mark | None = None
+    filled: Moment | None = None
+    sized: Dated | None = None
+    ended_because: Reason | None = None
+    changed_at: datetime | None = None
+
+    @property
+    def status(self) -> Status | None:
+        """The FIX word for this order, None while only fills of it are known."""
+        has_fills = self.filled_qty is not None and self.filled_qty > 0
+        if self.standing is None:
+            return Status.PARTIALLY_FILLED if has_fills else None
+        if has_fills and self.standing.status in _BEFORE_FILLS:
+            return Status.PARTIALLY_FILLED
+        return self.standing.status
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the order has no more life before it."""
+        return self.standing is not None and self.standing.status.is_final
+
+    @property
+    def quantity(self) -> Decimal | None:
+        """The order's own size in base units, None where it is not known."""
+        return self.sized.value if self.sized else None
+
+    @property
+    def leaves_qty(self) -> Decimal | None:
+        """FIX LeavesQty: what may still fill; 0 when final, None where it is not known."""
+        if self.is_final:
+            return Decimal(0)
+        if self.sized is None or self.filled_qty is None:
+            return None
+        return max(self.sized.value - self.filled_qty, Decimal(0))
+
+    @property
+    def avg_price(self) -> Decimal | None:
+        """The average price that was last said, in quote units for one base unit."""
+        return self.priced.value if self.priced else None
+
+    @property
+    def fee(self) -> Decimal | None:
+        """All fees that were last said, in quote units."""
+        return self.charged.value if self.charged else None
+
+    @property
+    def last_fill_at(self) -> datetime | None:
+        """The venue's time of the last fill."""
+        return self.filled.value if self.filled else None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the order ended, in the venue's words."""
+        return self.ended_because.text if self.ended_because else None
+
+
+class EventKind(StrEnum):
+    """What happened. New kinds are only added."""
+
+    CHANGED = "changed"  # the truth advanced, and the row with it where there is one
+    REPAIRED = "repaired"  # the row was untrue although the truth was known already
+    CONFLICT = "conflict"  # a final contradicts the standing final, or fills shrank
+    CONTESTED = "contested"  # somebody keeps undoing the row
+    UNWRITABLE = "unwritable"  # the database will not take what is true
+    DUPLICATE_ROWS = "duplicate_rows"  # two rows carry one venue order id
+    UNMAPPED_WORD = "unmapped_word"  # a row's status is outside the mapping
+    SUSPECT = "suspect"  # absent at the venue, not proven
+    UNKNOWN = "unknown"  # absent at the venue, proven
+    MISSING_ORDER = "missing_order"  # a row that is final has no order at the venue
+    QUARANTINED = "quarantined"  # a report that cannot be believed
+    RESOLVED = "resolved"  # a suspect or unknown order was seen after all
+    CORRECTED = "corrected"  # an operator's word opened a new epoch
+
+
+class Source(StrEnum):
+    """Which way a report came."""
+
+    STREAM = "stream"
+    POLL = "poll"
+    WEBHOOK = "webhook"
+    DEMAND = "demand"
+    OPERATOR = "operator"
+
+
+class EventOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Which order an event is about. `row_id` is the row's key in the user's table, as text."""
+
+    row_id: str | None = None
+    venue_order_id: str | None = None
+    client_order_id: str | None = None
+    owner: str | None = None
+    symbol: str | None = None
+
+
+class EventEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event rests on: the answer, where it came from, when, and its raw text."""
+
+    answer: str
+    endpoint: str
+    venue_time: datetime | None = None
+    raw: str | None = None
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One side of a change: the row's word and the truth's facts."""
+
+    word: str | None = None
+    status: str | None = None
+    filled_qty: Decimal | None = None
+    avg_price: Decimal | None = None
+    fee: Decimal | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of truth or row, with its cause; append-only.
+
+    `id` is `<log id>-<n>`: the commit, and the event's place in it. `latency_ms` counts from
+    the venue's own time of the change to our commit, None where the venue gave no such time.
+    """
+
+    id: str = ""
+    at: datetime
+    account: str
+    order: EventOrder
+    kind: EventKind
+    source: Source
+    evidence: EventEvidence
+    before: Side
+    after: Side
+    latency_ms: int | None = None

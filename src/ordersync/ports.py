@@ -112,10 +112,13 @@ class Venue(Protocol):
     async def ask_created(
         self, start: datetime, end: datetime, client_order_ids: Collection[str] = ()
     ) -> Reading:
-        """All orders created in [start, end); Absences for the client ids not among them.
+        """All orders created in [start, end), whosever row they are.
 
-        An Absence only where the last page was reached.
+        Absences for the client ids not among them, only where the last page was reached.
         """
+
+    async def ask_fills(self, ids: Sequence[str]) -> Reading:
+        """What was filled of these orders, as Reports without standing. Never an Absence."""
 
     async def findings(self) -> list[Finding]:
         """Whether the venue can be reached, what the key may do, the clock's skew."""
@@ -234,13 +237,17 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one Advance. `claims` are the rows now there, where it was lost."""
+    """What became of one Advance.
+
+    `claims` are the rows now there, where it was lost; `overlay` is what absence says now.
+    """
 
     key: str
     result: Result
     rows_written: int = 0
     events: tuple[Event, ...] = ()
     claims: tuple[Claim, ...] = ()
+    overlay: Overlay | None = None
     why: str = ""
 
 
@@ -275,8 +282,8 @@ class OrderStore(Protocol):
     async def close(self) -> None:
         """Give back the connection."""
 
-    async def changed_elsewhere(self) -> bool:
-        """Whether another connection wrote since the last call; True where it cannot be told."""
+    async def revision(self) -> int | None:
+        """A number that moves when another connection wrote; None where it cannot be told."""
 
     async def list_open(self, account: str) -> list[Claim]:
         """Rows that do not say that they are final. Costs what these rows cost, not the history."""

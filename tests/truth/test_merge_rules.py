@@ -45,8 +45,10 @@ def test_of_two_open_standings_the_later_vouched_for_wins(early: Status, late: S
 def test_of_two_open_standings_at_one_moment_the_later_in_life_wins(
     before: Status, after: Status
 ) -> None:
-    for telling in permutations([said(before), said(after)]):
-        assert truth_of(*telling).status is after
+    for words in permutations(("a", "z")):
+        reports = [said(before, venue_status=words[0]), said(after, venue_status=words[1])]
+        for telling in permutations(reports):
+            assert truth_of_all(telling).status is after
 
 
 @pytest.mark.parametrize("status", [NEW, CANCELED])
@@ -326,7 +328,7 @@ def test_an_operators_word_overrules_everything_said_before() -> None:
     )  # fmt: skip
     for telling in permutations([before, bust]):
         truth = truth_of(*telling)
-        assert (truth.epoch, truth.status, truth.filled_qty) == (1, CANCELED, 0)
+        assert (truth.epoch, truth.status, truth.filled_qty) == (1, CANCELED, Decimal(0))
         assert (truth.avg_price, truth.fee, truth.settled, truth.quantity) == (None,) * 4
         assert (truth.reason, truth.last_fill_at, truth.changed_at) == (None,) * 3
         assert (truth.venue_order_id, truth.symbol) == ("v", "BTC-USD")
@@ -529,7 +531,11 @@ def test_a_partial_fill_and_a_cancel_while_blind_leave_what_was_bought() -> None
     truth = truth_of(
         said(NEW, 0, "0", quantity="1"), said(CANCELED, 900, "0.4", quantity="1", avg_price="10")
     )
-    assert (truth.status, truth.filled_qty, truth.avg_price) == (CANCELED, Decimal("0.4"), 10)
+    assert (truth.status, truth.filled_qty, truth.avg_price) == (
+        CANCELED,
+        Decimal("0.4"),
+        Decimal(10),
+    )
 
 
 def test_fills_that_only_their_listing_knows_survive_a_cancel_that_says_none() -> None:

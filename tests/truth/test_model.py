@@ -124,7 +124,8 @@ def test_what_was_said_reads_as_it_was_said() -> None:
             last_fill_at=at(-1), reason="asked", created_at=at(-9), changed_at=at(-2),
         )
     )  # fmt: skip
-    assert (order.quantity, order.avg_price, order.fee) == (1, 10, Decimal("0.1"))
+    assert (order.quantity, order.avg_price) == (Decimal(1), Decimal(10))
+    assert order.fee == Decimal("0.1")
     assert (order.last_fill_at, order.created_at, order.changed_at) == (at(-1), at(-9), at(-2))
     assert order.reason == "asked"
 
@@ -154,7 +155,7 @@ def test_json_keeps_the_zeros_and_the_microseconds_and_knows_zero_from_nothing()
     stored = msgspec.json.decode(text, type=Order)
     assert str(stored.filled_qty) == "0.00"
     assert stored.as_of == at(0.000001)
-    assert (stored.fee, stored.settled) == (0, False)
+    assert (stored.fee, stored.settled) == (Decimal(0), False)
 
 
 def test_a_time_in_another_zone_is_the_same_time() -> None:
@@ -229,6 +230,16 @@ def test_an_event_has_the_shape_that_is_published() -> None:
     }
 
 
+def test_the_words_of_events_are_those_that_were_published() -> None:
+    """Other programs read them: words are added, never changed."""
+    assert set(EventKind) >= {
+        "changed", "repaired", "conflict", "contested", "unwritable", "duplicate_rows",
+        "unmapped_word", "suspect", "unknown", "missing_order", "quarantined", "resolved",
+        "corrected",
+    }  # fmt: skip
+    assert set(Source) >= {"stream", "poll", "webhook", "demand", "operator"}
+
+
 # --- what cannot be changed -------------------------------------------------------------------
 
 
@@ -243,4 +254,4 @@ def test_a_report_and_a_truth_cannot_be_changed() -> None:
     report = said(Status.NEW)
     for thing in (report, truth_of(report)):
         with pytest.raises(AttributeError):
-            thing.as_of = at(1)
+            thing.as_of = at(1)  # type: ignore[misc]  # the point

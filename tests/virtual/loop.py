@@ -104,9 +104,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     # Any stands for what asyncio's stubs spell out in many overloads.
 
-    async def getaddrinfo(  # noqa: ANN401
+    async def getaddrinfo(
         self, host: bytes | str | None, port: bytes | str | int | None, **_hints: int
-    ) -> Any:
+    ) -> Any:  # noqa: ANN401
         """Answer every name with itself: ports alone tell the network's servers apart."""
         name = host.decode() if isinstance(host, bytes) else host or "127.0.0.1"
         address = (name, int(port or 0))

@@ -25,6 +25,8 @@ Address = tuple[str, int]
 
 # What the kernels of both ends hold of one direction. A real default is of this size.
 _WINDOW_BYTES = 65_536
+# How long Linux sends lost bytes again before it gives a connection up.
+_GIVE_UP_SECONDS = 924.6
 
 
 class Direction(StrEnum):
@@ -39,6 +41,13 @@ class Ending(StrEnum):
 
     FIN = "fin"
     RST = "rst"
+    GIVEN_UP = "given up"
+
+
+_ERRORS: dict[bytes | Ending, Callable[[], OSError]] = {
+    Ending.RST: lambda: ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+    Ending.GIVEN_UP: lambda: TimeoutError(errno.ETIMEDOUT, "Connection timed out"),
+}
 
 
 class MemorySocket:
@@ -112,8 +121,9 @@ class MemoryTransport(asyncio.Transport):
         self._eof_written = False
         self._fin_sent = False
         self._eof_read = False
-        self._reset_by_peer = False
+        self._broken = False  # reset by the peer, or given up
         self._gap = False  # something was lost: like TCP, deliver nothing that follows
+        self._giving_up = False
 
     def __repr__(self) -> str:
         return f"<connection {self.connection} to port {self.port}, {self.direction} end>"
@@ -153,7 +163,7 @@ class MemoryTransport(asyncio.Transport):
             raise RuntimeError("Cannot call write() after write_eof()")
         if self._closing:
             return
-        if self._reset_by_peer:
+        if self._broken:
             self._finish(BrokenPipeError(errno.EPIPE, "Broken pipe"))
             return
         self._buffer += data
@@ -225,17 +235,25 @@ class MemoryTransport(asyncio.Transport):
             return
         item = self._flight.popleft()
         if self._network.loses(self):
-            self._gap = True
-            self._record("lost", item)
+            self._lose_item(item)
         elif self.peer._gone:  # noqa: SLF001 - both ends are of this class
             if isinstance(item, bytes):
                 self._record("unwanted", item)
                 self.peer._post(Ending.RST)  # noqa: SLF001
         elif self._gap and item is not Ending.RST:
-            self._record("lost", item)
+            self._lose_item(item)
         else:
             self._record("arrived", item)
             self.peer._receive(item)  # noqa: SLF001
+
+    def _lose_item(self, item: bytes | Ending) -> None:
+        self._record("lost", item)
+        self._gap = True
+        if isinstance(item, bytes) and not self._giving_up:
+            self._giving_up = True
+            self._loop.call_later(
+                _GIVE_UP_SECONDS, self._receive, Ending.GIVEN_UP, context=self._context
+            )
 
     def release(self) -> None:
         """Send again what the network held back, as TCP does when its path has healed."""
@@ -268,8 +286,10 @@ class MemoryTransport(asyncio.Transport):
 
     def _receive(self, item: bytes | Ending) -> None:
         self._inbox.append(item)
-        self._reset_by_peer |= item is Ending.RST
+        self._broken |= item in _ERRORS
         self._read()
+        if self._broken and self._buffer:  # who waits to write notices, even one who reads no more
+            self._finish(_ERRORS[item]())
 
     def _read(self) -> None:
         while (
@@ -284,7 +304,7 @@ class MemoryTransport(asyncio.Transport):
                 if not self._call(self._protocol.eof_received):
                     self.close()
             else:
-                self._finish(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
+                self._finish(_ERRORS[item]())
 
     def _taken(self, size: int) -> None:
         self._unread_bytes -= size
@@ -301,7 +321,7 @@ class MemoryTransport(asyncio.Transport):
         # A kernel that closes a socket with bytes unread says so with a reset.
         unread = any(isinstance(item, bytes) for item in self._inbox)
         self._inbox.clear()
-        if not self._reset_by_peer and (unread or not self._fin_sent):
+        if not self._broken and (unread or not self._fin_sent):
             self._post(Ending.RST if unread else Ending.FIN)
         self._loop.call_soon(self._lose, error, context=self._context)
 

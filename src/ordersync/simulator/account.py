@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
@@ -32,12 +32,12 @@ class KeyPair:
     """A CDP key: its name, the secret as CDP writes it, and what the exchange keeps of it."""
 
     name: str
-    private_key: str
+    private_key: str = field(repr=False)
     public_key: PublicKey
 
     @classmethod
     def generate(cls, rng: Random, kind: KeyKind = "ec", *, name: str | None = None) -> KeyPair:
-        """A key from a seed. EC secrets are SEC1 PEM, Ed25519 secrets are raw base64."""
+        """Make a key from a seed. EC secrets are SEC1 PEM, Ed25519 secrets are raw base64."""
         organization, key = (UUID(int=rng.getrandbits(128), version=4) for _ in range(2))
         name = name or f"organizations/{organization}/apiKeys/{key}"
         if kind == "ed25519":
@@ -58,7 +58,7 @@ class KeyPair:
         return cls(name=name, private_key=secret, public_key=public)
 
     def as_json(self) -> str:
-        """The key file as CDP gives it to a user."""
+        """Write down the key as CDP gives it to a user."""
         field = "name" if self.name.startswith("organizations/") else "id"
         return json.dumps({field: self.name, "privateKey": self.private_key}, indent=2) + "\n"
 

@@ -51,9 +51,7 @@ def order_not_found(error: str = "NOT_FOUND") -> RefusedError:
     """404 for one order. `error` is NOT_FOUND today and was `unknown` before."""
     message = "order with this orderID was not found"
     return RefusedError(
-        Answer(
-            status=404, payload={"error": error, "error_details": message, "message": message}
-        )
+        Answer(status=404, payload={"error": error, "error_details": message, "message": message})
     )
 
 
@@ -88,7 +86,12 @@ def internal_error(status: int = 500) -> Answer:
     """5xx from the API itself."""
     return Answer(
         status=status,
-        payload={"error": "INTERNAL", "code": 13, "message": "internal server error", "details": []},
+        payload={
+            "error": "INTERNAL",
+            "code": 13,
+            "message": "internal server error",
+            "details": [],
+        },
     )
 
 

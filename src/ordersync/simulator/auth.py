@@ -39,7 +39,7 @@ def authenticate(
     path: str,
     now: datetime,
 ) -> Account:
-    """The account that this request's token proves. Raises UnauthorizedError."""
+    """Find the account that this request's token proves. Raises UnauthorizedError."""
     scheme, _, token = (header or "").partition(" ")
     if scheme != "Bearer" or not token:
         raise UnauthorizedError("no bearer token")

@@ -22,27 +22,26 @@ if TYPE_CHECKING:
     from ordersync.simulator.products import Product
 
 _HUNDRED = Decimal(100)
-_PRICE_STEP = Decimal("1e-16")
-_MONEY_STEP = Decimal("1e-16")
 
 
 def moment(at: datetime) -> str:
-    """A time as Go prints it: no trailing zeros, Z for UTC."""
+    """Write a time as Go prints it: no trailing zeros, Z for UTC."""
     text = at.strftime("%Y-%m-%dT%H:%M:%S")
     fraction = f"{at.microsecond:06d}".rstrip("0")
     return f"{text}.{fraction}Z" if fraction else f"{text}Z"
 
 
-def number(value: Decimal, step: Decimal = _MONEY_STEP) -> str:
-    """A number as a plain string, without an exponent or trailing zeros."""
-    if value != value.to_integral_value():
-        value = value.quantize(step) if value.as_tuple().exponent < step.as_tuple().exponent else value  # type: ignore[operator] # finite
+def number(value: Decimal, digits: int = 16) -> str:
+    """Write a number as a plain string, without an exponent or trailing zeros."""
+    places = value.as_tuple().exponent
+    if isinstance(places, int) and places < -digits:
+        value = value.quantize(Decimal(1).scaleb(-digits))
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def order_json(order: PlacedOrder, condition: Condition) -> dict[str, Json]:
-    """The order object of the list and of the single look-up."""
+    """Write the order object of the list and of the single look-up."""
     terms = order.terms
     average = condition.avg_price
     last_fill = condition.last_fill_at
@@ -58,7 +57,7 @@ def order_json(order: PlacedOrder, condition: Condition) -> dict[str, Json]:
         "created_time": moment(order.created_at),
         "completion_percentage": _completion(order, condition),
         "filled_size": number(condition.filled_qty),
-        "average_filled_price": number(average, _PRICE_STEP) if average is not None else "0",
+        "average_filled_price": number(average) if average is not None else "0",
         "fee": "",
         "number_of_fills": str(len(condition.fills)),
         "filled_value": number(condition.filled_value),
@@ -97,9 +96,9 @@ def _completion(order: PlacedOrder, condition: Condition) -> str:
     if condition.status == "FILLED":
         return "100"
     if order.terms.base_size is not None:
-        return number(condition.filled_qty / order.terms.base_size * _HUNDRED, Decimal("0.01"))
+        return number(condition.filled_qty / order.terms.base_size * _HUNDRED, digits=2)
     quote = order.terms.quote_size or Decimal(1)
-    return number(condition.filled_value / quote * _HUNDRED, Decimal("0.01"))
+    return number(condition.filled_value / quote * _HUNDRED, digits=2)
 
 
 def _after_fees(order: PlacedOrder, condition: Condition) -> Decimal:
@@ -117,7 +116,7 @@ def _hold(order: PlacedOrder, condition: Condition) -> Decimal:
 
 
 def trade_id(order: PlacedOrder, index: int) -> str:
-    """The id of an order's nth execution."""
+    """Name an order's nth execution."""
     return str(uuid5(UUID(order.order_id), f"trade {index}"))
 
 
@@ -144,7 +143,7 @@ def fill_json(order: PlacedOrder, index: int, fill: Mark) -> dict[str, Json]:
 
 
 def permissions_json(account: Account) -> dict[str, Json]:
-    """What a key may do, and for which portfolio."""
+    """Say what a key may do, and for which portfolio."""
     return {
         "can_view": account.can_view,
         "can_trade": account.can_trade,
@@ -155,7 +154,7 @@ def permissions_json(account: Account) -> dict[str, Json]:
 
 
 def time_json(now: datetime) -> dict[str, Json]:
-    """The exchange's clock. Its milliseconds are a string, like every 64-bit number."""
+    """Tell the exchange's time. Its milliseconds are a string, like every 64-bit number."""
     return {
         "iso": moment(now.replace(microsecond=0)),
         "epochSeconds": str(int(now.timestamp())),
@@ -164,7 +163,7 @@ def time_json(now: datetime) -> dict[str, Json]:
 
 
 def accounts_json(portfolio: str) -> list[Json]:
-    """The wallets of a portfolio: one for each currency, all rich."""
+    """List the wallets of a portfolio: one for each currency, all rich."""
     products = PRODUCTS.values()
     currencies = sorted({p.base for p in products} | {p.quote for p in products})
     return [
@@ -188,7 +187,7 @@ def accounts_json(portfolio: str) -> list[Json]:
 
 
 def product_json(product: Product) -> dict[str, Json]:
-    """A market, with what clients need in order to place an order in it."""
+    """Describe a market, with what clients need to place an order in it."""
     return {
         "product_id": product.product_id,
         "price": number(product.price),

@@ -36,7 +36,7 @@ from ordersync.simulator.coinbase_json import (
     product_json,
     time_json,
 )
-from ordersync.simulator.damage import blindness_of, damaged, instead
+from ordersync.simulator.damage import Blindness, blindness_of, damaged, instead
 from ordersync.simulator.faults import Faults, Kind
 from ordersync.simulator.listing import View, page_of_fills, page_of_orders
 from ordersync.simulator.products import PRODUCTS
@@ -98,8 +98,9 @@ def app(
     requests_per_second: int = PRIVATE_PER_SECOND,
     not_found: NotFoundWord = "NOT_FOUND",
 ) -> Starlette:
-    """The exchange as an ASGI application. `app.state.served` remembers what it answered."""
-    exchange = _Exchange(world, faults or Faults(), requests_per_second, not_found)
+    """Make the exchange an ASGI application. `app.state.served` remembers what it answered."""
+    faults = Faults() if faults is None else faults
+    exchange = _Exchange(world, faults, requests_per_second, not_found)
     historical = f"{PREFIX}/orders/historical"
     application = Starlette(
         routes=[
@@ -255,7 +256,14 @@ class _Exchange:
         return placing.create(self._world, _account(call), _object(call.body))
 
     def cancel(self, call: _Call) -> dict[str, Json]:
-        return placing.cancel(self._view(call), _object(call.body))
+        # The matching engine knows its own book, whatever a replica for readers believes.
+        view = View(
+            world=self._world,
+            portfolio=_account(call).portfolio,
+            at=self._world.now(),
+            blindness=Blindness(),
+        )
+        return placing.cancel(view, _object(call.body))
 
     def permissions(self, call: _Call) -> dict[str, Json]:
         return permissions_json(_account(call))
@@ -298,9 +306,7 @@ def _object(body: bytes) -> dict[str, object]:
 
 def _response(answer: Answer) -> Response:
     if answer.payload is None:
-        return Response(
-            answer.text, answer.status, answer.headers, media_type=answer.content_type
-        )
+        return Response(answer.text, answer.status, answer.headers, media_type=answer.content_type)
     body = msgspec.json.encode(answer.payload)
     return Response(body, answer.status, answer.headers, media_type="application/json")
 

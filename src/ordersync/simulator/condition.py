@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 TAKER_FEE = Decimal("0.006")
 MAKER_FEE = Decimal("0.004")
-_BASE_STEP = Decimal("1e-12")
+# An execution is of so many digits, and so is money: what is known and what is written on the wire
+# are then the same number.
+_LOT = Decimal("1e-12")
+MONEY_STEP = Decimal("1e-16")
 
 _STATUS_OF = {
     What.QUEUED: "QUEUED",
@@ -77,11 +80,9 @@ class PlacedOrder:
     @property
     def steady_from(self) -> datetime:
         """From here on the condition does not change any more, unless somebody cancels."""
-        last = max(
-            self.created_at,
-            *(mark.at for mark in self.marks),
-            *(asked + self.life.cancel_lag for asked in self.cancels),
-        )
+        moments = [self.created_at, *(mark.at for mark in self.marks)]
+        moments += [asked + self.life.cancel_lag for asked in self.cancels]
+        last = max(moments)
         return last + max(self.life.settle_lag, self.life.fills_lag) + timedelta.resolution
 
 
@@ -109,7 +110,9 @@ class Condition:
     @property
     def avg_price(self) -> Decimal | None:
         """What a unit cost on average, or None where nothing was filled."""
-        return self.filled_value / self.filled_qty if self.filled_qty else None
+        if not self.filled_qty:
+            return None
+        return (self.filled_value / self.filled_qty).quantize(MONEY_STEP)
 
     @property
     def last_fill_at(self) -> datetime | None:
@@ -118,7 +121,7 @@ class Condition:
 
 
 def write_down(terms: Terms, life: Life, created_at: datetime, market_price: Decimal) -> list[Mark]:
-    """A life in exact moments and quantities. Raises ValueError where it fills too much."""
+    """Put a life into exact moments and quantities. Raises ValueError where it fills too much."""
     marks: list[Mark] = []
     filled = value = NOTHING
     for step in life.steps:
@@ -133,7 +136,7 @@ def write_down(terms: Terms, life: Life, created_at: datetime, market_price: Dec
         qty = _quantity(step, terms, price, filled, value, rate)
         filled += qty
         value += qty * price
-        commission = qty * price * rate
+        commission = (qty * price * rate).quantize(MONEY_STEP)
         marks.append(
             Mark(at=at, what=step.what, qty=qty, price=price, commission=commission, maker=maker)
         )
@@ -141,7 +144,7 @@ def write_down(terms: Terms, life: Life, created_at: datetime, market_price: Dec
     return marks
 
 
-def _quantity(  # noqa: PLR0913, PLR0917 - the facts that decide one execution
+def _quantity(
     step: Step, terms: Terms, price: Decimal, filled: Decimal, value: Decimal, rate: Decimal
 ) -> Decimal:
     if step.qty is not None:
@@ -150,11 +153,11 @@ def _quantity(  # noqa: PLR0913, PLR0917 - the facts that decide one execution
     if terms.base_size is not None:
         if whole:
             return terms.base_size - filled
-        return terms.base_size * (step.share or NOTHING)
+        return (terms.base_size * (step.share or NOTHING)).quantize(_LOT, rounding=ROUND_DOWN)
     # A quote-sized order spends its quote including the fee, so a little less is traded.
     quote = (terms.quote_size or NOTHING) / (1 + rate)
     spent = quote - value if whole else quote * (step.share or NOTHING)
-    return (spent / price).quantize(_BASE_STEP, rounding=ROUND_DOWN)
+    return (spent / price).quantize(_LOT, rounding=ROUND_DOWN)
 
 
 def _check_size(life: Life, terms: Terms, filled: Decimal) -> None:
@@ -189,7 +192,7 @@ class _Fold:
 
 
 def condition_at(order: PlacedOrder, at: datetime) -> Condition:
-    """How `order` stood at `at`, knowing only what had happened by then."""
+    """Say how `order` stood at `at`, knowing only what had happened by then."""
     fold = _Fold(updated_at=order.created_at)
     # A cancel asked for later than `at` is none yet; that is what makes a stale answer honest.
     cut = order.cut if order.cut is not None and order.cut <= at else None
@@ -217,16 +220,15 @@ def _waiting_cancel(order: PlacedOrder, at: datetime) -> datetime | None:
 
 def _conclude(order: PlacedOrder, fold: _Fold, at: datetime) -> Condition:
     final = fold.status in FINAL_STATUSES
-    settled = (
-        final and bool(fold.fills) and at >= fold.fills[-1].at + order.life.settle_lag
-    )  # an end without fills is never "settled" on the real exchange: nothing changed hands
-    fee_known = fold.fills
-    if final and fold.fills and not settled:
-        fee_known = fold.fills[:-1]
-        settled_at = None
-    else:
-        settled_at = fold.fills[-1].at + order.life.settle_lag if settled else None
-    updated_at = fold.updated_at if settled_at is None else max(fold.updated_at, settled_at)
+    updated_at, settled, fee_known = fold.updated_at, False, fold.fills
+    # An end without fills is never "settled" on the real exchange: nothing changed hands.
+    if final and fold.fills:
+        settles_at = fold.fills[-1].at + order.life.settle_lag
+        settled = at >= settles_at
+        if settled:
+            updated_at = max(updated_at, settles_at)
+        else:
+            fee_known = fold.fills[:-1]
     return Condition(
         status=fold.status,
         fills=tuple(fold.fills),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
 from ordersync.simulator.answers import (
@@ -41,7 +42,7 @@ class Blindness:
 
 
 def blindness_of(faults: Sequence[Fault]) -> Blindness:
-    """The false view that these faults make together."""
+    """Put together the false view that these faults make."""
     view = Blindness()
     for fault in faults:
         match fault.kind:
@@ -59,38 +60,43 @@ def blindness_of(faults: Sequence[Fault]) -> Blindness:
 
 
 def instead(faults: Sequence[Fault]) -> Answer | None:
-    """The answer of whatever stands before the exchange, if one of the faults puts it there."""
+    """Answer for whatever a fault has put before the exchange, if one has."""
     for fault in faults:
-        match fault.kind:
-            case Kind.TOO_MANY:
-                seconds = {"retry-after": f"{fault.seconds(1):g}"} if fault.value else {}
-                return replace(too_many_requests(), headers=seconds)
-            case Kind.SERVER_ERROR:
-                return internal_error(fault.status(500))
-            case Kind.HTML:
-                return gateway_page(fault.status(502))
-            case Kind.UNAUTHORIZED:
-                return unauthorized()
-            case Kind.FORBIDDEN:
-                return missing_scopes().answer
-            case Kind.GARBAGE:
-                text = fault.text("<!doctype html><title>Just a moment...</title>")
-                return Answer(text=text, content_type="application/json")
-            case Kind.EMPTY:
-                return Answer(text="", content_type="application/json")
-            case _:
-                pass
+        stand_in = _STAND_INS.get(fault.kind)
+        if stand_in is not None:
+            return stand_in(fault)
     return None
+
+
+def _too_many(fault: Fault) -> Answer:
+    headers = {"retry-after": f"{fault.seconds(1):g}"} if fault.value else {}
+    return replace(too_many_requests(), headers=headers)
+
+
+def _garbage(fault: Fault) -> Answer:
+    text = fault.text("<!doctype html><title>Just a moment...</title>")
+    return Answer(text=text, content_type="application/json")
+
+
+_STAND_INS: dict[Kind, Callable[[Fault], Answer]] = {
+    Kind.TOO_MANY: _too_many,
+    Kind.SERVER_ERROR: lambda fault: internal_error(fault.status(500)),
+    Kind.HTML: lambda fault: gateway_page(fault.status(502)),
+    Kind.UNAUTHORIZED: lambda _: unauthorized(),
+    Kind.FORBIDDEN: lambda _: missing_scopes().answer,
+    Kind.GARBAGE: _garbage,
+    Kind.EMPTY: lambda _: Answer(text="", content_type="application/json"),
+}
 
 
 def damaged(
     answer: Answer, faults: Sequence[Fault], *, turn: int, page_before: Sequence[Json]
 ) -> Answer:
-    """A good answer after these faults. `turn` chooses the victim; errors are left alone.
+    """Spoil a good answer by these faults. `turn` chooses the victim; errors are left alone.
 
     `page_before` is the end of the page before this one, for the order that shows up twice.
     """
-    if answer.status != 200 or answer.payload is None:
+    if answer.status != HTTPStatus.OK or answer.payload is None:
         return answer
     payload = answer.payload
     for fault in faults:
@@ -107,7 +113,7 @@ def damaged(
 
 
 def _rows(payload: dict[str, Json]) -> tuple[str, list[Json]] | None:
-    """The key and the rows of a page, where the payload is one."""
+    """Find the key and the rows of a page, where the payload is one."""
     for key in ("orders", "fills"):
         rows = payload.get(key)
         if isinstance(rows, list):
@@ -127,7 +133,7 @@ def _lose_half(payload: dict[str, Json]) -> dict[str, Json]:
 def _shift(
     payload: dict[str, Json], *, twice: bool, page_before: Sequence[Json]
 ) -> dict[str, Json]:
-    """An order crosses the border between two pages while a client turns the page.
+    """Let an order cross the border between two pages while a client turns the page.
 
     It either goes to the page that the client has already read, and is missed, or comes from
     there, and is seen twice. The first page has no border behind it.

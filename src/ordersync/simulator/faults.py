@@ -40,6 +40,8 @@ ENDPOINTS = (
     "products",
 )
 
+BY_TIME = 0.3  # how many of the random faults last for a time, not for a number of calls
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _KEYS = ("kind", "on", "call", "after", "count", "for", "value", "order_ids")
@@ -128,15 +130,15 @@ class Fault:
         _check_value(self.kind, self.value)
 
     def seconds(self, otherwise: float) -> float:
-        """The value as a number of seconds."""
+        """Read the value as a number of seconds."""
         return float(self.value) if isinstance(self.value, int | float) else otherwise
 
     def status(self, otherwise: int) -> int:
-        """The value as an HTTP status."""
+        """Read the value as an HTTP status."""
         return self.value if isinstance(self.value, int) else otherwise
 
     def text(self, otherwise: str) -> str:
-        """The value as a word."""
+        """Read the value as a word."""
         return self.value if isinstance(self.value, str) else otherwise
 
     @property
@@ -180,9 +182,6 @@ class Faults:
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._running = [_Running(fault) for fault in faults]
-
-    def __len__(self) -> int:
-        return len(self._running)
 
     @property
     def all(self) -> tuple[Fault, ...]:
@@ -232,7 +231,7 @@ class Faults:
         kinds: Sequence[Kind] = tuple(Kind),
         endpoints: Sequence[str] = ("list", "get", "fills", ANY),
     ) -> Faults:
-        """A random schedule that ends: after it, everything is right again."""
+        """Make a random schedule that ends: after it, everything is right again."""
         rng = Random(f"faults {seed}")  # noqa: S311 - reproducible on purpose
         return cls(
             _random_fault(rng, rng.choice(kinds), rng.choice(endpoints), within_calls)
@@ -241,7 +240,7 @@ class Faults:
 
 
 def _random_fault(rng: Random, kind: Kind, on: str, within_calls: int) -> Fault:
-    by_time = rng.random() < 0.3
+    by_time = rng.random() < BY_TIME
     value: Value = None
     if kind in SECONDS:
         value = round(rng.uniform(0.1, 8), 1)
@@ -265,7 +264,7 @@ def _check_value(kind: Kind, value: Value) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind in SECONDS and not (is_number and float(str(value)) >= 0):
         raise ValueError(f"value of {kind} is {value!r}; write a number of seconds.")
-    if kind in STATUSES and not (isinstance(value, int) and 500 <= value <= 599):
+    if kind in STATUSES and value not in range(500, 600):
         raise ValueError(f"value of {kind} is {value!r}; write a status from 500 to 599.")
     if kind is Kind.SHIFTING_PAGE and value not in {"missed", "twice"}:
         raise ValueError(f'value of {kind} is {value!r}; write "missed" or "twice".')
@@ -275,7 +274,8 @@ def _check_value(kind: Kind, value: Value) -> None:
 
 def _read_fault(entry: object, where: str) -> Fault:
     if not isinstance(entry, dict):
-        raise ValueError(f"{where}: write each fault as a [[fault]] table.")
+        message = f"{where}: write each fault as a [[fault]] table."
+        raise ValueError(message)  # noqa: TRY004 - what is wrong is the file, not a type
     for key in entry:
         if key not in _KEYS:
             raise ValueError(f"{where}: {key}: there is no such key; use {', '.join(_KEYS)}.")

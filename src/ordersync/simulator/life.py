@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 AT_ONCE = timedelta()
 SHORTLY = timedelta(milliseconds=200)
 NOTHING = Decimal(0)
-WHOLE = Decimal(1)
+
+# How often a random life does what.
+QUEUES, FAILS, REFUSES_CANCEL, DETOURS, RESTS = 0.3, 0.1, 0.1, 0.15, 0.7
 
 
 class What(StrEnum):
@@ -94,12 +96,12 @@ class Life:
 
     @classmethod
     def pending(cls) -> Life:
-        """Accepted, and never heard of again."""
+        """Let it be accepted, and never heard of again."""
         return cls()
 
     @classmethod
     def queued(cls, after: timedelta = AT_ONCE) -> Life:
-        """Queued, and never heard of again."""
+        """Let it be queued, and never heard of again."""
         return cls(steps=(Step(after=after, what=What.QUEUED),))
 
     @classmethod
@@ -111,14 +113,14 @@ class Life:
         price: Decimal | None = None,
         refuses_cancel: bool = False,
     ) -> Life:
-        """Rests on the book from `after` on, with partial `fills` as (after, share)."""
+        """Let it rest on the book from `after` on, with partial `fills` as (after, share)."""
         return cls(
             steps=(Step(after=after, what=What.OPEN), *_parts(fills, price)),
             refuses_cancel=refuses_cancel,
         )
 
     @classmethod
-    def filled(  # noqa: PLR0913 - each one is a fact of the life, and all have a default
+    def filled(
         cls,
         after: timedelta = timedelta(seconds=1),
         *,
@@ -128,7 +130,7 @@ class Life:
         settle_lag: timedelta = AT_ONCE,
         fills_lag: timedelta = AT_ONCE,
     ) -> Life:
-        """Fills completely `after` its creation, with earlier `fills` as (after, share)."""
+        """Let it fill completely `after` its creation, with earlier `fills` as (after, share)."""
         return cls(
             steps=(
                 Step(after=min(opens, after), what=What.OPEN),
@@ -148,7 +150,7 @@ class Life:
         price: Decimal | None = None,
         message: str = "User requested cancel",
     ) -> Life:
-        """Canceled `after` its creation, with `share` of it filled half way there."""
+        """Cancel it `after` its creation, with `share` of it filled half way there."""
         end = Step(after=after, what=What.CANCELED, message=message)
         return cls(steps=(*_opening(after, share, price), end))
 
@@ -160,7 +162,7 @@ class Life:
         share: Decimal = NOTHING,
         price: Decimal | None = None,
     ) -> Life:
-        """Expired `after` its creation, with `share` of it filled half way there."""
+        """Let it expire `after` its creation, with `share` of it filled half way there."""
         end = Step(after=after, what=What.EXPIRED)
         return cls(steps=(*_opening(after, share, price), end))
 
@@ -171,47 +173,44 @@ class Life:
         *,
         message: str = "Insufficient balance in source account",
     ) -> Life:
-        """Refused by the matching engine: never was on the book."""
+        """Let the matching engine refuse it: it never was on the book."""
         return cls(steps=(Step(after=after, what=What.FAILED, message=message),))
 
     @classmethod
     def random(cls, rng: Random, *, span: timedelta = timedelta(minutes=2)) -> Life:
-        """Any life that can happen to an order whose size is known, within `span`."""
+        """Draw any life that can happen to an order whose size is known, within `span`."""
         times = sorted(span * rng.random() for _ in range(rng.randint(2, 6)))
         steps = [Step(after=min(times[0], SHORTLY), what=What.OPEN)]
-        if rng.random() < 0.3:
+        if rng.random() < QUEUES:
             steps.insert(0, Step(after=min(times[0], SHORTLY) / 2, what=What.QUEUED))
-        for after in times[1:-1]:
-            steps.append(_random_middle(rng, after, len(times)))
+        steps += [_random_middle(rng, after, len(times)) for after in times[1:-1]]
         end = rng.choice(
             (What.FILLED, What.FILLED, What.FILLED, What.CANCELED, What.EXPIRED, What.OPEN)
         )
         steps.append(Step(after=times[-1], what=end))
-        if rng.random() < 0.1:
+        if rng.random() < FAILS:
             steps = [Step(after=times[0], what=What.FAILED, message="Insufficient balance")]
         return cls(
             steps=tuple(steps),
             settle_lag=timedelta(seconds=rng.choice((0, 0, 1, 10))),
             fills_lag=timedelta(seconds=rng.choice((0, 0, 0.5, 3))),
             cancel_lag=timedelta(seconds=rng.choice((0.1, 0.3, 2))),
-            refuses_cancel=rng.random() < 0.1,
+            refuses_cancel=rng.random() < REFUSES_CANCEL,
         )
 
 
 def _random_middle(rng: Random, after: timedelta, steps: int) -> Step:
-    """A step that neither starts nor ends a life; fills can never exceed the whole."""
-    if rng.random() < 0.15:
+    """Draw a step that neither starts nor ends a life; fills never exceed the whole."""
+    if rng.random() < DETOURS:
         return Step(after=after, what=rng.choice((What.CANCEL_QUEUED, What.EDIT_QUEUED)))
-    if rng.random() < 0.15:
+    if rng.random() < DETOURS:
         return Step(after=after, what=What.OPEN)
     share = Decimal(rng.randint(1, 99)) / 100 / steps
-    return Step(after=after, what=What.FILL, share=share, maker=rng.random() < 0.7)
+    return Step(after=after, what=What.FILL, share=share, maker=rng.random() < RESTS)
 
 
 def _parts(fills: Sequence[tuple[timedelta, Decimal]], price: Decimal | None) -> list[Step]:
-    return [
-        Step(after=after, what=What.FILL, share=share, price=price) for after, share in fills
-    ]
+    return [Step(after=after, what=What.FILL, share=share, price=price) for after, share in fills]
 
 
 def _opening(end: timedelta, share: Decimal, price: Decimal | None) -> list[Step]:

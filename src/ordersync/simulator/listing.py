@@ -76,7 +76,7 @@ class Page:
 
 
 def page_of_orders(view: View, query: OrderQuery) -> Page:
-    """The page of orders that the query asks for."""
+    """Cut the page of orders that the query asks for."""
     lazily = query.sort_by == "UNKNOWN_SORT_BY" and not query.order_ids and not query.open_only
     found = _by_creation(view, query) if lazily else _sorted(view, query)
     page = list(islice(found, query.limit + 1))
@@ -94,7 +94,7 @@ def page_of_orders(view: View, query: OrderQuery) -> Page:
 
 
 def _by_creation(view: View, query: OrderQuery) -> Iterator[Seen]:
-    """The usual order, read lazily: a page costs what the page costs, not what the history does."""
+    """Read the usual order lazily: a page costs what it holds, not what the history does."""
     before = None
     if query.cursor is not None:
         before = (_cursor_moment(query.cursor), query.cursor[1])
@@ -128,7 +128,7 @@ def _sorted(view: View, query: OrderQuery) -> Iterable[Seen]:
 
 
 def _sort_value(query: OrderQuery, order: PlacedOrder, condition: Condition) -> str:
-    """What orders are compared by, as text that sorts like the thing itself."""
+    """Give what orders are compared by, as text that sorts like the thing itself."""
     if query.sort_by == "LIMIT_PRICE":
         return f"{order.terms.limit_price or Decimal(0):040.16f}"
     at = order.created_at
@@ -167,7 +167,7 @@ def _cursor_moment(cursor: tuple[str, str]) -> datetime:
 
 
 def page_of_fills(view: View, query: FillQuery) -> Page:
-    """The page of fills that the query asks for, newest first."""
+    """Cut the page of fills that the query asks for, newest first."""
     found = sorted(_fills(view, query), key=lambda fill: fill[:2], reverse=True)
     if query.cursor is not None:
         found = [fill for fill in found if fill[:2] < query.cursor]
@@ -180,9 +180,7 @@ def page_of_fills(view: View, query: FillQuery) -> Page:
     )
 
 
-def _fills(
-    view: View, query: FillQuery
-) -> Iterator[tuple[str, str, PlacedOrder, int, Mark]]:
+def _fills(view: View, query: FillQuery) -> Iterator[tuple[str, str, PlacedOrder, int, Mark]]:
     """Every fill that matches, behind the two texts that it is sorted by."""
     seen = (
         (each for each in map(view.order, query.order_ids) if each is not None)
@@ -201,5 +199,7 @@ def _fills(
             ):
                 continue
             by_price = query.sort_by == "PRICE"
-            value = f"{fill.price:040.16f}" if by_price else fill.at.isoformat(timespec="microseconds")
+            value = (
+                f"{fill.price:040.16f}" if by_price else fill.at.isoformat(timespec="microseconds")
+            )
             yield value, identity, order, index, fill

@@ -23,7 +23,7 @@ KILLED = 0.2
 
 
 def natural_life(terms: Terms, rng: Random, created_at: datetime) -> Life:
-    """What happens to an order with these terms, drawn from `rng`."""
+    """Draw what happens to an order with these terms."""
     if terms.time_in_force in {"IMMEDIATE_OR_CANCEL", "FILL_OR_KILL"}:
         return _immediate(terms, rng)
     life = _resting(rng)
@@ -57,7 +57,7 @@ def _resting(rng: Random) -> Life:
 
 
 def _until(left: timedelta, life: Life) -> Life:
-    """The life up to the order's own end time, and then none."""
+    """Cut the life at the order's own end time."""
     if life.ends and life.steps[-1].after < left:
         return life
     left = max(left, timedelta())

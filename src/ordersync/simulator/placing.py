@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 MOST_CANCELS = 100
 FUNDS = Decimal(1_000_000)
 
+# Refusals that the exchange's own preview finds; ccxt looks nowhere else for the reason.
+_PREVIEWED = frozenset(
+    (
+        "INSUFFICIENT_FUND",
+        "INVALID_PRICE_PRECISION",
+        "INVALID_PRODUCT_ID",
+        "INVALID_SIDE",
+        "INVALID_SIZE_PRECISION",
+    )
+)
+
 
 def create(world: World, account: Account, body: Mapping[str, object]) -> dict[str, Json]:
     """Place the order that `body` describes. Raises RefusedError where it describes none."""
@@ -89,7 +100,9 @@ def _refused(reason: str, message: str, configuration: Mapping[str, object]) -> 
             "error": reason,
             "message": message,
             "error_details": "",
-            "preview_failure_reason": "UNKNOWN_PREVIEW_FAILURE_REASON",
+            "preview_failure_reason": (
+                f"PREVIEW_{reason}" if reason in _PREVIEWED else "UNKNOWN_PREVIEW_FAILURE_REASON"
+            ),
             "new_order_failure_reason": reason,
         },
         "order_configuration": cast("Json", dict(configuration)),

@@ -40,6 +40,6 @@ PRODUCTS = {
 
 
 def price_of(product_id: str) -> Decimal:
-    """The price of a product; 100 for one that only a test knows."""
+    """Look up the price of a product; 100 for one that only a test knows."""
     product = PRODUCTS.get(product_id)
     return Decimal(100) if product is None else product.price

@@ -23,16 +23,42 @@ LARGEST_LIMIT = 1000
 MOST_IDS = 100  # not published; what clients are known to use
 
 STATUSES = frozenset(
-    "PENDING OPEN FILLED CANCELLED EXPIRED FAILED UNKNOWN_ORDER_STATUS"
-    " QUEUED CANCEL_QUEUED EDIT_QUEUED".split()
+    [
+        "PENDING",
+        "OPEN",
+        "FILLED",
+        "CANCELLED",
+        "EXPIRED",
+        "FAILED",
+        "UNKNOWN_ORDER_STATUS",
+        "QUEUED",
+        "CANCEL_QUEUED",
+        "EDIT_QUEUED",
+    ]
 )
 ORDER_TYPES = frozenset(
-    "UNKNOWN_ORDER_TYPE MARKET LIMIT STOP STOP_LIMIT BRACKET TWAP"
-    " ROLL_OPEN ROLL_CLOSE LIQUIDATION SCALED".split()
+    [
+        "UNKNOWN_ORDER_TYPE",
+        "MARKET",
+        "LIMIT",
+        "STOP",
+        "STOP_LIMIT",
+        "BRACKET",
+        "TWAP",
+        "ROLL_OPEN",
+        "ROLL_CLOSE",
+        "LIQUIDATION",
+        "SCALED",
+    ]
 )
 TIMES_IN_FORCE = frozenset(
-    "UNKNOWN_TIME_IN_FORCE GOOD_UNTIL_DATE_TIME GOOD_UNTIL_CANCELLED"
-    " IMMEDIATE_OR_CANCEL FILL_OR_KILL".split()
+    [
+        "UNKNOWN_TIME_IN_FORCE",
+        "GOOD_UNTIL_DATE_TIME",
+        "GOOD_UNTIL_CANCELLED",
+        "IMMEDIATE_OR_CANCEL",
+        "FILL_OR_KILL",
+    ]
 )
 SORTS = frozenset(("UNKNOWN_SORT_BY", "LIMIT_PRICE", "LAST_FILL_TIME", "LAST_UPDATE_TIME"))
 FILL_SORTS = frozenset(("UNKNOWN_SORT_BY", "PRICE", "TRADE_TIME"))
@@ -80,7 +106,7 @@ class FillQuery:
 
 
 def read_order_query(params: QueryParams) -> OrderQuery:
-    """What a list request asks for. Raises RefusedError."""
+    """Read what a list request asks for. Raises RefusedError."""
     statuses = _words(params, "order_status", STATUSES)
     if "OPEN" in statuses and len(statuses) > 1:
         raise invalid_argument("order_status OPEN cannot be combined with other statuses")
@@ -107,7 +133,7 @@ def read_order_query(params: QueryParams) -> OrderQuery:
 
 
 def read_fill_query(params: QueryParams) -> FillQuery:
-    """What a request for fills asks for. Raises RefusedError."""
+    """Read what a request for fills asks for. Raises RefusedError."""
     return FillQuery(
         order_ids=frozenset((*_ids(params, "order_ids"), *_ids(params, "order_id"))),
         trade_ids=frozenset(params.getlist("trade_ids")),
@@ -121,7 +147,7 @@ def read_fill_query(params: QueryParams) -> FillQuery:
 
 
 def write_cursor(sort_value: str, last_id: str) -> str:
-    """A cursor remembers the last thing on its page, so new orders do not shift the next one."""
+    """Write down the last thing on a page, so that new orders do not shift the next one."""
     return base64.urlsafe_b64encode(f"1|{sort_value}|{last_id}".encode()).decode()
 
 
@@ -141,7 +167,7 @@ def read_cursor(cursor: str) -> tuple[str, str] | None:
 
 
 def read_order_id(text: str) -> str:
-    """An order id as the world knows it. Raises RefusedError where it is no UUID."""
+    """Read an order id as the world knows it. Raises RefusedError where it is no UUID."""
     try:
         return str(UUID(text))
     except ValueError:

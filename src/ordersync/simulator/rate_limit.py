@@ -25,7 +25,7 @@ class RateLimit:
         return True
 
     def headers(self, caller: str, now: datetime) -> dict[str, str]:
-        """What the answer says about the limit; `reset` is in seconds."""
+        """Say what the answer says about the limit; `reset` is in seconds."""
         granted = self._window(caller, now)
         wait = granted[0] + WINDOW - now if granted else timedelta()
         return {

@@ -32,9 +32,12 @@ class _HangingUp(H11Protocol):
 
         async def with_hang_up(scope: Scope, receive: Receive, send: Send) -> None:
             extensions = {**scope.get("extensions", {}), HANG_UP: {"close": transport.close}}
-            await inner({**scope, "extensions": extensions}, receive, send)  # type: ignore[arg-type]
+            # Cancelled means that the server leaves: the client gets no answer, and uvicorn,
+            # which would log this as the application's error, need not hear of it.
+            with contextlib.suppress(asyncio.CancelledError):
+                await inner({**scope, "extensions": extensions}, receive, send)
 
-        self.app = with_hang_up  # type: ignore[assignment]
+        self.app = with_hang_up
 
 
 class _Guest(uvicorn.Server):
@@ -46,12 +49,22 @@ class _Guest(uvicorn.Server):
 
     async def startup(self, sockets: object = None) -> None:
         del sockets
-        await super().startup()
+        try:
+            await super().startup()
+        except SystemExit:
+            # uvicorn ends the process here; a guest must not.
+            raise OSError(f"{HOST}:{self.config.port} cannot be listened on.") from None
         port = self.config.port
         for server in self.servers:
             for socket in server.sockets:
                 port = socket.getsockname()[1]
         self._ready(f"http://{HOST}:{port}")
+
+    async def main_loop(self) -> None:
+        # Served until cancelled; uvicorn's own loop wakes ten times a second to see whether
+        # somebody wants it to end, which would fill virtual time with nothing.
+        await self.on_tick(0)
+        await asyncio.get_running_loop().create_future()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -74,6 +87,7 @@ async def serve(
         server_header=False,
         date_header=False,
         proxy_headers=False,
+        timeout_keep_alive=75,
     )
     server = _Guest(config, ready)
     try:
@@ -90,6 +104,7 @@ async def _leave(server: _Guest) -> None:
         transport = getattr(connection, "transport", None)
         if transport is not None:
             transport.close()
+    await asyncio.sleep(0)  # let every connection notice that it is closed
     tasks = list(server.server_state.tasks)
     for task in tasks:
         task.cancel()
@@ -99,14 +114,22 @@ async def _leave(server: _Guest) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(application: ASGIApp, *, port: int = 0) -> AsyncIterator[str]:
-    """The application, served while the block runs; gives the base URL."""
-    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    task = asyncio.ensure_future(serve(application, port=port, ready=url.set_result))
+    """Serve the application while the block runs; gives the base URL."""
+    urls: list[str] = []
+    started = asyncio.Event()
+
+    def announce(url: str) -> None:
+        urls.append(url)
+        started.set()
+
+    task = asyncio.ensure_future(serve(application, port=port, ready=announce))
+    # A server that cannot start never says that it is ready; its error is the answer then.
+    task.add_done_callback(lambda _: started.set())
     try:
-        await asyncio.wait([url, task], return_when=asyncio.FIRST_COMPLETED)
-        if not url.done():
+        await started.wait()
+        if not urls:
             await task
-        yield url.result()
+        yield urls[0]
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

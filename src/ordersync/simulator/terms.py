@@ -54,7 +54,7 @@ class Terms:
 
 
 def read_terms(configuration: Mapping[str, object]) -> Terms:
-    """What a configuration asks for. Raises TermsRefusedError."""
+    """Read what a configuration asks for. Raises TermsRefusedError."""
     if len(configuration) != 1 or next(iter(configuration)) not in _TYPE_AND_DURATION:
         raise TermsRefusedError(
             "UNSUPPORTED_ORDER_CONFIGURATION",
@@ -113,13 +113,13 @@ def _end_time(fields: Mapping[str, object], time_in_force: str) -> datetime | No
 
 
 def market(*, base_size: str | None = None, quote_size: str | None = None) -> dict[str, object]:
-    """A market order, sized in the base or in the quote currency."""
+    """Write a market order, sized in the base or in the quote currency."""
     sizes = {"base_size": base_size, "quote_size": quote_size}
     return {"market_market_ioc": {name: size for name, size in sizes.items() if size is not None}}
 
 
 def limit_gtc(base_size: str, limit_price: str, *, post_only: bool = False) -> dict[str, object]:
-    """A limit order, good until canceled."""
+    """Write a limit order, good until canceled."""
     terms = {"base_size": base_size, "limit_price": limit_price, "post_only": post_only}
     return {"limit_limit_gtc": terms}
 
@@ -127,7 +127,7 @@ def limit_gtc(base_size: str, limit_price: str, *, post_only: bool = False) -> d
 def limit_gtd(
     base_size: str, limit_price: str, end_time: datetime, *, post_only: bool = False
 ) -> dict[str, object]:
-    """A limit order, good until `end_time`."""
+    """Write a limit order, good until `end_time`."""
     terms = {
         "base_size": base_size,
         "limit_price": limit_price,
@@ -138,7 +138,7 @@ def limit_gtd(
 
 
 def limit_fok(base_size: str, limit_price: str) -> dict[str, object]:
-    """A limit order, to fill at once and completely, or not at all."""
+    """Write a limit order, to fill at once and completely, or not at all."""
     return {"limit_limit_fok": {"base_size": base_size, "limit_price": limit_price}}
 
 
@@ -149,7 +149,7 @@ def stop_limit_gtc(
     *,
     stop_direction: str = "STOP_DIRECTION_STOP_DOWN",
 ) -> dict[str, object]:
-    """A limit order that waits for `stop_price`."""
+    """Write a limit order that waits for `stop_price`."""
     terms = {
         "base_size": base_size,
         "limit_price": limit_price,

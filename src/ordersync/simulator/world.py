@@ -17,7 +17,6 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from ordersync.simulator.account import Account, KeyPair
 from ordersync.simulator.condition import Condition, PlacedOrder, condition_at, write_down
-from ordersync.simulator.life import Life
 from ordersync.simulator.natural_life import natural_life
 from ordersync.simulator.products import price_of
 from ordersync.simulator.terms import read_terms
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from ordersync.simulator.account import KeyKind
+    from ordersync.simulator.life import Life
 
 _STANDING_OF = {
     "FILLED": "filled",
@@ -73,7 +73,7 @@ class World:
     # Accounts
 
     def open_account(self, kind: KeyKind = "ec", *, portfolio: str | None = None) -> Account:
-        """A new account, or one more key for `portfolio`."""
+        """Open a new account, or one more key for `portfolio`."""
         account = Account(
             key=KeyPair.generate(self._rng, kind), portfolio=portfolio or self.new_id()
         )
@@ -147,11 +147,11 @@ class World:
         self._steady.pop(order_id, None)
 
     def order(self, order_id: str) -> PlacedOrder | None:
-        """The order with this id, whosever it is."""
+        """Find the order with this id, whosever it is."""
         return self._orders.get(order_id)
 
     def order_of_client(self, portfolio: str, client_order_id: str) -> PlacedOrder | None:
-        """The order that this portfolio placed under this client order id."""
+        """Find the order that this portfolio placed under this client order id."""
         order_id = self._by_client.get((portfolio, client_order_id))
         return None if order_id is None else self._orders[order_id]
 
@@ -162,7 +162,7 @@ class World:
         before: tuple[datetime, str] | None = None,
         since: datetime | None = None,
     ) -> Iterator[PlacedOrder]:
-        """A portfolio's orders, newest first, older than the key `before`, not before `since`."""
+        """Go through a portfolio's orders, newest first, behind `before` and down to `since`."""
         timeline = self._timeline.get(portfolio, [])
         index = len(timeline) if before is None else bisect_left(timeline, before)
         while index > 0:
@@ -173,7 +173,7 @@ class World:
             yield self._orders[order_id]
 
     def condition(self, order: PlacedOrder, at: datetime | None = None) -> Condition:
-        """How an order stands now, or stood at `at`."""
+        """Say how an order stands now, or stood at `at`."""
         at = self.now() if at is None else at
         known = self._steady.get(order.order_id)
         if known is not None and at >= known[0]:
@@ -184,7 +184,7 @@ class World:
         return condition
 
     def truth(self, order_id: str, at: datetime | None = None) -> Truth:
-        """What is the case with an order now, or was at `at`. Raises KeyError."""
+        """Tell what is the case with an order now, or was at `at`. Raises KeyError."""
         condition = self.condition(self._orders[order_id], at)
         return Truth(
             order_id=order_id,
@@ -201,11 +201,11 @@ class World:
         )
 
     def order_ids(self, portfolio: str) -> list[str]:
-        """The ids of a portfolio's orders, oldest first."""
+        """List the ids of a portfolio's orders, oldest first."""
         return [order_id for _, order_id in self._timeline.get(portfolio, [])]
 
     def new_id(self) -> str:
-        """A UUID that nobody else has, the next one of the seed."""
+        """Draw a UUID that nobody else has, the next one of the seed."""
         return str(UUID(int=self._rng.getrandbits(128), version=4))
 
     def steady_at(self) -> datetime:
@@ -215,5 +215,5 @@ class World:
 
 
 def user_of(portfolio: str) -> str:
-    """The user whom a portfolio belongs to."""
+    """Name the user whom a portfolio belongs to."""
     return str(uuid5(NAMESPACE_URL, f"portfolio:{portfolio}"))

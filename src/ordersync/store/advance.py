@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
@@ -22,6 +22,7 @@ from ordersync.truth.model import Event, EventEvidence, EventKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ordersync.ports import Clock
     from ordersync.store.mapping import Mapping
     from ordersync.store.projection import Patch
 
@@ -56,27 +57,49 @@ class Transaction:
         self._backed_off: set[int | str] = set()
         self._there: dict[int | str, Claim] = {}
 
-    def run(self, steps: Sequence[Advance], now: datetime) -> list[Outcome]:
+    def run(self, steps: Sequence[Advance], clock: Clock) -> list[Outcome]:
         """Write what the steps ask for; one Outcome each, in their order."""
+        now = clock.now()
         drafts = [draft(self._mapping, step, now) for step in steps]
-        pending = [made for made in drafts if made.needs_write]
-        if not pending:
+        # Of two steps of one order the first goes ahead; the other came from the same version.
+        first: dict[str, Draft] = {}
+        for made in drafts:
+            first.setdefault(made.known.key, made)
+        pending = [made for made in first.values() if made.needs_write]
+        if not any(made.needs_write for made in drafts):
             return [_unchanged(made) for made in drafts]
+        while True:
+            try:
+                return self._try(drafts, pending, clock, now)
+            except _RolledBack as refusal:
+                self._written.clear()
+                self._contested.clear()
+                self._refused[refusal.row_id] = str(refusal)
+
+    def _try(
+        self, drafts: list[Draft], pending: list[Draft], clock: Clock, now: datetime
+    ) -> list[Outcome]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             standing = self._put_truths(pending, now)
             alive = [made for made in pending if made.known.key in standing]
             if self._writes_rows:
                 self._write_rows(alive, now)
-                self._find_losers(alive)
+                self._find_losers(alive, clock.now())
             self._link_rows(alive)
             events = self._put_events(alive, now)
             self._put_absences(alive)
-            outcomes = [self._outcome(made, standing, events) for made in drafts]
+            leading = {id(made) for made in pending}
+            outcomes = [
+                self._outcome(made, standing if id(made) in leading else set(), events)
+                for made in drafts
+            ]
             self._connection.execute("COMMIT")
         except BaseException:
-            # Whatever it was, nothing of this group may stay half done.
-            self._connection.execute("ROLLBACK")
+            # Whatever it was, nothing of this group may stay half done. Some errors (a full
+            # disk, a trigger) have rolled it back already.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
         return outcomes
 
@@ -100,22 +123,51 @@ class Transaction:
                 sql.STANDING_TRUTHS, (self._account, _encode(kept).decode())
             )
             standing.update(key for (key,) in rows)
-        # Never sighted, and nothing of it is stored: nothing that could have moved.
-        standing.update(
+        # Never sighted: that stands while nobody else has stored a sighting.
+        unseen = {
             made.known.key for made in pending if not made.truth_changed and not made.known.version
-        )
+        }
+        if unseen:
+            rows = connection.execute(sql.TRUTHS, (self._account, _encode(unseen).decode()))
+            standing.update(unseen - {row[0] for row in rows})
         return standing
 
     def _write_rows(self, alive: list[Draft], now: datetime) -> None:
-        groups: dict[tuple[str, ...], list[Patch]] = {}
+        groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Patch]] = {}
+        taken: set[int | str] = set()
         for made in alive:
             for found in made.patches:
+                if found.claim.row_id in taken or found.claim.row_id in self._refused:
+                    continue  # one row, two orders: the second reads it again
+                taken.add(found.claim.row_id)
+                if why := self._cannot_be_named(found.claim):
+                    self._refused[found.claim.row_id] = why
+                    continue
                 if not made.truth_changed and self._is_backed_off(made, found, now):
                     continue
-                groups.setdefault(found.fields, []).append(found)
-        for fields, patches in groups.items():
-            text, compared = self._statements.write(fields)
+                groups.setdefault((found.fields, self._guards(found)), []).append(found)
+        for (fields, guards), patches in groups.items():
+            text, compared = self._statements.write(fields, guards)
             self._write_group(text, compared, fields, patches)
+
+    def _guards(self, found: Patch) -> tuple[str, ...]:
+        """The cells to compare beside the ids: those that are written and have an exact form."""
+        cells, at = found.claim.cells, self._mapping.at
+        return tuple(
+            field
+            for field in sql.GUARDED
+            if field in found.cells and not isinstance(cells[at[field]], float | bytes)
+        )
+
+    def _cannot_be_named(self, claim: Claim) -> str | None:
+        """Why a row cannot be found again by what it holds; None where it can."""
+        if claim.cells[0] is None:
+            return "the row has no key"
+        for field in ("id", "status", "venue_order_id", "client_order_id"):
+            place = self._mapping.at.get(field)
+            if place is not None and isinstance(claim.cells[place], bytes):
+                return f"the column {self._mapping.columns[field]!r} holds bytes, not text"
+        return None
 
     def _write_group(
         self, text: str, compared: tuple[str, ...], fields: tuple[str, ...], patches: list[Patch]
@@ -137,6 +189,8 @@ class Transaction:
         try:
             winners = {key for (key,) in connection.execute(text, (_encode(rows).decode(),))}
         except (sqlite3.IntegrityError, sqlite3.DataError) as refusal:
+            if not connection.in_transaction:
+                self._find_culprit(text, rows, patches, refusal)
             connection.execute("ROLLBACK TO ordersync_rows")
             connection.execute("RELEASE ordersync_rows")
             if len(patches) == 1:
@@ -151,41 +205,55 @@ class Transaction:
             (found.claim.row_id, found) for found in patches if found.claim.cells[0] in winners
         )
 
+    def _find_culprit(
+        self, text: str, rows: list[list[object]], patches: list[Patch], refusal: sqlite3.Error
+    ) -> NoReturn:
+        """Say which row made the database roll all back. Each is tried alone, and undone."""
+        for row, found in zip(rows, patches, strict=True):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.execute(text, (_encode([row]).decode(),)).fetchall()
+            except sqlite3.IntegrityError as error:
+                if not self._connection.in_transaction:
+                    raise _RolledBack(found.claim.row_id, str(error)) from error
+            self._connection.execute("ROLLBACK")
+        raise refusal
+
     def _is_backed_off(self, made: Draft, found: Patch, now: datetime) -> bool:
         """Whether somebody keeps undoing this row, and its next repair has to wait.
 
-        Only repairs of a truth that was known come here. A repair is counted even where the
-        row is then lost: it says how often the row was found untrue again.
+        Only repairs of a truth that was known come here. Told once for each fight; an hour
+        without a repair ends it.
         """
         row = (self._account, made.known.key, str(found.claim.row_id))
-        self._connection.execute(sql.COUNT_UNDONE, (*row, spell(now), spell(now - UNDONE_WITHIN)))
-        (times,) = self._connection.execute(sql.UNDONE, row).fetchone()
-        if times < UNDONE_TIMES:
+        hour_ago = spell(now - UNDONE_WITHIN)
+        (repairs,) = self._connection.execute(sql.REPAIRS, (*row, hour_ago)).fetchone()
+        if repairs + 1 < UNDONE_TIMES:
             return False
         told = self._connection.execute(sql.CONTESTED, row).fetchone()
         if told is not None and spell(now - self._contested_pause) < told[0]:
             self._refused[found.claim.row_id] = "somebody keeps undoing the row"
             self._backed_off.add(found.claim.row_id)
             return True
-        if told is None:
+        if told is None or told[0] <= hour_ago:
             self._contested[found.claim.row_id] = EventEvidence(
-                answer="repair", endpoint="row", raw=f"undone {times} times within an hour"
+                answer="repair", endpoint="row", raw=f"undone {repairs + 1} times within an hour"
             )
         self._connection.execute(sql.PUT_CONTESTED, (*row, spell(now)))
         return False
 
-    def _find_losers(self, alive: list[Draft]) -> None:
+    def _find_losers(self, alive: list[Draft], read_at: datetime) -> None:
         """Tell the rows that somebody else wrote from those that the database will not write."""
         missing = [
             found
             for made in alive
             for found in made.patches
-            if found.claim.row_id not in self._written and found.claim.row_id not in self._refused
+            if self._written.get(found.claim.row_id) is not found
+            and found.claim.row_id not in self._refused
         ]
         if not missing:
             return
         keys = _encode([found.claim.cells[0] for found in missing]).decode()
-        read_at = missing[0].claim.read_at
         for cells in self._connection.execute(self._statements.by_row_ids, (keys,)):
             there = self._mapping.claim(tuple(cells), read_at)
             self._there[there.row_id] = there
@@ -248,12 +316,12 @@ class Transaction:
     def _link_rows(self, alive: list[Draft]) -> None:
         """Note which row a kept truth is projected onto, where that is new."""
         linked = [
-            (made.known.key, str(made.known.claims[0].row_id))
+            (self._account, made.known.key, str(made.known.claims[0].row_id))
             for made in alive
             if made.links_row and not made.truth_changed
         ]
         if linked:
-            self._connection.execute(sql.LINK_ROWS, (self._account, _encode(linked).decode()))
+            self._connection.executemany(sql.LINK_ROW, linked)
 
     def _put_absences(self, alive: list[Draft]) -> None:
         """Persist cases of absence and due times where they differ."""
@@ -283,11 +351,18 @@ class Transaction:
         if not made.needs_write:
             return _unchanged(made)
         if key not in standing:
-            return Outcome(key=key, result=Result.LOST, why="the truth was advanced by another")
+            return Outcome(
+                key=key,
+                result=Result.LOST,
+                overlay=made.overlay_before,
+                why="the truth was advanced by another",
+            )
         told = tuple(events.get(key, ()))
         patches = [p for p in made.patches if self._writes_rows]
-        written = sum(p.claim.row_id in self._written for p in patches)
-        unwritten = [p.claim.row_id for p in patches if p.claim.row_id not in self._written]
+        unwritten = [
+            p.claim.row_id for p in patches if self._written.get(p.claim.row_id) is not p
+        ]
+        written = len(patches) - len(unwritten)
         if unwritten:
             refusals = [self._refused[row_id] for row_id in unwritten if row_id in self._refused]
             return Outcome(
@@ -295,6 +370,7 @@ class Transaction:
                 result=Result.UNWRITABLE if refusals else Result.LOST,
                 rows_written=written,
                 events=told,
+                overlay=made.overlay,
                 claims=tuple(self._there[row_id] for row_id in unwritten if row_id in self._there),
                 why=refusals[0] if refusals else "the row was written by another",
             )
@@ -304,11 +380,20 @@ class Transaction:
             result=Result.WON if changed else Result.UNCHANGED,
             rows_written=written,
             events=told,
+            overlay=made.overlay,
         )
 
 
+class _RolledBack(Exception):  # noqa: N818 - it is no error of ours, and never leaves this file
+    """The database rolled the whole transaction back because of one row."""
+
+    def __init__(self, row_id: int | str, why: str) -> None:
+        super().__init__(why)
+        self.row_id = row_id
+
+
 def _unchanged(made: Draft) -> Outcome:
-    return Outcome(key=made.known.key, result=Result.UNCHANGED)
+    return Outcome(key=made.known.key, result=Result.UNCHANGED, overlay=made.overlay)
 
 
 def _names(made: Draft) -> tuple[str | None, str | None]:

@@ -208,7 +208,9 @@ class Mapping:
             )
         seen: dict[str, str] = {}
         for field, column in self.columns.items():
-            if column in seen and (field in WRITABLE or seen[column] in WRITABLE):
+            # A table keyed by the venue's own id is fine: an id that is there is never written.
+            is_key = {field, seen.get(column)} == {"id", "venue_order_id"}
+            if column in seen and not is_key and {field, seen[column]} & set(WRITABLE):
                 raise ConfigError(
                     f"the column {column!r} is mapped as {seen[column]} already.",
                     where=f"{self.where}: orders.{field}",

@@ -77,12 +77,14 @@ def draft(mapping: Mapping, step: Advance, now: datetime) -> Draft:
     )
     overlay = step.absent.overlay if step.absent else None
     alone = len(known.claims) == 1
+    # An answer without the order is no ground to call it open again.
+    asked_at = step.asked_at if step.absent is None else datetime.min.replace(tzinfo=UTC)
     patches = [
         found
         for claim in known.claims
         if (
             found := patch(
-                mapping, claim, truth, overlay, alone=alone, asked_at=step.asked_at, now=now
+                mapping, claim, truth, overlay, alone=alone, asked_at=asked_at, now=now
             )
         )
     ]

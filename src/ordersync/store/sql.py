@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 # What is written here is guarded too: whoever wrote a cell in the meantime wins. Floats are
 # not (their text form is not exact), nor is updated_at (every writer moves it).
-_GUARDED = ("filled_at", "reason")
+GUARDED = ("filled_at", "reason")
 
+# CROSS JOIN keeps SQLite from walking all of an account's truths once for each key.
 TRUTHS = """
 SELECT o.order_key, o.version, o.state, o.final_since, o.row_id
 FROM json_each(?2) AS j
-JOIN ordersync_orders AS o ON o.account = ?1 AND o.order_key = j.value"""
+CROSS JOIN ordersync_orders AS o ON o.account = ?1 AND o.order_key = j.value"""
 
 ABSENCES = """
 SELECT order_key, body FROM ordersync_absences
@@ -35,7 +36,7 @@ WHERE account = ?1 AND order_key IN (SELECT value FROM json_each(?2))"""
 DUE_ORDERS = """
 SELECT venue_order_id, client_order_id FROM ordersync_due WHERE account = ?1 AND due_at <= ?2
 UNION
-SELECT venue_order_id, client_order_id FROM ordersync_orders
+SELECT venue_order_id, client_order_id FROM ordersync_orders INDEXED BY ordersync_orders_open
 WHERE account = ?1 AND final = 0 AND row_id IS NOT NULL"""
 
 FINAL_KEYS = """
@@ -64,13 +65,10 @@ RETURNING order_key"""
 # still stands.
 STANDING_TRUTHS = """
 SELECT o.order_key FROM json_each(?2) AS j
-JOIN ordersync_orders AS o ON o.account = ?1 AND o.order_key = json_extract(j.value, '$[0]')
+CROSS JOIN ordersync_orders AS o ON o.account = ?1 AND o.order_key = json_extract(j.value, '$[0]')
 WHERE o.version = json_extract(j.value, '$[1]')"""
 
-LINK_ROWS = """
-UPDATE ordersync_orders SET row_id = json_extract(j.value, '$[1]')
-FROM json_each(?2) AS j
-WHERE account = ?1 AND order_key = json_extract(j.value, '$[0]')"""
+LINK_ROW = "UPDATE ordersync_orders SET row_id = ?3 WHERE account = ?1 AND order_key = ?2"
 
 PUT_EVENT = """
 INSERT INTO ordersync_events (log_id, n, at, account, order_key, kind, body)
@@ -98,10 +96,11 @@ PUT_NOTE = """
 INSERT INTO ordersync_notes (account, order_key, kind, digest, times, first_at, last_at)
 VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5) ON CONFLICT DO NOTHING RETURNING digest"""
 
-# How often a row was undone within the hour; an hour without starts the count again.
-COUNT_UNDONE = """
-SELECT times FROM ordersync_notes
-WHERE account = ?1 AND order_key = ?2 AND kind = 'undone' AND digest = ?3"""
+# How often a row was repaired of late. The log knows: a repair that was refused or lost is none.
+REPAIRS = """
+SELECT count(*) FROM ordersync_events
+WHERE account = ?1 AND order_key = ?2 AND kind = 'repaired' AND at > ?4
+  AND json_extract(body, '$.order.row_id') = ?3"""
 
 CONTESTED = """
 SELECT last_at FROM ordersync_notes
@@ -143,11 +142,11 @@ class Statements:
         return f"{self.select} WHERE {self._in_words(words)}{self._scope}"
 
     def finished_since(self, words: Sequence[str]) -> str:
-        """Rows of these words with a time at or after ?1 (text) or ?2 (a number)."""
+        """Rows of these words with a time at or after :day (text) or :seconds (a number)."""
         recent = " OR ".join(
-            f"{column} >= {'?2' if self._mapping.time_forms[field].unit else '?1'}"
+            f"{column} >= {f':seconds * {form.unit}' if form.unit else ':day'}"
             for field, column in self._columns.items()
-            if field in self._mapping.time_forms
+            if (form := self._mapping.time_forms.get(field)) is not None
         )
         return f"{self.select} WHERE {self._in_words(words)} AND ({recent or '0'}){self._scope}"
 
@@ -177,8 +176,9 @@ class Statements:
 
     @property
     def by_row_ids(self) -> str:
-        """Rows whose key is in the JSON list ?1, whatever else they say."""
-        return f"{self.select} WHERE {self._columns['id']} IN (SELECT value FROM json_each(?1))"
+        """Rows whose key is in the JSON list ?1, whatever word they hold."""
+        key = self._columns["id"]
+        return f"{self.select} WHERE {key} IN (SELECT value FROM json_each(?1)){self._scope}"
 
     @property
     def test_where(self) -> str:
@@ -199,13 +199,14 @@ class Statements:
             f" ORDER BY {key} DESC LIMIT 200) AS t WHERE {column} IS NOT NULL LIMIT 50"
         )
 
-    def write(self, fields: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-        """Compare-and-set of these fields of many rows, and the guarded fields beside the ids.
+    def write(
+        self, fields: Sequence[str], guarded: Sequence[str]
+    ) -> tuple[str, tuple[str, ...]]:
+        """Compare-and-set of these fields of many rows, and the fields that are compared.
 
         Each element of the JSON list ?1 is [key, word, venue id, client id, guards…, values…],
         all but the values as they were read. The keys of the rows written come back.
         """
-        guarded = tuple(field for field in _GUARDED if field in fields)
         identity = ["status", "venue_order_id"]
         identity += ["client_order_id"] if "client_order_id" in self._columns else []
         compared = [*identity, *guarded]

@@ -73,7 +73,6 @@ class SqliteStore:
         self._mapping: Mapping | None = None
         self._statements: dict[str, sql.Statements] = {}
         self._has_tables = False
-        self._data_version: int | None = None
 
     # --- opening and closing ---------------------------------------------------------------
 
@@ -172,15 +171,9 @@ class SqliteStore:
 
     # --- what is there ---------------------------------------------------------------------
 
-    async def changed_elsewhere(self) -> bool:
-        """Whether another connection wrote since the last call; nearly free."""
-
-        def look(connection: sqlite3.Connection) -> bool:
-            (version,) = connection.execute("PRAGMA data_version").fetchone()
-            before, self._data_version = self._data_version, version
-            return bool(before != version)
-
-        return await self._with(look)
+    async def revision(self) -> int | None:
+        """A number that moves when another connection wrote; nearly free."""
+        return await self._with(lambda c: int(c.execute("PRAGMA data_version").fetchone()[0]))
 
     async def list_open(self, account: str) -> list[Claim]:
         """Rows whose word is open or unknown."""
@@ -214,7 +207,8 @@ class SqliteStore:
             key = key_of(claim.venue_order_id, claim.client_order_id)
             if key is not None:
                 grouped.setdefault(key, []).append(claim)
-        return await self._with(lambda c: self._known(c, account, grouped))
+        aliases = _aliases((c.venue_order_id, c.client_order_id) for c in claims)
+        return await self._with(lambda c: self._known(c, account, grouped, aliases))
 
     async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
         """Write row, truth and event of each step in one transaction."""
@@ -228,7 +222,7 @@ class SqliteStore:
                 writes_rows=self._writes_rows,
                 contested_pause=self._contested_pause,
             )
-            return transaction.run(steps, self._clock.now())
+            return transaction.run(steps, self._clock)
 
         return await self._with(write)
 
@@ -277,10 +271,8 @@ class SqliteStore:
         words = mapping.words.words_meaning(Meaning.FINAL)
         # The day before: a text time may carry any zone; the exact cut follows.
         day = (since - timedelta(days=1)).strftime("%Y-%m-%d")
-        units = [form.unit for form in mapping.time_forms.values() if form.unit]
-        number = since.timestamp() * (units[0] if units else 1.0)
         text = self._about(account).finished_since(words)
-        found = self._claims(connection, text, (day, number))
+        found = self._claims(connection, text, {"day": day, "seconds": since.timestamp()})
         recent = [claim for claim in found if mapping.newest_time(claim) >= since]
         keys = {c.row_id: key_of(c.venue_order_id, c.client_order_id) for c in recent}
         settled = self._final_keys(connection, account, [k for k in keys.values() if k])
@@ -295,11 +287,15 @@ class SqliteStore:
         return {key for (key,) in rows}
 
     def _claims(
-        self, connection: sqlite3.Connection, text: str, arguments: tuple[object, ...]
+        self,
+        connection: sqlite3.Connection,
+        text: str,
+        arguments: tuple[object, ...] | dict[str, object],
     ) -> list[Claim]:
-        # Taken before the read, so that no ask can seem to be younger than what was read.
+        rows = connection.execute(text, arguments).fetchall()
+        # Taken after the read, so that no earlier ask can seem to be younger than what was read.
         mapping, read_at = self._bound(), self._clock.now()
-        return [mapping.claim(cells, read_at) for cells in connection.execute(text, arguments)]
+        return [mapping.claim(cells, read_at) for cells in rows]
 
     def _read(
         self, connection: sqlite3.Connection, account: str, names: Sequence[OrderName]
@@ -327,11 +323,7 @@ class SqliteStore:
                 if not found and name.client_order_id:
                     found = by_client.get(name.client_order_id)
                 grouped[key] = found or []
-        aliases = {
-            f"v:{n.venue_order_id}": f"c:{n.client_order_id}"
-            for n in names
-            if n.venue_order_id and n.client_order_id
-        }
+        aliases = _aliases((n.venue_order_id, n.client_order_id) for n in names)
         return self._known(connection, account, grouped, aliases)
 
     def _known(
@@ -339,7 +331,7 @@ class SqliteStore:
         connection: sqlite3.Connection,
         account: str,
         grouped: dict[str, list[Claim]],
-        aliases: dict[str, str] | None = None,
+        aliases: dict[str, str],
     ) -> list[Known]:
         """What is stored under these keys. An alias is the name an order had before it was seen."""
         if not self._has_tables:
@@ -349,13 +341,13 @@ class SqliteStore:
             ]
         keys = _text(list(grouped))
         truths = {row[0]: row for row in connection.execute(sql.TRUTHS, (account, keys))}
-        names = _text([*grouped, *(aliases or {}).values()])
+        names = _text([*grouped, *aliases.values()])
         absents = dict(connection.execute(sql.ABSENCES, (account, names)).fetchall())
         due = dict(connection.execute(sql.DUE_TIMES, (account, keys)).fetchall())
         found = []
         for key, claims in grouped.items():
             _, version, state, final_since, row_id = truths.get(key, (key, 0, None, None, None))
-            absent = absents.get(key) or absents.get((aliases or {}).get(key, ""))
+            absent = absents.get(key) or absents.get(aliases.get(key, ""))
             found.append(
                 Known(
                     key=key,
@@ -400,6 +392,11 @@ def key_of(venue_order_id: str | None, client_order_id: str | None) -> str | Non
     if venue_order_id:
         return f"v:{venue_order_id}"
     return f"c:{client_order_id}" if client_order_id else None
+
+
+def _aliases(ids: Iterable[tuple[str | None, str | None]]) -> dict[str, str]:
+    """The key that an order had while only its client id was known, by the one it has now."""
+    return {f"v:{venue}": f"c:{client}" for venue, client in ids if venue and client}
 
 
 def _text(values: Iterable[object]) -> str:

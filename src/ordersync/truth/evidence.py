@@ -41,7 +41,8 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     """No usable answer. `orders` are the ids it was about, empty where about all of them.
 
     `raw` is kept where an answer came that could not be read; `refused` says that asking the
-    same again will not help (a key that is refused, a malformed id).
+    same again will not help (a key that is refused, a malformed id); `garbled` that the venue
+    did show the order, but in a way that cannot be read or believed.
     """
 
     endpoint: str
@@ -49,6 +50,7 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[str, ...] = ()
     raw: str = ""
     refused: bool = False
+    garbled: bool = False
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,214 @@
+"""The commands and their options. What they do is in `commands`, `setup` and `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import Annotated, cast
+
+import typer
+
+from ordersync import __version__
+from ordersync.cli.output import Exit, Output
+
+app = typer.Typer(
+    name="ordersync",
+    help="Keeps a trading bot's own order table true to the exchange.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+_USAGE_ERROR = 2
+_FLAGS = frozenset({"--json"})
+_VALUES = frozenset({"-c", "--config"})
+
+Older = Annotated[str, typer.Option("--older-than", help="Only rows at least this old.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")]
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; the exit status comes back."""
+    output = Output()
+    try:
+        app(_shared_first(arguments), standalone_mode=True, obj=output)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+        if code:
+            # The library's own status for a usage error is 2; ours is 3.
+            return Exit.CONFIGURATION if code == _USAGE_ERROR else code
+    return int(output.status)
+
+
+@app.callback(invoke_without_command=False)
+def _shared(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("-c", "--config", help="The configuration (default: ordersync.toml)."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer with JSON on stdout.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"ordersync {__version__}")
+        raise typer.Exit
+    output = cast("Output", context.obj)
+    output.as_json, output.config = as_json, config
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    database: Annotated[str, typer.Option(help="sqlite:///bot.db")],
+    table: Annotated[str | None, typer.Option(help="The table of orders.")] = None,
+    venue: Annotated[str, typer.Option(help="The exchange.")] = "coinbase",
+    account: Annotated[str, typer.Option(help="A name for the account.")] = "main",
+    key_file: Annotated[
+        str, typer.Option(help="The API key's JSON file, mode 0600.")
+    ] = "~/.config/ordersync/coinbase.json",
+    rest_url: Annotated[str | None, typer.Option(help="Another host, for a simulator.")] = None,
+    ws_url: Annotated[str | None, typer.Option(help="Another host for push.")] = None,
+    unknown_word: Annotated[
+        str | None, typer.Option(help="The word to write for an order that is provably gone.")
+    ] = None,
+) -> None:
+    """Look at the database, propose the mapping, write ordersync.toml."""
+    from ordersync.cli.setup import Wishes, set_up  # noqa: PLC0415 - loads the database library
+
+    wishes = Wishes(
+        database=database,
+        table=table,
+        venue=venue,
+        account=account,
+        key_file=key_file,
+        rest_url=rest_url,
+        ws_url=ws_url,
+        unknown_word=unknown_word,
+    )
+    output = cast("Output", context.obj)
+    output.run(set_up(output, wishes))
+
+
+@app.command()
+def doctor(context: typer.Context) -> None:
+    """Check configuration, table, key, clock and venue; each finding with its mend."""
+    from ordersync.cli import commands  # noqa: PLC0415 - loads the service
+
+    output = cast("Output", context.obj)
+    output.run(commands.doctor(output))
+
+
+@app.command()
+def audit(
+    context: typer.Context,
+    since: Annotated[str, typer.Option(help="How far back to look for orders without a row.")] = "24h",
+) -> None:
+    """Compare the table with the exchange; write nothing."""
+    from ordersync.cli import commands  # noqa: PLC0415 - loads the service
+
+    output = cast("Output", context.obj)
+    output.run(commands.audit(output, since))
+
+
+@app.command()
+def sync(context: typer.Context, dry_run: DryRun = False) -> None:
+    """One pass that makes the table true."""
+    from ordersync.cli import commands  # noqa: PLC0415 - loads the service
+
+    output = cast("Output", context.obj)
+    output.run(commands.dry_run(output, None) if dry_run else commands.sync(output))
+
+
+@app.command("run")
+def run_service(
+    context: typer.Context,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Decide and record, but write no row.")
+    ] = False,
+) -> None:
+    """Keep the table true until stopped."""
+    from ordersync.cli import commands  # noqa: PLC0415 - loads the service
+
+    output = cast("Output", context.obj)
+    output.run(commands.run(output, shadow=shadow))
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    order: Annotated[str, typer.Argument(help="A row's id, a venue order id or a client id.")],
+) -> None:
+    """Every recorded change of one order, with source and evidence."""
+    from ordersync.cli import commands  # noqa: PLC0415 - loads the service
+
+    output = cast("Output", context.obj)
+    output.run(commands.history(output, order))
+
+
+@app.command()
+def cleanup(
+    context: typer.Context,
+    older_than: Older = "24h",
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    accept_absent: Annotated[
+        bool,
+        typer.Option(
+            "--accept-absent",
+            help="Your word that the key is the right one, where the account cannot prove it.",
+        ),
+    ] = False,
+) -> None:
+    """The one-time clean-up: verify each old open order, repair it, mark what is provably gone."""
+    from ordersync.cli import commands  # noqa: PLC0415 - loads the service
+
+    output = cast("Output", context.obj)
+    if dry_run:
+        output.run(commands.dry_run(output, older_than))
+    else:
+        output.run(commands.cleanup(output, older_than, yes=yes, accept_absent=accept_absent))
+
+
+@app.command()
+def simulator(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Option("--dir", help="Where key file and ordersync.toml go.")],
+    seed: Annotated[int, typer.Option(help="The same seed makes the same exchange.")] = 0,
+    faults: Annotated[Path | None, typer.Option(help="What goes wrong, as TOML.")] = None,
+    port: Annotated[int, typer.Option(help="0: any free port.")] = 0,
+) -> None:
+    """An exchange on this machine that speaks Coinbase's protocol."""
+    from ordersync.cli import commands  # noqa: PLC0415 - loads the simulator
+
+    output = cast("Output", context.obj)
+    output.run(commands.simulator(output, directory, seed, faults, port))
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="End by itself, with a summary.")] = False,
+) -> None:
+    """A careless bot on a simulated exchange, and its table coming true."""
+    from ordersync.demo import show  # noqa: PLC0415 - loads the simulator
+
+    output = cast("Output", context.obj)
+    output.run(show(output, once=once))
+
+
+def _shared_first(arguments: list[str]) -> list[str]:
+    """`-c` and `--json` mean the same before and after the command: put them before it."""
+    shared: list[str] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument == "--":
+            rest += [argument, *waiting]
+        elif argument in _FLAGS or argument.startswith("--config="):
+            shared.append(argument)
+        elif argument in _VALUES:
+            shared += [argument, *[value for value in [next(waiting, None)] if value is not None]]
+        else:
+            rest.append(argument)
+    return shared + rest

@@ -1,0 +1,230 @@
+"""What the commands do: ask the service, show the answer, set the exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from ordersync import settings as configuration
+from ordersync.cli import show
+from ordersync.cli.logs import set_up_log
+from ordersync.cli.output import Exit
+from ordersync.errors import ConfigError
+from ordersync.ports import Severity
+from ordersync.service import build_views, serving, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
+    from pathlib import Path
+
+    from ordersync.cli.output import Output
+    from ordersync.sync.audit import Audit
+    from ordersync.sync.verify import PassReport
+    from ordersync.truth.model import Event
+
+
+async def doctor(output: Output) -> None:
+    """Check everything there is to check."""
+    set_up_log(as_json=output.as_json)
+    settings = configuration.load(output.config)
+    async with serving(settings, create=False) as service:
+        findings = await service.findings()
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        output.status = Exit.CONFIGURATION
+    if output.as_json:
+        output.give({"findings": findings})
+        return
+    show.show_findings(output, findings)
+
+
+async def audit(output: Output, since: str) -> None:
+    """Compare the table with the exchange."""
+    set_up_log(as_json=output.as_json)
+    settings = configuration.load(output.config)
+    span = _duration(since, "--since")
+    async with serving(settings, create=False) as service:
+        with output.progress("Comparing") as progress:
+            audits = await service.audit(span, progress=progress)
+    _conclude_audit(output, audits)
+
+
+async def sync(output: Output) -> None:
+    """One pass that repairs."""
+    set_up_log(as_json=output.as_json)
+    settings = configuration.load(output.config)
+    async with serving(settings, create=True) as service:
+        with output.progress("Verifying") as progress:
+            reports = await service.sync(progress=progress, waiting=_waiting(output))
+    _conclude_sync(output, reports)
+
+
+async def dry_run(output: Output, older_than: str | None) -> None:
+    """What a pass would write."""
+    set_up_log(as_json=output.as_json)
+    settings = configuration.load(output.config)
+    age = _duration(older_than, "--older-than") if older_than else None
+    async with serving(settings, create=False) as service:
+        with output.progress("Comparing") as progress:
+            audits = await service.preview(older_than=age, progress=progress)
+    failed = sum(len(audit.failed) for audit in audits)
+    output.status = Exit.UNVERIFIED if failed else Exit.DONE
+    if output.as_json:
+        output.give({"accounts": audits})
+        return
+    show.show_audit(output, audits)
+    output.say("Nothing was written (dry run).")
+
+
+async def run(output: Output, *, shadow: bool) -> None:
+    """Keep the table true until stopped."""
+    # With --json stdout carries events, so the log has to go elsewhere.
+    set_up_log(as_json=output.as_json, stream=sys.stderr if output.as_json else sys.stdout)
+    settings = configuration.load(output.config)
+
+    def tell(events: Sequence[Event]) -> None:
+        if output.as_json:
+            for event in events:
+                output.give(event)
+
+    async with serving(settings, create=True, shadow=shadow, listener=tell) as service:
+        await until(_stop_on_signals(), service.run())
+
+
+async def history(output: Output, order: str) -> None:
+    """Every recorded change of one order."""
+    settings = configuration.load(output.config)
+    views = build_views(settings)
+    matches = await views.find(order)
+    if not matches:
+        output.status = Exit.DIFFERENCES
+        if not output.as_json:
+            output.aside.print(
+                f"Nothing is known of {order!r}: no row, venue order id or client id is that.",
+                markup=False,
+            )
+        return
+    for match in matches:
+        events = await views.history(match)
+        if output.as_json:
+            for event in events:
+                output.give(event)
+        else:
+            show.show_history(output, match, events)
+
+
+async def cleanup(output: Output, older_than: str, *, yes: bool, accept_absent: bool) -> None:
+    """Verify and repair old open rows, after a person has seen what that means."""
+    set_up_log(as_json=output.as_json)
+    settings = configuration.load(output.config)
+    age = _duration(older_than, "--older-than")
+    if not yes:
+        async with serving(settings, create=False) as service:
+            with output.progress("Comparing") as progress:
+                audits = await service.preview(older_than=age, progress=progress)
+        _conclude_audit(output, audits)
+        output.status = Exit.UNVERIFIED if any(a.failed for a in audits) else Exit.DONE
+        if not sys.stdin.isatty() or not sys.stdout.isatty() or output.as_json:
+            output.say("Nothing was written. To write it: ordersync cleanup --yes")
+            return
+        answer = await asyncio.to_thread(input, "Write these changes? [y/N] ")
+        if answer.strip().lower() not in {"y", "yes"}:
+            output.say("Nothing was written.")
+            return
+    async with serving(settings, create=True) as service:
+        with output.progress("Verifying") as progress:
+            reports = await service.sync(
+                older_than=age,
+                accept_absent=accept_absent,
+                progress=progress,
+                waiting=_waiting(output),
+            )
+    _conclude_sync(output, reports)
+
+
+async def simulator(
+    output: Output, directory: Path, seed: int, faults: Path | None, port: int
+) -> None:
+    """Serve a simulated exchange until stopped."""
+    from ordersync.simulator import Ready, run  # noqa: PLC0415 - loads a web server
+
+    def ready(at: Ready) -> None:
+        if output.as_json:
+            output.give(
+                {"url": at.url, "config": str(at.configuration), "key_file": str(at.key_file)}
+            )
+            return
+        output.say(f"Simulated exchange at {at.url}; wrote {at.configuration} and {at.key_file}")
+        sys.stdout.flush()
+
+    stopping = _stop_on_signals()
+    try:
+        await until(stopping, run(directory, seed, faults, port, ready))
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error), where="simulator") from error
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set, so that a service can end in good order."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+def _waiting(output: Output) -> Callable[[int, timedelta], None]:
+    def tell(orders: int, pause: timedelta) -> None:
+        output.aside.print(
+            f"{orders} orders are not at the exchange; asking again in "
+            f"{pause.total_seconds():.0f} s, to be sure that they are gone",
+            markup=False,
+        )
+
+    return tell
+
+
+def _conclude_audit(output: Output, audits: Sequence[Audit]) -> None:
+    if any(audit.failed for audit in audits):
+        output.status = Exit.UNVERIFIED
+    elif any(audit.rows for audit in audits):
+        output.status = Exit.DIFFERENCES
+    if output.as_json:
+        output.give({"accounts": audits})
+    else:
+        show.show_audit(output, audits)
+
+
+def _conclude_sync(output: Output, reports: Sequence[PassReport]) -> None:
+    if any(report.failed or report.doubt for report in reports):
+        output.status = Exit.UNVERIFIED
+    if output.as_json:
+        output.give(
+            {
+                "updated": sum(report.rows_written for report in reports),
+                "not_found": sum(len(report.not_found) for report in reports),
+                "failed": sum(len(report.failed) for report in reports),
+                "accounts": [
+                    {
+                        "account": report.account,
+                        "asked": report.asked,
+                        "updated": report.rows_written,
+                        "not_found": sorted(report.not_found),
+                        "failed": report.failed,
+                        "doubt": report.doubt or None,
+                        "unidentified": [str(claim.row_id) for claim in report.unidentified],
+                    }
+                    for report in reports
+                ],
+            }
+        )
+        return
+    show.show_sync(output, reports)
+
+
+def _duration(text: str, option: str) -> timedelta:
+    try:
+        return configuration.parse_duration(text)
+    except ValueError as error:
+        raise ConfigError(str(error), where=option) from None

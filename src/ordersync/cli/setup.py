@@ -1,0 +1,150 @@
+"""`init`: look at the database, propose the mapping with reasons, ask where unsure, write it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ordersync import settings as configuration
+from ordersync.errors import ConfigError
+from ordersync.service import Proposal, Unsure, check_proposal, propose
+
+if TYPE_CHECKING:
+    from ordersync.cli.output import Output
+
+
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user said on the command line."""
+
+    database: str
+    table: str | None
+    venue: str
+    account: str
+    key_file: str
+    rest_url: str | None
+    ws_url: str | None
+    unknown_word: str | None
+
+
+async def set_up(output: Output, wishes: Wishes) -> None:
+    """Write ordersync.toml. Raises ConfigError where it exists or cannot be guessed."""
+    path = output.config or Path(configuration.DEFAULT_PATH)
+    if path.exists():
+        raise ConfigError(
+            "it exists already, and is never overwritten.",
+            where=str(path),
+            mend="Move it away, or name another file with -c.",
+        )
+    answers: dict[str, str] = {"orders.table": wishes.table} if wishes.table else {}
+    while True:
+        proposal = propose(wishes.database, Path.cwd(), answers, wishes.unknown_word)
+        if not isinstance(proposal, Unsure):
+            break
+        answers[proposal.key] = await _ask(output, proposal)
+    text = _toml(wishes, proposal, path)
+    check_proposal(path, text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+    _tell(output, proposal, path)
+
+
+async def _ask(output: Output, unsure: Unsure) -> str:
+    """A person's answer; ConfigError where nobody can be asked."""
+    if not sys.stdin.isatty() or not sys.stdout.isatty() or output.as_json:
+        choices = ", ".join(unsure.choices) or "nothing that fits"
+        raise ConfigError(
+            f"it cannot be guessed. {unsure.question}",
+            where=unsure.key,
+            mend=f"Run init on a terminal to be asked, or write the file by hand. "
+            f"Possible: {choices}.",
+        )
+    output.say(f"{unsure.question} ({', '.join(unsure.choices)})")
+    while True:
+        answer = (await asyncio.to_thread(input, f"{unsure.key} = ")).strip()
+        if answer:
+            return answer
+
+
+def _toml(wishes: Wishes, proposal: Proposal, path: Path) -> str:
+    lines = ["# Written by `ordersync init`. Check it, then: ordersync doctor", "", "[database]"]
+    lines += [f"url = {_quoted(_from_folder_of(path, wishes.database))}", "", "[orders]"]
+    lines.append(_line("table", proposal.table, proposal.table_why))
+    lines += [_line(guess.key, guess.value, guess.why) for guess in proposal.columns]
+    lines.append(_line("account", wishes.account, "all rows belong to one account"))
+    lines += ["", "[orders.status_words]"]
+    lines += [
+        f"{_key(word)} = [{', '.join(_quoted(token) for token in tokens)}]"
+        for word, tokens in proposal.words.items()
+    ]
+    lines += [
+        f"# {guess.key}: {guess.why}" for guess in proposal.word_reasons if guess.value == "-"
+    ]
+    lines += ["", f"[accounts.{_key(wishes.account)}]", f"venue = {_quoted(wishes.venue)}"]
+    lines.append(f"key_file = {_quoted(_key_path(path, wishes.key_file))}")
+    for name, url in (("rest_url", wishes.rest_url), ("ws_url", wishes.ws_url)):
+        if url:
+            lines.append(f"{name} = {_quoted(url)}")
+    return "\n".join(lines) + "\n"
+
+
+def _tell(output: Output, proposal: Proposal, path: Path) -> None:
+    """What was written and why, then the next step."""
+    if output.as_json:
+        output.give(
+            {
+                "config": str(path),
+                "table": proposal.table,
+                "columns": {guess.key: guess.value for guess in proposal.columns},
+                "status_words": proposal.words,
+            }
+        )
+        return
+    output.say(f"{path}: the table {proposal.table} ({proposal.table_why})", style="bold")
+    for guess in proposal.columns:
+        output.say(f"  {guess.key:<16} = {guess.value:<18} {guess.why}")
+    output.say("  words:")
+    for guess in proposal.word_reasons:
+        output.say(f"    {guess.key:<14} {guess.value:<12} {guess.why}")
+    for word, tokens in proposal.words.items():
+        output.say(f"    {word} = {', '.join(tokens)}", style="dim")
+    output.say("Next: ordersync doctor   (then: ordersync audit, ordersync sync, ordersync run)")
+
+
+def _from_folder_of(path: Path, url: str) -> str:
+    """A SQLite URL as seen from the file's folder: relative paths start there."""
+    prefix = "sqlite:///"
+    name = url.removeprefix(prefix)
+    if not url.startswith(prefix) or Path(name).is_absolute() or name.startswith("~"):
+        return url
+    return prefix + _relative(path, name)
+
+
+def _key_path(path: Path, key_file: str) -> str:
+    if key_file.startswith("~") or Path(key_file).is_absolute():
+        return key_file
+    return _relative(path, key_file)
+
+
+def _relative(path: Path, name: str) -> str:
+    return Path(os.path.relpath(Path.cwd() / name, path.absolute().parent)).as_posix()
+
+
+def _line(key: str, value: str, why: str) -> str:
+    return f"{key} = {_quoted(value)}".ljust(40) + f"# {why}"
+
+
+def _quoted(text: str) -> str:
+    # A JSON string is a TOML basic string.
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _key(word: str) -> str:
+    plain = word.isascii() and word.replace("_", "").replace("-", "").isalnum()
+    return word if plain else _quoted(word)

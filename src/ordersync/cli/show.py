@@ -1,0 +1,140 @@
+"""What a person sees: tables and sentences for the answers of the commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from ordersync.ports import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ordersync.cli.output import Output
+    from ordersync.ports import Finding, Match
+    from ordersync.sync.audit import Audit
+    from ordersync.sync.verify import PassReport
+    from ordersync.truth.model import Event, Side
+
+_MARKS = {
+    Severity.OK: ("ok", "green"),
+    Severity.WARNING: ("warning", "yellow"),
+    Severity.ERROR: ("error", "red"),
+}
+_MANY = 20
+
+
+def show_findings(output: Output, findings: Sequence[Finding]) -> None:
+    """Each finding on a line, its mend below it."""
+    for finding in findings:
+        mark, colour = _MARKS[finding.severity]
+        line = Text(f"{mark:>7}  ", style=colour)
+        line.append(f"{finding.about}: ", style="bold")
+        line.append(finding.what, style="default")
+        output.person.print(line)
+        if finding.mend:
+            output.person.print(f"         {finding.mend}", style="cyan", markup=False)
+
+
+def show_audit(output: Output, audits: Sequence[Audit]) -> None:
+    """The differences as a table, then what could not be verified, then the sum."""
+    rows = [row for audit in audits for row in audit.rows]
+    if rows:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for head in ("row", "order", "market", "difference", "column", "table says", "venue says"):
+            table.add_column(head, overflow="fold")
+        for row in rows:
+            table.add_row(
+                row.row_id or "-",
+                row.venue_order_id or row.client_order_id or "-",
+                row.symbol or "-",
+                row.difference.value,
+                row.column or "-",
+                _cell(row.table_says),
+                _cell(row.venue_says),
+            )
+        output.person.print(table)
+        output.say()
+    for audit in audits:
+        show_failures(output, audit.failed)
+    checked = sum(audit.checked for audit in audits)
+    failed = sum(len(audit.failed) for audit in audits)
+    output.say(
+        f"Audit complete: {checked} checked, {len(rows)} differences, {failed} not verified"
+    )
+
+
+def show_failures(output: Output, failed: dict[str, str]) -> None:
+    """Which orders could not be verified or written, by reason."""
+    by_why: dict[str, list[str]] = {}
+    for name, why in failed.items():
+        by_why.setdefault(why, []).append(name)
+    for why, names in by_why.items():
+        shown = ", ".join(names[:_MANY]) + (f" and {len(names) - _MANY} more" if len(names) > _MANY else "")
+        output.aside.print(f"Not verified: {why}", style="yellow", markup=False)
+        output.aside.print(f"  {shown}", markup=False)
+
+
+def show_sync(output: Output, reports: Sequence[PassReport]) -> None:
+    """What a pass could not do, what it left alone, then the line that ends it."""
+    for report in reports:
+        if report.doubt:
+            output.aside.print(f"{report.account}: {report.doubt}", style="red", markup=False)
+        show_failures(output, {n: w for n, w in report.failed.items() if w != report.doubt})
+        if report.unidentified:
+            ids = ", ".join(str(claim.row_id) for claim in report.unidentified[:_MANY])
+            output.aside.print(
+                f"{len(report.unidentified)} rows name no order and are left alone: {ids}",
+                markup=False,
+            )
+        if report.unmapped:
+            words = ", ".join(sorted({str(claim.word) for claim in report.unmapped}))
+            output.aside.print(f"Words outside the mapping, left alone: {words}", markup=False)
+    output.say(summary(reports))
+
+
+def summary(reports: Sequence[PassReport]) -> str:
+    """The line that ends a pass."""
+    updated = sum(report.rows_written for report in reports)
+    gone = sum(len(report.not_found) for report in reports)
+    failed = sum(len(report.failed) for report in reports)
+    return f"Sync complete: {updated} updated, {gone} not found on exchange, {failed} failed"
+
+
+def show_history(output: Output, match: Match, events: Sequence[Event]) -> None:
+    """One order: how it stands, then each change."""
+    names = [f"row {match.row_id}" if match.row_id else "no row"]
+    names += [f"order {match.venue_order_id}"] if match.venue_order_id else []
+    names += [f"client id {match.client_order_id}"] if match.client_order_id else []
+    output.say(f"{', '.join(names)} ({match.account})", style="bold")
+    output.say(f"  the table says {match.word or '-'}, the exchange {match.status or '-'}")
+    if not events:
+        output.say("  nothing was recorded for it yet")
+    for event in events:
+        at = event.at.strftime("%Y-%m-%d %H:%M:%S")
+        output.say(f"  {at}Z  {event.kind.value}: {_side(event.before)} -> {_side(event.after)}")
+        evidence = event.evidence
+        told = f" told at {evidence.venue_time:%Y-%m-%d %H:%M:%S}Z" if evidence.venue_time else ""
+        late = f", {event.latency_ms / 1000:.1f} s after the venue's change" if event.latency_ms else ""
+        output.say(
+            f"      by {event.source.value}, {evidence.answer} at {evidence.endpoint}{told}{late}"
+            f"  [{event.id}]",
+            style="dim",
+        )
+
+
+def _side(side: Side) -> str:
+    parts = [side.word or "-"]
+    if side.status and side.status != side.word:
+        parts.append(f"({side.status})")
+    if side.filled_qty:
+        parts.append(f"{side.filled_qty} filled")
+        if side.avg_price is not None:
+            parts.append(f"at {side.avg_price}")
+    return " ".join(parts)
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,321 @@
+"""The composition root: builds, starts and stops everything. The one module that names adapters.
+
+The doors (`cli`, `demo`) call it; what they get back are ports and plain data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from ordersync import settings as configuration
+from ordersync.clock import SystemClock
+from ordersync.errors import ConfigError, OrdersyncError, VenueRefused, VenueSilent
+from ordersync.ports import Finding, Severity
+from ordersync.store import proposal
+from ordersync.store.guess import Unsure
+from ordersync.store.proposal import Proposal
+from ordersync.store.reflection import sqlite_path
+from ordersync.store.sqlite import SqliteStore
+from ordersync.store.views import SqliteViews
+from ordersync.sync.audit import Audit, audit
+from ordersync.sync.ingest import Ingest
+from ordersync.sync.reconcile import Reconciler
+from ordersync.sync.verify import PassReport
+from ordersync.truth.evidence import AbsencePolicy
+from ordersync.venues.coinbase.key import read_key
+from ordersync.venues.coinbase.venue import Coinbase
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+    from ordersync.ports import Clock, OrderStore, OrderViews, Venue
+    from ordersync.settings import Account, Settings
+    from ordersync.sync.verify import Work
+    from ordersync.truth.model import Event
+
+log = structlog.get_logger("ordersync")
+
+
+class Service:
+    """One configuration at work: a store, and for each account a venue and its reconciler."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        store: OrderStore,
+        listener: Callable[[Sequence[Event]], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.store = store
+        policy = settings.sync
+        self._ingest = Ingest(
+            store,
+            clock,
+            policy=AbsencePolicy(
+                unknown_after=policy.unknown_after,
+                count=policy.absence.count,
+                endpoints=policy.absence.endpoints,
+                spread=policy.absence.spread,
+                spread_sighted=policy.absence.spread_sighted,
+            ),
+            told_after=policy.stale_after,
+            listener=listener,
+        )
+        self.venues: dict[str, Venue] = {
+            name: build_venue(settings, account, clock)
+            for name, account in settings.accounts.items()
+        }
+        self.reconcilers: dict[str, Reconciler] = {
+            name: Reconciler(
+                name,
+                venue=venue,
+                store=store,
+                ingest=self._ingest,
+                clock=clock,
+                settings=settings.sync,
+            )
+            for name, venue in self.venues.items()
+        }
+
+    async def check_key(self, account: str) -> str:
+        """Refuse a key that can move money; "" or a warning about one that can trade.
+
+        Raises ConfigError, VenueSilent or VenueRefused.
+        """
+        identity = await self.venues[account].identify()
+        if identity.can_transfer:
+            raise ConfigError(
+                "the key can transfer funds, and ordersync only needs to view.",
+                where=f"accounts.{account}: {self.settings.accounts[account].key_file}",
+                mend="Make a key with the permission View alone.",
+            )
+        if identity.can_trade:
+            return "the key can trade; ordersync only needs to view, and never trades"
+        return ""
+
+    async def sync(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        accept_absent: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        waiting: Callable[[int, timedelta], None] | None = None,
+    ) -> list[PassReport]:
+        """One pass over every account. A venue that cannot be asked fails its account alone."""
+        reports = []
+        for name, reconciler in self.reconcilers.items():
+            trouble = await self._trouble_with(name)
+            if trouble:
+                report = PassReport(account=name, troubles={trouble: None})
+                work = await reconciler.find_work(older_than=older_than)
+                report.failed = {key[2:]: trouble for key in work.known}
+                report.asked = len(work.known)
+                reports.append(report)
+                continue
+            reports.append(
+                await reconciler.sync_once(
+                    older_than=older_than,
+                    accept_absent=accept_absent,
+                    progress=progress,
+                    waiting=waiting,
+                )
+            )
+        return reports
+
+    async def audit(
+        self, since: timedelta, *, progress: Callable[[int, int], None] | None = None
+    ) -> list[Audit]:
+        """Compare every account's rows with its venue, orphans included; write nothing."""
+        start = self.clock.now() - since
+        return [
+            await self._compare(name, await r.find_work(again=True), start, progress)
+            for name, r in self.reconcilers.items()
+        ]
+
+    async def preview(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Audit]:
+        """What `sync` would write into the rows; write nothing."""
+        return [
+            await self._compare(name, await r.find_work(older_than=older_than), None, progress)
+            for name, r in self.reconcilers.items()
+        ]
+
+    async def _compare(
+        self,
+        name: str,
+        work: Work,
+        since: datetime | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> Audit:
+        trouble = await self._trouble_with(name)
+        if trouble:
+            failed = {key[2:]: trouble for key in work.known} or {name: trouble}
+            return Audit(account=name, checked=len(work.known), failed=failed)
+        return await audit(
+            name,
+            work,
+            venue=self.venues[name],
+            store=self.store,
+            clock=self.clock,
+            since=since,
+            progress=progress,
+        )
+
+    async def run(self) -> None:
+        """Keep every account true until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for name in self.reconcilers:
+                group.create_task(self._run_account(name), name=f"reconcile {name}")
+
+    async def _run_account(self, name: str) -> None:
+        while trouble := await self._trouble_with(name):
+            log.warning(f"Failed to sync: {trouble}", account=name)
+            await self.clock.sleep(self.settings.sync.interval)
+        await self.reconcilers[name].run()
+
+    async def _trouble_with(self, account: str) -> str:
+        """Why this account's venue cannot be asked, "" where it can. Raises ConfigError."""
+        try:
+            warning = await self.check_key(account)
+        except (VenueSilent, VenueRefused) as error:
+            return str(error)
+        if warning:
+            log.warning(warning, account=account)
+        return ""
+
+    async def findings(self) -> list[Finding]:
+        """What every part finds about itself."""
+        found = await self.store.findings()
+        for name, venue in self.venues.items():
+            about = await venue.findings()
+            found += [msgspec.structs.replace(f, about=f"{name}: {f.about}") for f in about]
+            if any(f.severity is Severity.ERROR for f in about):
+                continue
+            try:
+                warning = await self.check_key(name)
+            except OrdersyncError as error:
+                found.append(
+                    Finding(
+                        severity=Severity.ERROR,
+                        about=f"{name}: key",
+                        what=error.what,
+                        mend=error.mend,
+                    )
+                )
+            else:
+                found.append(
+                    Finding(
+                        severity=Severity.WARNING if warning else Severity.OK,
+                        about=f"{name}: key",
+                        what=f"{warning or 'the key can only view'}.",
+                        mend="A key with the permission View alone is enough." if warning else "",
+                    )
+                )
+        return found
+
+
+async def until(stopping: asyncio.Event, work: Coroutine[None, None, None]) -> None:
+    """Work until it ends or `stopping` is set; then it is cancelled and waited for.
+
+    What is being committed at that moment is finished by the store before it closes.
+    """
+
+    async def stop(task: asyncio.Task[None]) -> None:
+        await stopping.wait()
+        task.cancel()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(work)
+            watching = group.create_task(stop(working))
+            working.add_done_callback(lambda _: watching.cancel())
+    except ExceptionGroup as several:
+        raise _first_of(several) from several
+
+
+def _first_of(several: ExceptionGroup) -> Exception:
+    """The error to show a person: the first one that is not itself a group."""
+    first = several.exceptions[0]
+    return _first_of(first) if isinstance(first, ExceptionGroup) else first
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings,
+    *,
+    create: bool,
+    clock: Clock | None = None,
+    shadow: bool = False,
+    listener: Callable[[Sequence[Event]], None] | None = None,
+) -> AsyncIterator[Service]:
+    """A Service that is open: connections are made, the mapping is checked, all given back.
+
+    `create` is the user's word for creating our tables; `shadow` decides and records but
+    writes no row. `listener` hears of every event after its commit. Raises ConfigError, StoreBusy or StoreRefused.
+    """
+    clock = clock or SystemClock()
+    store = build_store(settings, clock, shadow=shadow)
+    service = Service(settings, clock=clock, store=store, listener=listener)
+    try:
+        await store.open(create=create)
+        yield service
+    finally:
+        for venue in service.venues.values():
+            await venue.close()
+        await store.close()
+
+
+def build_store(settings: Settings, clock: Clock, *, shadow: bool = False) -> OrderStore:
+    """The store of this configuration. Raises ConfigError."""
+    path = sqlite_path(settings.database_url(), settings.path.parent)
+    return SqliteStore(
+        path,
+        settings.orders,
+        clock,
+        where=str(settings.path),
+        contested_pause=settings.sync.stale_after,
+        writes_rows=not shadow,
+    )
+
+
+def build_views(settings: Settings) -> OrderViews:
+    """The read side of this configuration. Raises ConfigError."""
+    path = sqlite_path(settings.database_url(), settings.path.parent)
+    return SqliteViews(path, settings.orders, where=str(settings.path))
+
+
+def build_venue(settings: Settings, account: Account, clock: Clock) -> Venue:
+    """An account at its venue. Raises ConfigError where the key file cannot be used."""
+    key = read_key(settings.resolve(account.key_file))
+    return Coinbase(key, clock, rest_url=account.rest_url)
+
+
+def propose(
+    url: str, base: Path, answers: Mapping[str, str], unknown_word: str | None
+) -> Proposal | Unsure:
+    """A mapping for the database at `url` (relative to `base`), or what has to be asked first.
+
+    Raises ConfigError, StoreBusy or StoreRefused.
+    """
+    return proposal.propose(sqlite_path(url, base), answers, unknown_word)
+
+
+def check_proposal(path: Path, text: str) -> None:
+    """Whether a proposed configuration, if it stood at `path`, could be used. Raises ConfigError."""
+    settings = configuration.build(path, tomllib.loads(text))
+    build_views(settings)

@@ -1,0 +1,110 @@
+"""The exchange for a person: a folder with a key and a configuration, and a populated world.
+
+This is the simulator's own composition root, and the only place in it that reads the real clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ordersync.simulator.coinbase_rest import app
+from ordersync.simulator.faults import Faults
+from ordersync.simulator.populated import populate
+from ordersync.simulator.server import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CONFIGURATION = "ordersync.toml"
+KEY_FILE = "coinbase.json"
+
+_SIGNATURE = "# Written by `ordersync simulator`, which writes it anew at each start."
+_TEMPLATE = """\
+{signature}
+# The exchange behind it is simulated. Copy what you need; do not put a real key next to it.
+
+[database]
+url = "sqlite:///bot.db"
+
+[orders]
+table = "trades"
+id = "id"
+venue_order_id = "order_id"
+status = "status"
+created_at = "created_at"
+filled_at = "filled_at"
+fee = "fee"
+symbol = "product_id"
+side = "side"
+owner = "bot_id"
+account = "main"
+
+[orders.status_words]
+pending = ["open"]
+open = ["open"]
+completed = ["filled", "canceled+fills"]
+cancelled = ["canceled"]
+failed = ["rejected", "expired", "replaced"]
+
+[accounts.main]
+venue = "coinbase"
+key_file = "{key_file}"
+rest_url = "{url}"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """Where the exchange is, and what was written for its visitors."""
+
+    url: str
+    key_file: Path
+    configuration: Path
+    orders: int
+
+
+async def run(
+    directory: Path,
+    seed: int,
+    faults: Path | None,
+    port: int,
+    ready: Callable[[Ready], None],
+) -> None:
+    """Serve a populated world until cancelled; `ready` is told once it accepts connections.
+
+    Raises ValueError for a fault file that makes no sense, and FileExistsError where the folder
+    holds a configuration or a key that somebody else wrote.
+    """
+    schedule = Faults() if faults is None else Faults.load(faults)
+    configuration, key_file = directory / CONFIGURATION, directory / KEY_FILE
+    _refuse_strangers(configuration, key_file)
+    world, account = populate(lambda: datetime.now(UTC), seed)
+
+    def announce(url: str) -> None:
+        # Only now is the port known, so only now can the configuration name it.
+        directory.mkdir(parents=True, exist_ok=True)
+        account.key.write(key_file)
+        configuration.write_text(
+            _TEMPLATE.format(signature=_SIGNATURE, key_file=KEY_FILE, url=url), encoding="utf-8"
+        )
+        orders = len(world.order_ids(account.portfolio))
+        ready(Ready(url=url, key_file=key_file, configuration=configuration, orders=orders))
+
+    await serve(app(world, schedule), port=port, ready=announce)
+
+
+def _refuse_strangers(configuration: Path, key_file: Path) -> None:
+    """Leave a folder alone that is in use for a real account."""
+    if configuration.exists():
+        if configuration.read_text(encoding="utf-8").startswith(_SIGNATURE):
+            return
+        raise FileExistsError(
+            f"{configuration} was not written by the simulator; choose another folder."
+        )
+    if key_file.exists():
+        raise FileExistsError(
+            f"{key_file} was not written by the simulator; choose another folder."
+        )

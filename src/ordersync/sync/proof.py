@@ -1,0 +1,109 @@
+"""Whether an account's absences may count, and the questions that find out.
+
+A key for another portfolio, a paper key or a wrong host answers honest absences for
+everything. So before any absence counts, the account has to prove itself in the same pass: it
+is the one recorded at its first sighting, the same endpoint shows another order of this
+table, and few are absent. Where it cannot, no verdict falls; one alert names the likely cause.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ordersync.errors import VenueRefused, VenueSilent
+from ordersync.truth.evidence import Absence, Reading, account_proves_itself
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from ordersync.ports import AccountRecord, Venue
+
+SINGLE_CALLS_A_PASS = 25
+"""How many absent orders are asked for one by one in a pass: the budget is for all orders."""
+
+WITNESSES = 25
+"""How many of the table's newest orders are asked for where nothing else was sighted."""
+
+
+class Proven(msgspec.Struct, frozen=True, kw_only=True):
+    """What may count of a pass's absences, with all that was read on the way."""
+
+    absences: tuple[Absence, ...] = ()
+    reading: Reading = Reading()
+    doubt: str = ""
+
+
+async def prove(
+    venue: Venue,
+    record: AccountRecord,
+    absences: Sequence[Absence],
+    *,
+    asked: int,
+    sighted: Collection[str],
+    newest: Sequence[str],
+    accepted: bool = False,
+) -> Proven:
+    """Ask what has to be asked before these absences (of one pass) may count.
+
+    `sighted` are the orders of this table that the pass has seen, `newest` the venue ids of
+    the table's newest rows, asked for as witnesses. `accepted` is a person's word in place of
+    the proof. Absences by client id come from the history, which is its own witness.
+    """
+    absent_ids = list(dict.fromkeys(a.venue_order_id for a in absences if a.venue_order_id))
+    extra = Reading()
+    witness = next(iter(sighted), None)
+    if witness is None and not accepted:
+        strangers = [order for order in newest if order not in set(absent_ids)]
+        extra += await venue.ask_ids(strangers[:WITNESSES]) if strangers else Reading()
+        witness = next((s.report.venue_order_id for s in extra.sightings), None)
+    try:
+        same_identity = record.identity in {None, (await venue.identify()).mark}
+    except (VenueSilent, VenueRefused) as error:
+        return Proven(reading=extra, doubt=f"the account could not be identified: {error.what}")
+    proves_itself = account_proves_itself(
+        same_identity=same_identity,
+        asked=asked,
+        absent=len(absent_ids),
+        endpoint_sighted_another=witness is not None,
+    )
+    if not proves_itself and not accepted:
+        return Proven(
+            reading=extra, doubt=_doubt(same_identity=same_identity, absent=len(absent_ids), asked=asked)
+        )
+    singles = await _ask_singly(venue, absent_ids[:SINGLE_CALLS_A_PASS], witness, accepted=accepted)
+    return Proven(absences=tuple(absences) + singles.absences, reading=extra + singles)
+
+
+async def _ask_singly(
+    venue: Venue, ids: Sequence[str], witness: str | None, *, accepted: bool
+) -> Reading:
+    """Each absent order by itself, through the other endpoint; nothing if that one is mute.
+
+    The witness first: an endpoint that does not show what is there cannot prove an absence.
+    """
+    reading = Reading()
+    if witness is not None and ids:
+        shown = await venue.ask_one(witness)
+        reading += Reading(sightings=shown.sightings, silences=shown.silences)
+        if not shown.sightings and not accepted:
+            return reading
+    elif not accepted:
+        return reading
+    for venue_order_id in ids:
+        reading += await venue.ask_one(venue_order_id)
+    return reading
+
+
+def _doubt(*, same_identity: bool, absent: int, asked: int) -> str:
+    if not same_identity:
+        return (
+            "the key opens another account than the one this table was first verified with. "
+            "Check key_file and rest_url; nothing was marked."
+        )
+    return (
+        f"{absent} of {asked} orders asked for are not at the venue, and it shows none or too few "
+        "of this table's orders: the key is probably of another portfolio, or the host is wrong. "
+        "Nothing was marked. If the orders are really gone: ordersync cleanup --accept-absent"
+    )

@@ -1,0 +1,271 @@
+"""Pull: which orders are due, and when to look again.
+
+Level-triggered: what woke us does not matter. Every open row is verified once an interval, a
+row that was just discovered at once and then at short, growing steps; orders that ended are
+asked for until settled, absent ones in their own time.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from ordersync.errors import AskAgain, OrdersyncError, VenueRefused, VenueSilent
+from ordersync.ports import Claim, Known, Meaning, OrderName, Overlay
+from ordersync.sync.ingest import is_watched, key_of
+from ordersync.sync.verify import PassReport, Verification, Work
+from ordersync.truth.cadence import next_ask_open
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ordersync.ports import Clock, OrderStore, Venue
+    from ordersync.settings import Sync
+    from ordersync.sync.ingest import Ingest
+
+LOOK_EVERY = timedelta(milliseconds=500)
+"""How often the database is asked whether somebody wrote; next to free where nobody did."""
+
+FINISHED_EVERY = timedelta(minutes=1)
+PATIENCE = timedelta(seconds=60)
+"""How long one `sync` stays for absence cases that can be decided now."""
+
+log = structlog.get_logger("ordersync")
+
+
+class _Step(msgspec.Struct):
+    """When a row was first seen here, and when its order was last asked for."""
+
+    name: OrderName
+    first_seen_at: datetime
+    asked_at: datetime | None = None
+
+
+class Reconciler:
+    """Keeps the orders of one account verified."""
+
+    def __init__(
+        self,
+        account: str,
+        *,
+        venue: Venue,
+        store: OrderStore,
+        ingest: Ingest,
+        clock: Clock,
+        settings: Sync,
+    ) -> None:
+        self.account = account
+        self._venue = venue
+        self._store = store
+        self._ingest = ingest
+        self._clock = clock
+        self._settings = settings
+        self._open_at_venue: int | None = None
+        self._steps: dict[str, _Step] = {}
+        self._looked_for_finished_at: datetime | None = None
+        self._told: tuple[object, ...] = ()
+
+    # --- one pass on demand ----------------------------------------------------------------
+
+    async def sync_once(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        accept_absent: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        waiting: Callable[[int, timedelta], None] | None = None,
+    ) -> PassReport:
+        """Verify and repair everything that is due; stay for absences that can be decided now.
+
+        `older_than` leaves younger rows out. `waiting` hears how many orders are waited for.
+        """
+        work = await self.find_work(older_than=older_than, again=older_than is not None)
+        report = await self._verify(work, accept_absent=accept_absent, progress=progress)
+        spread = self._settings.absence.spread
+        deadline = self._clock.now() + PATIENCE
+        while report.undecided and self._clock.now() + spread <= deadline:
+            if waiting is not None:
+                waiting(len(report.undecided), spread)
+            await self._clock.sleep(spread)
+            report += await self._verify(
+                await self._work_on(report.undecided), accept_absent=accept_absent
+            )
+        return report
+
+    async def find_work(
+        self, *, older_than: timedelta | None = None, again: bool = False, finished: bool = True
+    ) -> Work:
+        """All that is due now. Orders proven absent wait for their time, unless `again`."""
+        claims = await self._store.list_open(self.account)
+        if finished and older_than is None:
+            since = self._clock.now() - self._settings.verify_recent
+            claims += await self._store.list_finished(self.account, since)
+        if older_than is not None:
+            before = self._clock.now() - older_than
+            claims = [c for c in claims if c.created_at is None or c.created_at <= before]
+        watched = [claim for claim in claims if is_watched(claim)]
+        now = self._clock.now()
+        read = await self._store.read_claims(self.account, watched)
+        known = {k.key: k for k in read if again or not _waits(k, now)}
+        asleep = {k.key for k in read} - set(known)
+        due = [] if older_than else await self._store.list_due(self.account, now)
+        return Work(
+            known=known,
+            due=tuple(n for n in due if key_of(n) not in known and key_of(n) not in asleep),
+            unidentified=tuple(c for c in claims if _is_unidentified(c)),
+            unmapped=tuple(c for c in claims if c.meaning is Meaning.UNMAPPED),
+        )
+
+    async def _work_on(self, keys: set[str]) -> Work:
+        names = [OrderName(key[2:]) if key.startswith("v:") else OrderName(None, key[2:]) for key in keys]
+        read = await self._store.read(self.account, names)
+        return Work(known={k.key: k for k in read})
+
+    async def _verify(
+        self,
+        work: Work,
+        *,
+        accept_absent: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> PassReport:
+        verification = Verification(
+            self.account,
+            work,
+            venue=self._venue,
+            store=self._store,
+            ingest=self._ingest,
+            clock=self._clock,
+            settings=self._settings,
+            open_at_venue=self._open_at_venue,
+            accept_absent=accept_absent,
+            progress=progress,
+        )
+        report = await verification.run()
+        self._open_at_venue = report.open_at_venue
+        return report
+
+    # --- for as long as the service runs ---------------------------------------------------
+
+    async def run(self) -> None:
+        """Verify for ever; ends only by cancellation. Failures are logged and asked again."""
+        next_full = self._clock.now()
+        revision: int | None = None
+        while True:
+            now = self._clock.now()
+            try:
+                before, revision = revision, await self._store.revision()
+                if now >= next_full:
+                    next_full = now + self._settings.interval
+                    await self._full_pass(now)
+                else:
+                    if revision is None or revision != before:
+                        await self._discover(now)
+                    await self._ask_young(now)
+            except AskAgain as error:
+                log.warning(f"Failed to sync: {error}", account=self.account)
+                await self._clock.sleep(LOOK_EVERY * 4)
+            except OrdersyncError as error:
+                # A person has to mend it; when it is mended, no restart should be needed.
+                log.error(f"Failed to sync: {error}", account=self.account)
+                await self._clock.sleep(self._settings.interval)
+            await self._clock.sleep(min(LOOK_EVERY, max(next_full - self._clock.now(), timedelta(0))))
+
+    async def _full_pass(self, now: datetime) -> None:
+        looked = self._looked_for_finished_at
+        finished = looked is None or now - looked >= FINISHED_EVERY
+        work = await self.find_work(finished=finished)
+        if finished:
+            self._looked_for_finished_at = now
+        self._note_steps(work, now)
+        if work.known or work.due:
+            report = await self._verify(work)
+            for key in work.known:
+                self._steps[key].asked_at = now
+            self._tell(report)
+            await self._keep_verified(report)
+        else:
+            self._tell(PassReport(account=self.account, unidentified=work.unidentified))
+
+    async def _discover(self, now: datetime) -> None:
+        """Rows that appeared since the last look are verified at once."""
+        for claim in await self._store.list_open(self.account):
+            if is_watched(claim):
+                name = OrderName(claim.venue_order_id, claim.client_order_id)
+                self._steps.setdefault(key_of(name), _Step(name, now))
+
+    async def _ask_young(self, now: datetime) -> None:
+        interval = self._settings.interval
+        due = [
+            step
+            for step in self._steps.values()
+            if next_ask_open(
+                first_seen_at=step.first_seen_at, asked_at=step.asked_at, interval=interval
+            )
+            <= now
+        ]
+        if not due:
+            return
+        read = await self._store.read(self.account, [step.name for step in due])
+        known = {k.key: k for k in read if k.claims and not _waits(k, now)}
+        for step in due:
+            step.asked_at = now
+        for k in read:
+            # Ended or gone: no young order any more; the full pass sees to the rest.
+            if not k.claims or (k.truth is not None and k.truth.is_final):
+                self._steps.pop(k.key, None)
+        if known:
+            self._tell(await self._verify(Work(known=known)), quiet=True)
+
+    def _note_steps(self, work: Work, now: datetime) -> None:
+        """Remember when each row was first seen; forget those that are no more."""
+        self._steps = {
+            key: self._steps.get(key)
+            or _Step(OrderName(k.claims[0].venue_order_id, k.claims[0].client_order_id), now)
+            for key, k in work.known.items()
+        }
+
+    async def _keep_verified(self, report: PassReport) -> None:
+        """One row an account and pass: when all was verified, but for whom."""
+        record = await self._store.get_account(self.account)
+        unverified = tuple(sorted(report.failed))
+        await self._store.keep_account(
+            msgspec.structs.replace(
+                record, verified_at=self._clock.now(), unverified=unverified[:1000]
+            )
+        )
+
+    def _tell(self, report: PassReport, *, quiet: bool = False) -> None:
+        """What a person should hear of a pass, and only when it is new."""
+        if report.rows_written or not quiet:
+            said = (report.asked, report.rows_written, tuple(report.failed), report.doubt)
+            if report.rows_written or said != self._told:
+                if report.asked:
+                    log.info(f"Found {report.asked} stale orders to check", account=self.account)
+                else:
+                    log.info("No stale orders found", account=self.account)
+                for name, why in list(report.failed.items())[:20]:
+                    log.warning(f"Failed to sync order {name}: {why}", account=self.account)
+                if report.doubt:
+                    log.error(f"Nothing is marked as gone: {report.doubt}", account=self.account)
+                log.info(
+                    f"Sync complete: {report.rows_written} updated,"
+                    f" {len(report.not_found)} not found on exchange, {len(report.failed)} failed",
+                    account=self.account,
+                )
+            self._told = (report.asked, 0, tuple(report.failed), report.doubt)
+
+
+def _waits(known: Known, now: datetime) -> bool:
+    """Whether the order was proven absent and its next time to be asked has not come."""
+    absent = known.absent
+    if absent is None or absent.overlay is not Overlay.UNKNOWN:
+        return False
+    return known.due_at is None or known.due_at > now
+
+
+def _is_unidentified(claim: Claim) -> bool:
+    named = claim.venue_order_id is not None or claim.client_order_id is not None
+    return not named and claim.meaning is Meaning.OPEN

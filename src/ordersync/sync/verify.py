@@ -1,0 +1,361 @@
+"""One pass over one account: ask for all that is due, merge and write what is said.
+
+In bulk first; missing from a list of open orders is a reason to look the order up, nothing
+more. What is absent from a complete answer counts only after the account has proved itself.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ordersync.ports import Claim, Known, OrderName, Outcome, Overlay, Result
+from ordersync.sync.ingest import Ingest, Parcel, born_at, key_of
+from ordersync.sync.proof import prove
+from ordersync.truth.evidence import Absence, Reading, Sighting, account_proves_itself
+from ordersync.truth.model import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ordersync.ports import AccountRecord, Clock, OrderStore, Venue
+    from ordersync.settings import Sync
+
+IDS_AT_A_TIME = 800
+"""How many ids are asked for before what came is written: the first rows do not wait for the last."""
+
+LIST_PAYS_FROM = 200
+CLOCKS_AGREE = timedelta(minutes=5)
+WINDOW = timedelta(hours=24)
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pass is about: orders by key as stored, and due orders without an open row.
+
+    `unidentified` rows name no order, `unmapped` ones hold a word outside the mapping: both
+    are reported and left alone.
+    """
+
+    known: dict[str, Known] = {}
+    due: tuple[OrderName, ...] = ()
+    unidentified: tuple[Claim, ...] = ()
+    unmapped: tuple[Claim, ...] = ()
+
+
+class PassReport(msgspec.Struct, kw_only=True):
+    """What one pass found and did.
+
+    `failed` tells of each order that could not be verified or written why; `undecided` are
+    orders that another reading may prove absent; `doubt` is why no absence could count.
+    """
+
+    account: str
+    asked: int = 0
+    sighted: set[str] = set()
+    outcomes: list[Outcome] = []
+    not_found: set[str] = set()
+    undecided: set[str] = set()
+    failed: dict[str, str] = {}
+    troubles: dict[str, None] = {}
+    doubt: str = ""
+    open_at_venue: int | None = None
+    unidentified: tuple[Claim, ...] = ()
+    unmapped: tuple[Claim, ...] = ()
+
+    @property
+    def rows_written(self) -> int:
+        """How many rows of the user's table were written."""
+        return sum(outcome.rows_written for outcome in self.outcomes)
+
+    def __iadd__(self, later: PassReport) -> PassReport:
+        """This pass and a later one over some of its orders, as one."""
+        settled = later.sighted | later.not_found
+        self.failed = {k: w for k, w in self.failed.items() if k not in settled} | later.failed
+        self.sighted |= later.sighted
+        self.not_found |= later.not_found
+        self.outcomes += later.outcomes
+        self.troubles |= later.troubles
+        self.undecided = later.undecided
+        self.doubt = later.doubt or self.doubt
+        return self
+
+
+class Verification:
+    """One pass. Made for it, used once.
+
+    `open_at_venue` is how many open orders the venue listed last time, where that is known;
+    `accept_absent` a person's word in place of the account's proof.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        work: Work,
+        *,
+        venue: Venue,
+        store: OrderStore,
+        ingest: Ingest,
+        clock: Clock,
+        settings: Sync,
+        open_at_venue: int | None = None,
+        source: Source = Source.POLL,
+        accept_absent: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._account = account
+        self._work = work
+        self._venue = venue
+        self._store = store
+        self._ingest = ingest
+        self._clock = clock
+        self._settings = settings
+        self._source = source
+        self._accept_absent = accept_absent
+        self._progress = progress
+        self._asked = {key: k for key, k in work.known.items() if not _is_settled(k)}
+        self._absences: list[Absence] = []
+        self._batch_witnesses: set[str] = set()
+        self._without_fill: set[str] = set()
+        self._agree = self._disagree = 0
+        self.report = PassReport(
+            account=account,
+            unidentified=work.unidentified,
+            unmapped=work.unmapped,
+            open_at_venue=open_at_venue,
+        )
+
+    async def run(self) -> PassReport:
+        """Ask, merge, write. Raises what the store raises; a venue's failures are in the report."""
+        report, work = self.report, self._work
+        record = await self._store.get_account(self._account)
+        ids = [k.key[2:] for k in self._asked.values() if k.key.startswith("v:")]
+        ids += [name.venue_order_id for name in work.due if name.venue_order_id]
+        by_client = [k for k in self._asked.values() if k.key.startswith("c:")]
+        report.asked = len(ids) + len(by_client)
+        settled = [k for k in work.known.values() if _is_settled(k)]
+        if settled:
+            await self._feed(Reading(), self._clock.now(), restate=settled)
+        for venue_order_id in await self._list_open(ids):
+            ids.remove(venue_order_id)
+        for n in range(0, len(ids), IDS_AT_A_TIME):
+            asked_at = self._clock.now()
+            reading = await self._venue.ask_ids(ids[n : n + IDS_AT_A_TIME])
+            self._absences += reading.absences
+            self._batch_witnesses |= _ids(reading.sightings)
+            await self._feed(reading, asked_at)
+        await self._complete_fills()
+        await self._count_absences(record)
+        if by_client:
+            await self._ask_by_client_id(by_client, record)
+        await self._keep_identity(record)
+        self._conclude(ids, by_client)
+        return report
+
+    async def _list_open(self, ids: Sequence[str]) -> set[str]:
+        """Where it saves calls: one list of all open orders. Those of `ids` that it showed."""
+        at_venue = self.report.open_at_venue
+        expected = len(ids) if at_venue is None else at_venue
+        if len(ids) < LIST_PAYS_FROM or expected >= self._venue.open_list_cap:
+            return set()
+        asked_at = self._clock.now()
+        reading = await self._venue.ask_open()
+        self.report.open_at_venue = len(reading.sightings)
+        await self._feed(reading, asked_at)
+        return _ids(reading.sightings) & set(ids)
+
+    async def _feed(
+        self,
+        reading: Reading,
+        asked_at: datetime,
+        *,
+        absences: Sequence[Absence] = (),
+        restate: Sequence[Known] = (),
+    ) -> None:
+        """Hand what was read to ingest, and note what it says about the pass."""
+        report = self.report
+        for sighting in reading.sightings:
+            self._compare_clocks(sighting)
+            if sighting.report.venue_order_id:
+                report.sighted.add(sighting.report.venue_order_id)
+                if _lacks_fill_facts(sighting):
+                    self._without_fill.add(sighting.report.venue_order_id)
+        for silence in reading.silences:
+            report.troubles[silence.why] = None
+            for order in silence.orders:
+                report.failed[order] = silence.why
+        taken = await self._ingest.take(
+            Parcel(
+                account=self._account,
+                source=self._source,
+                asked_at=asked_at,
+                venue_now=self._venue.now(),
+                sightings=reading.sightings,
+                absences=absences,
+                garbled=[s for s in reading.silences if s.garbled],
+                restate=restate,
+                # Read before the question was asked; a step that proves stale is lost and
+                # read again.
+                known=self._work.known,
+                ages_from_rows=self._clocks_agree is not False,
+            )
+        )
+        report.outcomes += taken.outcomes
+        for outcome in taken.outcomes:
+            if outcome.result in {Result.LOST, Result.UNWRITABLE}:
+                report.failed[outcome.key[2:]] = outcome.why
+            if outcome.overlay is Overlay.UNKNOWN:
+                report.not_found.add(outcome.key[2:])
+        if self._progress is not None:
+            done = len(report.sighted) + len(self._absences) + len(report.failed)
+            self._progress(min(done, report.asked), report.asked)
+
+    async def _complete_fills(self) -> None:
+        """Ask for the fills of ended orders whose answer lacked price or time of the last fill."""
+        if self._without_fill:
+            asked_at = self._clock.now()
+            reading = await self._venue.ask_fills(sorted(self._without_fill))
+            # Their standing is known: silence about the details fails nothing.
+            await self._feed(Reading(sightings=reading.sightings), asked_at)
+
+    async def _count_absences(self, record: AccountRecord) -> None:
+        absent = [a for a in self._absences if a.venue_order_id not in self.report.sighted]
+        if not absent:
+            return
+        newest = [i for i in self.report.sighted if i not in self._batch_witnesses]
+        if not self._batch_witnesses and not newest:
+            newest = await self._store.list_witnesses(self._account, 2 * len(absent) + 25)
+        asked_at = self._clock.now()
+        proven = await prove(
+            self._venue,
+            record,
+            absent,
+            asked=self.report.asked,
+            sighted=sorted(self._batch_witnesses),
+            newest=newest,
+            accepted=self._accept_absent,
+        )
+        self.report.doubt = proven.doubt
+        await self._feed(proven.reading, asked_at, absences=proven.absences)
+        for absence in absent:
+            order = absence.venue_order_id or ""
+            if order not in self.report.sighted and order not in self.report.not_found:
+                why = proven.doubt or "not found at the venue; not proven yet"
+                self.report.failed[order] = why
+                if not proven.doubt and self._may_be_decided(f"v:{order}"):
+                    self.report.undecided.add(f"v:{order}")
+
+    def _may_be_decided(self, key: str) -> bool:
+        """Whether another reading soon may prove the absence: old enough, and never sighted."""
+        known = self._work.known.get(key)
+        if known is None or known.truth is not None:
+            return False
+        now = self._venue.now()
+        first = known.absent.case.opened_at if known.absent else now
+        born = born_at(known, first, ages_from_rows=self._clocks_agree is not False)
+        return now - born >= self._settings.unknown_after
+
+    async def _ask_by_client_id(self, known: Sequence[Known], record: AccountRecord) -> None:
+        """Find orders that never learned their venue id, in the history around their creation."""
+        by_client = {k.key[2:]: k for k in known if k.claims[0].created_at is not None}
+        asked_at = self._clock.now()
+        for start, end, client_ids in _windows(by_client):
+            reading = await self._venue.ask_created(start, end, client_ids)
+            ours = [s for s in reading.sightings if s.report.client_order_id in by_client]
+            shown = _ids(reading.sightings) & (self.report.sighted | _ids(ours))
+            same_identity = record.identity is not None
+            if not account_proves_itself(
+                same_identity=same_identity and self._clocks_agree is True,
+                asked=self.report.asked,
+                absent=len(reading.absences),
+                endpoint_sighted_another=bool(shown),
+            ):
+                reading = msgspec.structs.replace(reading, absences=())
+            await self._feed(
+                Reading(sightings=tuple(ours), silences=reading.silences),
+                asked_at,
+                absences=reading.absences,
+            )
+            self.report.sighted |= {s.report.client_order_id or "" for s in ours}
+
+    def _compare_clocks(self, sighting: Sighting) -> None:
+        """Whether the table's creation times are the venue's, or of another zone."""
+        known = self._work.known.get(f"v:{sighting.report.venue_order_id}")
+        created = sighting.report.created_at
+        claimed = known.claims[0].created_at if known and known.claims else None
+        if created is not None and claimed is not None:
+            if abs(created - claimed) <= CLOCKS_AGREE:
+                self._agree += 1
+            else:
+                self._disagree += 1
+
+    @property
+    def _clocks_agree(self) -> bool | None:
+        if self._agree == self._disagree == 0:
+            return None
+        return self._agree >= self._disagree
+
+    async def _keep_identity(self, record: AccountRecord) -> None:
+        """Record whose account this is at its first sighting."""
+        seen = self.report.sighted & {key[2:] for key in self._work.known}
+        if record.identity is None and seen:
+            identity = await self._venue.identify()
+            await self._store.keep_account(
+                msgspec.structs.replace(record, identity=identity.mark)
+            )
+
+    def _conclude(self, ids: Iterable[str], by_client: Sequence[Known]) -> None:
+        """Whatever was asked for and not answered has failed; what was seen after all has not."""
+        report = self.report
+        names = [*ids, *(k.key[2:] for k in by_client)]
+        for name in names:
+            if name not in report.sighted and name not in report.not_found:
+                report.failed.setdefault(name, "no answer")
+        written = {o.key[2:] for o in report.outcomes if o.result in {Result.LOST, Result.UNWRITABLE}}
+        report.failed = {
+            name: why
+            for name, why in report.failed.items()
+            if name not in report.sighted or name in written
+        }
+
+
+def _is_settled(known: Known) -> bool:
+    """Whether nothing more is to be asked: the row is only compared with a truth that is final."""
+    truth = known.truth
+    return truth is not None and truth.is_final and known.due_at is None and known.absent is None
+
+
+def _ids(sightings: Iterable[Sighting]) -> set[str]:
+    return {s.report.venue_order_id for s in sightings if s.report.venue_order_id}
+
+
+def _lacks_fill_facts(sighting: Sighting) -> bool:
+    report = sighting.report
+    return bool(
+        report.status is not None
+        and report.status.is_final
+        and report.filled_qty
+        and (report.last_fill_at is None or report.avg_price is None)
+    )
+
+
+def _windows(
+    by_client: dict[str, Known],
+) -> list[tuple[datetime, datetime, list[str]]]:
+    """The creation windows to search, 24 h to both sides of each row; overlapping ones as one."""
+    windows: list[tuple[datetime, datetime, list[str]]] = []
+    for client_id, known in sorted(
+        by_client.items(), key=lambda item: item[1].claims[0].created_at or datetime.max.replace(tzinfo=UTC)
+    ):
+        at = known.claims[0].created_at
+        if at is None:
+            continue
+        if windows and at - WINDOW <= windows[-1][1]:
+            start, _, ids = windows[-1]
+            windows[-1] = (start, at + WINDOW, [*ids, client_id])
+        else:
+            windows.append((at - WINDOW, at + WINDOW, [client_id]))
+    return windows
+
+

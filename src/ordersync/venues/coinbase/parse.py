@@ -1,0 +1,303 @@
+"""Coinbase's wire format to Reports. Pure: bytes in, Sightings and Silences out.
+
+Traps of the format (API reference "List Orders", official client, other clients' notes):
+numbers are strings and may be "" or "0"; there is no status for a partial fill (it is OPEN
+with filled_size); the order's size is inside order_configuration, in base or in quote; a time
+that does not apply is null or in the year 1; a status word may be new. One order that cannot
+be read never takes the others of its page with it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from ordersync.truth.evidence import Sighting, Silence
+from ordersync.truth.model import Report, Status
+from ordersync.venues.answers import Blame, Unusable, excerpt
+
+STATUSES: dict[str, Status] = {
+    "PENDING": Status.PENDING_NEW,
+    "QUEUED": Status.ACCEPTED,
+    "OPEN": Status.NEW,
+    "EDIT_QUEUED": Status.PENDING_REPLACE,
+    "CANCEL_QUEUED": Status.PENDING_CANCEL,
+    "FILLED": Status.FILLED,
+    "CANCELLED": Status.CANCELED,
+    "EXPIRED": Status.EXPIRED,
+    "FAILED": Status.REJECTED,
+}
+NO_INFORMATION = "UNKNOWN_ORDER_STATUS"
+"""The zero value of the enum: the venue says nothing of the order's state."""
+
+_YEAR_ONE = 1
+_TENTH_DIGIT = Decimal("1e-10")
+Number = str | int | float | None
+
+
+class WireOrder(msgspec.Struct, frozen=True):
+    """An order as REST gives it; only what is read here."""
+
+    order_id: str
+    status: str
+    filled_size: Number
+    product_id: str | None = None
+    client_order_id: str | None = None
+    side: str | None = None
+    average_filled_price: Number = None
+    total_fees: Number = None
+    settled: bool | None = None
+    pending_cancel: bool | None = None
+    size_in_quote: bool | None = None
+    order_configuration: dict[str, Any] | None = None
+    created_time: str | None = None
+    last_fill_time: str | None = None
+    last_update_time: str | None = None
+    reject_reason: str | None = None
+    reject_message: str | None = None
+    cancel_message: str | None = None
+    retail_portfolio_id: str | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of a list of orders. `has_next` must be there: without it nothing is complete."""
+
+    orders: list[msgspec.Raw]
+    has_next: bool
+    cursor: str | None = None
+
+    @property
+    def next_cursor(self) -> str | None:
+        """The cursor of the next page, None on the last one."""
+        return (self.cursor or None) if self.has_next else None
+
+
+class One(msgspec.Struct, frozen=True):
+    """The answer to a look-up by id."""
+
+    order: msgspec.Raw
+
+
+class Fill(msgspec.Struct, frozen=True):
+    """One fill of a fills listing."""
+
+    order_id: str
+    price: str
+    size: str
+    trade_time: str
+    commission: Number = None
+    trade_type: str | None = None
+    size_in_quote: bool | None = None
+
+
+class FillsPage(msgspec.Struct, frozen=True):
+    """One page of fills; an empty cursor ends them (there is no has_next)."""
+
+    fills: list[Fill]
+    cursor: str | None = None
+
+
+class KeyPermissions(msgspec.Struct, frozen=True):
+    """What a key may do, and whose portfolio it opens."""
+
+    can_view: bool
+    can_trade: bool
+    can_transfer: bool
+    portfolio_uuid: str
+
+
+class ServerTime(msgspec.Struct, frozen=True):
+    """The venue's clock."""
+
+    epochMillis: str | int  # noqa: N815 - the wire's own spelling
+
+
+class _ErrorBody(msgspec.Struct, frozen=True):
+    error: str | None = None
+    message: str | None = None
+    error_details: str | None = None
+
+
+PAGE = msgspec.json.Decoder(Page)
+ONE = msgspec.json.Decoder(One)
+FILLS = msgspec.json.Decoder(FillsPage)
+PERMISSIONS = msgspec.json.Decoder(KeyPermissions)
+SERVER_TIME = msgspec.json.Decoder(ServerTime)
+_ORDER = msgspec.json.Decoder(WireOrder)
+_ERROR = msgspec.json.Decoder(_ErrorBody)
+_ID = msgspec.json.Decoder(dict[str, Any])
+
+
+def parse_order(
+    raw: bytes, endpoint: str, as_of: datetime, portfolio: str | None
+) -> Sighting | Silence:
+    """One order. Silence with the raw text where it cannot be read or is not this account's."""
+    text = excerpt(raw)
+    try:
+        wire = _ORDER.decode(raw)
+        report = _report(wire, as_of)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, InvalidOperation) as error:
+        why = f"an order that cannot be read: {error}"
+        return Silence(
+            endpoint=endpoint, why=why, orders=_order_id(raw), raw=text, garbled=True
+        )
+    if portfolio and wire.retail_portfolio_id and wire.retail_portfolio_id != portfolio:
+        why = f"an order of another account (portfolio {wire.retail_portfolio_id})"
+        return Silence(
+            endpoint=endpoint, why=why, orders=(wire.order_id,), raw=text, garbled=True
+        )
+    if report is None:
+        why = "the venue says nothing of the order's state"
+        return Silence(endpoint=endpoint, why=why, orders=(wire.order_id,))
+    return Sighting(report=report, endpoint=endpoint, raw=text)
+
+
+def says_not_found(body: bytes) -> bool:
+    """Whether a 404 is the venue's own word that there is no such order.
+
+    Two spellings are known: error "NOT_FOUND", and error "unknown" with the message "order
+    with this orderID was not found". A proxy's 404 page is neither.
+    """
+    try:
+        said = _ERROR.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    words = f"{said.message or ''} {said.error_details or ''}".lower()
+    return (said.error or "").upper() == "NOT_FOUND" or (
+        said.error is not None and "order" in words and "not found" in words
+    )
+
+
+def parse_fills(fills: list[Fill], endpoint: str, as_of: datetime) -> list[Sighting] | Unusable:
+    """A listing of fills as Reports without standing: what was filled at least."""
+    by_order: dict[str, list[Fill]] = {}
+    for fill in fills:
+        if (fill.trade_type or "FILL") != "FILL":
+            # Reversals and corrections make the sum something else than CumQty.
+            return Unusable(why=f"a fill of type {fill.trade_type}", blame=Blame.GARBLED)
+        by_order.setdefault(fill.order_id, []).append(fill)
+    try:
+        return [
+            Sighting(report=_fills_report(order_id, listed, as_of), endpoint=endpoint)
+            for order_id, listed in by_order.items()
+        ]
+    except (ValueError, InvalidOperation, ZeroDivisionError) as error:
+        return Unusable(why=f"fills that cannot be read ({error})", blame=Blame.GARBLED)
+
+
+def number(cell: Number) -> Decimal | None:
+    """A number of the wire: "" and null are absent. Raises ValueError on what is no number."""
+    if cell is None or cell == "":
+        return None
+    try:
+        value = Decimal(str(cell).strip())
+    except InvalidOperation:
+        raise ValueError(f"{cell!r} is no number") from None
+    if not value.is_finite():
+        raise ValueError(f"{cell!r} is no finite number")
+    return value
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time of the wire (RFC 3339, up to nanoseconds); null, "" and the year 1 are absent."""
+    if not text:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time") from None
+    if value.tzinfo is None:
+        raise ValueError(f"the time {text!r} has no zone")
+    if value.year == _YEAR_ONE:
+        return None
+    return value.astimezone(UTC)
+
+
+def _report(wire: WireOrder, as_of: datetime) -> Report | None:
+    """The Report of a wire order; None where it says nothing. Raises ValueError."""
+    if wire.status == NO_INFORMATION:
+        return None
+    status = STATUSES.get(wire.status)
+    if status is None:
+        raise ValueError(f"unknown status word {wire.status!r}")
+    if wire.pending_cancel and not status.is_final:
+        status = Status.PENDING_CANCEL
+    filled_qty = number(wire.filled_size)
+    if status is Status.FILLED and not filled_qty:
+        raise ValueError("FILLED without a filled_size")
+    if not wire.order_id:
+        raise ValueError("an order without an id")
+    has_fills = bool(filled_qty)
+    price = number(wire.average_filled_price)
+    return Report(
+        as_of=as_of,
+        venue_order_id=wire.order_id,
+        client_order_id=wire.client_order_id or None,
+        symbol=wire.product_id or None,
+        side=wire.side.lower() if wire.side else None,
+        status=status,
+        venue_status=wire.status,
+        filled_qty=filled_qty,
+        # "0" without fills is the venue's way to say that there is no price.
+        avg_price=price if has_fills and price else None,
+        fee=number(wire.total_fees),
+        settled=wire.settled if status.is_final else None,
+        quantity=_quantity(wire),
+        created_at=moment(wire.created_time),
+        changed_at=moment(wire.last_update_time),
+        last_fill_at=moment(wire.last_fill_time) if has_fills else None,
+        reason=_reason(wire, status),
+    )
+
+
+def _quantity(wire: WireOrder) -> Decimal | None:
+    """The order's size in base units; None where it was sized in quote."""
+    if wire.size_in_quote:
+        return None
+    for terms in (wire.order_configuration or {}).values():
+        if isinstance(terms, dict) and isinstance(terms.get("base_size"), str):
+            return number(terms["base_size"])
+    return None
+
+
+def _reason(wire: WireOrder, status: Status) -> str | None:
+    if status is Status.REJECTED:
+        words = wire.reject_message or wire.reject_reason or ""
+        return None if "UNSPECIFIED" in words else words or None
+    if status in {Status.CANCELED, Status.EXPIRED}:
+        return wire.cancel_message or None
+    return None
+
+
+def _fills_report(order_id: str, fills: list[Fill], as_of: datetime) -> Report:
+    qty = cost = fee = Decimal(0)
+    last: datetime | None = None
+    for fill in fills:
+        price, size = number(fill.price), number(fill.size)
+        if price is None or size is None:
+            raise ValueError("a fill without price or size")
+        # Rounded down: what a listing says of the quantity is a lower bound.
+        base = (size / price).quantize(_TENTH_DIGIT, ROUND_DOWN) if fill.size_in_quote else size
+        qty, cost, fee = qty + base, cost + base * price, fee + (number(fill.commission) or 0)
+        at = moment(fill.trade_time)
+        last = max(last, at) if last and at else at or last
+    return Report(
+        as_of=as_of,
+        venue_order_id=order_id,
+        filled_qty=qty,
+        avg_price=cost / qty,
+        fee=fee,
+        last_fill_at=last,
+    )
+
+
+def _order_id(raw: bytes) -> tuple[str, ...]:
+    """The id in an order that cannot be read otherwise, if there is one."""
+    try:
+        found = _ID.decode(raw).get("order_id")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ()
+    return (found,) if isinstance(found, str) else ()

@@ -1,0 +1,371 @@
+"""Coinbase Advanced Trade as a `ports.Venue`: which calls are made, and what they prove."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from ordersync.errors import VenueRefused, VenueSilent
+from ordersync.ports import Finding, Identity, Severity
+from ordersync.truth.evidence import Absence, Reading, Sighting, Silence
+from ordersync.venues.answers import Answer, Blame, NotFound, Payload, Unusable, decode, excerpt
+from ordersync.venues.budget import RateBudget
+from ordersync.venues.coinbase import parse
+from ordersync.venues.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine, Sequence
+
+    from ordersync.ports import Clock
+    from ordersync.venues.coinbase.key import CdpKey
+
+_T = TypeVar("_T")
+
+REST_URL = "https://api.coinbase.com"
+PREFIX = "/api/v3/brokerage"
+HISTORY = f"{PREFIX}/orders/historical/batch"
+
+# The venue allows 30 private calls a second to a user, and the bot lives on the same budget.
+CALLS_PER_SECOND = 15.0
+BURST = 5
+CONCURRENT_CALLS = 8
+
+MODEST_PAGE = 100
+MUCH_SKEW_SECONDS = 5.0
+SOURCES = ("RETAIL_ADVANCED", "RETAIL_SIMPLE")
+"""Both placement sources: the list shows only the first unless asked for the other."""
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """All pages of a list: what was read, and why it stopped early, if it did."""
+
+    readings: tuple[Sighting | Silence, ...]
+    trouble: Unusable | None = None
+
+    @property
+    def sightings(self) -> tuple[Sighting, ...]:
+        """The orders that could be read."""
+        return tuple(r for r in self.readings if isinstance(r, Sighting))
+
+    @property
+    def silences(self) -> tuple[Silence, ...]:
+        """The orders that could not."""
+        return tuple(r for r in self.readings if isinstance(r, Silence))
+
+
+class Coinbase:
+    """One portfolio at Coinbase Advanced Trade. Implements `ports.Venue`; only reads."""
+
+    batch_size = 100
+    list_page_size = 1000
+    open_list_cap = 1000
+
+    def __init__(self, key: CdpKey, clock: Clock, *, rest_url: str | None = None) -> None:
+        self._clock = clock
+        self._skew = timedelta(0)
+        self._portfolio: str | None = None
+        self._page = self.list_page_size
+        base = rest_url or REST_URL
+        self._host = urlsplit(base).netloc
+        self._reader = Reader(
+            base,
+            clock,
+            RateBudget(clock, per_second=CALLS_PER_SECOND, burst=BURST),
+            sign=lambda path: {
+                "authorization": f"Bearer {key.token('GET', self._host, path, self.now())}"
+            },
+            venue_now=self.now,
+        )
+
+    @property
+    def calls(self) -> int:
+        """How many requests were sent."""
+        return self._reader.calls
+
+    def now(self) -> datetime:
+        """The venue's clock: ours, corrected by the skew that was measured."""
+        return self._clock.now() + self._skew
+
+    async def identify(self) -> Identity:
+        """Whose key this is. Raises VenueSilent (ask again) or VenueRefused (give up)."""
+        await self._measure_skew()
+        answer = await self._reader.get(f"{PREFIX}/key_permissions")
+        said = _page(answer, parse.PERMISSIONS)
+        if isinstance(said, Unusable):
+            where = f"{self._host}{PREFIX}/key_permissions"
+            if said.blame is Blame.KEY:
+                raise VenueRefused(
+                    f"{said.why}.",
+                    where=where,
+                    mend="Check that the key is of this host, not expired, and may view.",
+                )
+            raise VenueSilent(f"{said.why}.", where=where, mend="It is asked again.")
+        self._portfolio = said.portfolio_uuid
+        return Identity(
+            host=self._host,
+            name=said.portfolio_uuid,
+            can_trade=said.can_trade,
+            can_transfer=said.can_transfer,
+        )
+
+    async def ask_ids(self, ids: Sequence[str]) -> Reading:
+        """Sightings and Absences of these ids, 100 a call, several calls at a time.
+
+        An id is absent only when both placement sources were listed to their end without it.
+        """
+        first = await self._in_batches(list(ids), lambda batch: self._ask_batch(batch, SOURCES[0]))
+        absent = [a.venue_order_id for a in first.absences if a.venue_order_id]
+        if not absent:
+            return first
+        second = await self._in_batches(absent, lambda batch: self._ask_batch(batch, SOURCES[1]))
+        return Reading(sightings=first.sightings, silences=first.silences) + second
+
+    async def ask_one(self, venue_order_id: str) -> Reading:
+        """One order by its id."""
+        endpoint, as_of = "by_id", self.now()
+        path = f"{PREFIX}/orders/historical/{quote(venue_order_id, safe='')}"
+        answer = await self._reader.get(path)
+        if isinstance(answer, NotFound):
+            if parse.says_not_found(answer.body):
+                gone = Absence(venue_order_id=venue_order_id, endpoint=endpoint, as_of=as_of)
+                return Reading(absences=(gone,))
+            answer = Unusable(
+                why="a 404 that is not the venue's own",
+                blame=Blame.GARBLED,
+                raw=excerpt(answer.body),
+            )
+        one = decode(answer, parse.ONE) if isinstance(answer, Payload) else answer
+        if isinstance(one, Unusable):
+            return Reading(silences=(_silence(endpoint, one, [venue_order_id]),))
+        found = parse.parse_order(bytes(one.order), endpoint, as_of, self._portfolio)
+        if isinstance(found, Silence):
+            return Reading(silences=(msgspec.structs.replace(found, orders=(venue_order_id,)),))
+        if found.report.venue_order_id != venue_order_id:
+            why = Unusable(
+                why="another order than the one asked for", blame=Blame.GARBLED, raw=found.raw
+            )
+            return Reading(silences=(_silence(endpoint, why, [venue_order_id]),))
+        return Reading(sightings=(found,))
+
+    async def ask_open(self) -> Reading:
+        """All orders in status OPEN, which leaves out PENDING and QUEUED. Never an Absence.
+
+        The venue returns at most 1,000 of them: a list that reaches the cap is incomplete.
+        """
+        listing = await self._list([("order_status", "OPEN")], "open_list")
+        silences = list(listing.silences)
+        if listing.trouble:
+            silences.append(_silence("open_list", listing.trouble, []))
+        elif len(listing.readings) >= self.open_list_cap:
+            silences.append(Silence(endpoint="open_list", why="the list of open orders is at its cap"))
+        return Reading(sightings=listing.sightings, silences=tuple(silences))
+
+    async def ask_created(
+        self, start: datetime, end: datetime, client_order_ids: Collection[str] = ()
+    ) -> Reading:
+        """All orders created in [start, end), from both placement sources, to the last page."""
+        as_of, endpoint = self.now(), "history"
+        window = [("start_date", _spell(start)), ("end_date", _spell(end))]
+        reading = Reading()
+        for source in SOURCES:
+            listing = await self._list([*window, ("order_placement_source", source)], endpoint)
+            silences = listing.silences
+            if listing.trouble:
+                silences += (_silence(endpoint, listing.trouble, list(client_order_ids)),)
+            reading += Reading(sightings=listing.sightings, silences=silences)
+        # An order on a page that could not be read may be the one that is looked for.
+        missing = set(client_order_ids) - {s.report.client_order_id for s in reading.sightings}
+        gone = () if reading.silences else tuple(sorted(missing))
+        return reading + Reading(
+            absences=tuple(
+                Absence(client_order_id=c, endpoint=endpoint, as_of=as_of) for c in gone
+            ),
+        )
+
+    async def ask_fills(self, ids: Sequence[str]) -> Reading:
+        """What was filled of these orders, as Reports without standing. Never an Absence."""
+        return await self._in_batches(list(ids), self._ask_fills)
+
+    async def findings(self) -> list[Finding]:
+        """Whether the venue can be reached, what the key may do, the clock's skew."""
+        try:
+            identity = await self.identify()
+        except (VenueSilent, VenueRefused) as error:
+            return [
+                Finding(severity=Severity.ERROR, about="venue", what=str(error), mend=error.mend)
+            ]
+        found = [
+            Finding(
+                severity=Severity.OK,
+                about="venue",
+                what=f"{self._host} answers; the key opens portfolio {identity.name}.",
+            )
+        ]
+        skew = abs(self._skew.total_seconds())
+        found.append(
+            Finding(
+                severity=Severity.WARNING if skew > MUCH_SKEW_SECONDS else Severity.OK,
+                about="clock",
+                what=f"this machine's clock is {skew:.1f} s off the venue's.",
+                mend="Set up time synchronisation (NTP)." if skew > MUCH_SKEW_SECONDS else "",
+            )
+        )
+        return found
+
+    async def close(self) -> None:
+        """Give back the connections."""
+        await self._reader.close()
+
+    # --- the calls -------------------------------------------------------------------------
+
+    async def _measure_skew(self) -> None:
+        """Compare the clocks. Where the venue does not tell its time, ours is taken as right."""
+        before = self._clock.now()
+        answer = await self._reader.get(f"{PREFIX}/time", public=True)
+        after = self._clock.now()
+        said = decode(answer, parse.SERVER_TIME) if isinstance(answer, Payload) else None
+        if isinstance(said, parse.ServerTime) and str(said.epochMillis).isdigit():
+            venue = datetime.fromtimestamp(int(said.epochMillis) / 1000, UTC)
+            self._skew = venue - (before + (after - before) / 2)
+
+    async def _in_batches(
+        self, ids: list[str], ask: Callable[[list[str]], Coroutine[None, None, Reading]]
+    ) -> Reading:
+        """Ask in batches, several at a time. After a failure the rest is not asked in vain."""
+        batches = [ids[n : n + self.batch_size] for n in range(0, len(ids), self.batch_size)]
+        places = asyncio.Semaphore(CONCURRENT_CALLS)
+        failed: list[Silence] = []
+
+        async def ask_in_turn(batch: list[str]) -> Reading:
+            async with places:
+                if failed:
+                    spared = msgspec.structs.replace(failed[0], orders=tuple(batch))
+                    return Reading(silences=(spared,))
+                reading = await ask(batch)
+                if not reading.sightings and not reading.absences:
+                    failed.extend(s for s in reading.silences if set(s.orders) >= set(batch))
+                return reading
+
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(ask_in_turn(batch)) for batch in batches]
+        readings = [task.result() for task in asked]
+        return Reading(
+            sightings=tuple(s for r in readings for s in r.sightings),
+            absences=tuple(a for r in readings for a in r.absences),
+            silences=tuple(s for r in readings for s in r.silences),
+        )
+
+    async def _ask_batch(self, ids: list[str], source: str) -> Reading:
+        """One batch by ids. A refused batch is halved, so that one bad id spoils only itself."""
+        endpoint, as_of = "batch", self.now()
+        query = [("order_ids", venue_order_id) for venue_order_id in ids]
+        if source != SOURCES[0]:
+            query.append(("order_placement_source", source))
+        listing = await self._list(query, endpoint, page=None)
+        trouble = listing.trouble
+        if trouble and trouble.blame is Blame.REQUEST and len(ids) > 1:
+            half = len(ids) // 2
+            return await self._ask_batch(ids[:half], source) + await self._ask_batch(
+                ids[half:], source
+            )
+        asked = set(ids)
+        sightings = tuple(s for s in listing.sightings if s.report.venue_order_id in asked)
+        if trouble is None and len(sightings) < len(listing.sightings):
+            # The filter was not heeded, so nothing is known of the scope of this answer.
+            trouble = Unusable(why="orders that were not asked for", blame=Blame.GARBLED)
+        read = {s.report.venue_order_id for s in sightings}
+        spoilt = {order for silence in listing.silences for order in silence.orders}
+        missing = [i for i in ids if i not in read and i not in spoilt]
+        silences = tuple(s for s in listing.silences if not s.orders or set(s.orders) & asked)
+        if trouble is None and any(not s.orders for s in listing.silences):
+            trouble = Unusable(why="an order whose id cannot be read", blame=Blame.GARBLED)
+        if trouble is not None:
+            silences += (_silence(endpoint, trouble, missing),) if missing else ()
+            return Reading(sightings=sightings, silences=silences)
+        gone = tuple(Absence(venue_order_id=i, endpoint=endpoint, as_of=as_of) for i in missing)
+        return Reading(sightings=sightings, silences=silences, absences=gone)
+
+    async def _ask_fills(self, ids: list[str]) -> Reading:
+        endpoint, as_of = "fills", self.now()
+        fills: list[parse.Fill] = []
+        cursor: str | None = None
+        while True:
+            query = [("order_ids", i) for i in ids] + ([("cursor", cursor)] if cursor else [])
+            answer = await self._reader.get(f"{PREFIX}/orders/historical/fills", query)
+            page = _page(answer, parse.FILLS)
+            if isinstance(page, Unusable):
+                return Reading(silences=(_silence(endpoint, page, ids),))
+            fills += page.fills
+            if not page.cursor or page.cursor == cursor or not page.fills:
+                break
+            cursor = page.cursor
+        sightings = parse.parse_fills([f for f in fills if f.order_id in ids], endpoint, as_of)
+        if isinstance(sightings, Unusable):
+            return Reading(silences=(_silence(endpoint, sightings, ids),))
+        return Reading(sightings=tuple(sightings))
+
+    async def _list(
+        self, query: list[tuple[str, str]], endpoint: str, *, page: int | None = 0
+    ) -> Listing:
+        """All pages of a list of orders, to the last one or to the first trouble.
+
+        `page` 0 asks for the largest page that the venue has taken so far, None for its default.
+        """
+        readings: dict[str, Sighting | Silence] = {}
+        cursor: str | None = None
+        while True:
+            as_of = self.now()
+            size = self._page if page == 0 else page
+            sized = [("limit", str(size))] if size else []
+            turned = [("cursor", cursor)] if cursor else []
+            answer = await self._reader.get(HISTORY, [*query, *sized, *turned])
+            found = _page(answer, parse.PAGE)
+            if isinstance(found, Unusable):
+                if found.blame is Blame.REQUEST and page == 0 and self._page > MODEST_PAGE:
+                    # The largest page is not published: ask modestly from now on.
+                    self._page = MODEST_PAGE
+                    continue
+                return Listing(tuple(readings.values()), found)
+            for n, raw in enumerate(found.orders):
+                one = parse.parse_order(bytes(raw), endpoint, as_of, self._portfolio)
+                # Pages shift while they are turned: an order may come twice, the later one
+                # was said later.
+                readings[_name(one) or f"{cursor} {n}"] = one
+            if not found.has_next:
+                return Listing(tuple(readings.values()))
+            if found.next_cursor is None or found.next_cursor == cursor:
+                why = Unusable(why="a list without an end", blame=Blame.GARBLED)
+                return Listing(tuple(readings.values()), why)
+            cursor = found.next_cursor
+
+
+
+def _page(answer: Answer, decoder: msgspec.json.Decoder[_T]) -> _T | Unusable:
+    """A page of a list; a list has no 404 that proves anything."""
+    if isinstance(answer, NotFound):
+        return Unusable(why="no such page (404)", blame=Blame.GARBLED, raw=excerpt(answer.body))
+    return decode(answer, decoder) if isinstance(answer, Payload) else answer
+
+
+def _name(read: Sighting | Silence) -> str | None:
+    if isinstance(read, Sighting):
+        return read.report.venue_order_id
+    return read.orders[0] if read.orders else None
+
+
+def _silence(endpoint: str, trouble: Unusable, ids: Sequence[str]) -> Silence:
+    return Silence(
+        endpoint=endpoint,
+        why=trouble.why,
+        orders=tuple(ids),
+        raw=trouble.raw,
+        refused=trouble.blame in {Blame.KEY, Blame.REQUEST},
+    )
+
+
+def _spell(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,82 @@
+"""Asks a venue over HTTP, inside the account's rate budget. Can send nothing but GET."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from ordersync.venues.answers import Answer, Blame, Unusable, judge, no_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from ordersync.ports import Clock
+    from ordersync.venues.budget import RateBudget
+
+ATTEMPTS = 3
+FIRST_BACKOFF = timedelta(milliseconds=400)
+TIMEOUT = timedelta(seconds=10)
+
+
+class Reader:
+    """GET with patience: a few attempts on what may pass, one pause for all on a 429.
+
+    `sign` makes the headers of one request from its path; `venue_now` is the venue's clock.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        clock: Clock,
+        budget: RateBudget,
+        *,
+        sign: Callable[[str], Mapping[str, str]],
+        venue_now: Callable[[], datetime],
+    ) -> None:
+        self._clock = clock
+        self._budget = budget
+        self._sign = sign
+        self._venue_now = venue_now
+        self._client = httpx2.AsyncClient(
+            base_url=base_url,
+            timeout=TIMEOUT.total_seconds(),
+            follow_redirects=False,
+            headers={"user-agent": "ordersync", "accept": "application/json"},
+        )
+        self.calls = 0
+
+    async def get(
+        self, path: str, query: Sequence[tuple[str, str]] = (), *, public: bool = False
+    ) -> Answer:
+        """Ask until an answer is worth something or patience ends. Never raises for an answer."""
+        answer: Answer = Unusable(why="nobody asked", blame=Blame.SILENT)
+        for attempt in range(ATTEMPTS):
+            answer = await self._ask(path, query, public=public)
+            if not isinstance(answer, Unusable) or answer.blame is not Blame.SILENT:
+                return answer
+            backoff = FIRST_BACKOFF * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+            if answer.pause is not None:
+                # One pause for all: the other callers would only earn more refusals.
+                self._budget.pause(max(answer.pause, backoff))
+            elif attempt < ATTEMPTS - 1:
+                await self._clock.sleep(backoff)
+        return answer
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _ask(self, path: str, query: Sequence[tuple[str, str]], *, public: bool) -> Answer:
+        await self._budget.take()
+        self.calls += 1
+        headers = {} if public else self._sign(path)
+        try:
+            response = await self._client.get(path, params=list(query), headers=dict(headers))
+        except httpx2.RequestError as error:
+            return no_answer(error)
+        self._budget.learn(response.headers)
+        return judge(response, self._venue_now())

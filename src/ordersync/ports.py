@@ -6,14 +6,14 @@ that cross a port are here too; what is true about an order is in `truth`.
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from ordersync.truth.evidence import Case  # noqa: TC001 - msgspec reads the annotations
-from ordersync.truth.model import (  # noqa: TC001 - msgspec reads the annotations
+from ordersync.truth.evidence import Case
+from ordersync.truth.model import (
     Event,
     EventEvidence,
     EventKind,
@@ -23,7 +23,6 @@ from ordersync.truth.model import (  # noqa: TC001 - msgspec reads the annotatio
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-
     from datetime import timedelta
 
     from ordersync.truth.evidence import Reading

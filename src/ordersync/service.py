@@ -43,6 +43,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("ordersync")
 
+__all__ = [
+    "Proposal",
+    "Service",
+    "Unsure",
+    "build_views",
+    "check_proposal",
+    "propose",
+    "serving",
+    "until",
+]
+
 
 class Service:
     """One configuration at work: a store, and for each account a venue and its reconciler."""
@@ -266,7 +277,8 @@ async def serving(
     """A Service that is open: connections are made, the mapping is checked, all given back.
 
     `create` is the user's word for creating our tables; `shadow` decides and records but
-    writes no row. `listener` hears of every event after its commit. Raises ConfigError, StoreBusy or StoreRefused.
+    writes no row. `listener` hears of every event after its commit. Raises ConfigError,
+    StoreBusy or StoreRefused.
     """
     clock = clock or SystemClock()
     store = build_store(settings, clock, shadow=shadow)
@@ -316,6 +328,6 @@ def propose(
 
 
 def check_proposal(path: Path, text: str) -> None:
-    """Whether a proposed configuration, if it stood at `path`, could be used. Raises ConfigError."""
+    """Raise ConfigError unless a proposed configuration, if it stood at `path`, could be used."""
     settings = configuration.build(path, tomllib.loads(text))
     build_views(settings)

@@ -181,6 +181,9 @@ class Bench(Protocol):
     def delete(self, key: int | str, *, table: str = "trades") -> None:
         """Delete a row."""
 
+    def drop_all(self) -> None:
+        """Leave the database as it was at first: nobody's tables in it."""
+
     def refuse(self, word: str, *, key: int, loudly: bool, rolls_back: bool = False) -> None:
         """Let a trigger refuse a status to a row: with an error, or by doing nothing."""
 
@@ -274,6 +277,10 @@ class SqliteBench:
 
     def delete(self, key: int | str, *, table: str = "trades") -> None:
         self.run(f"DELETE FROM {quoted(table)} WHERE {quoted(self._keys[table])} = ?", key)
+
+    def drop_all(self) -> None:
+        for (name,) in self.run("SELECT name FROM sqlite_master WHERE type = 'table'"):
+            self.run(f"DROP TABLE {quoted(name)}")
 
     def refuse(self, word: str, *, key: int, loudly: bool, rolls_back: bool = False) -> None:
         deed = "RAISE(IGNORE)"

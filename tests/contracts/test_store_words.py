@@ -368,8 +368,7 @@ async def test_a_row_found_by_its_client_id_gets_its_venue_id(opened: Open) -> N
         assert outcome.rows_written == 1
         assert (it.row()["order_id"], it.row()["filled_size"]) == ("v1", 1.0)
         await again(it.store, report)
-        it.bench.run("DROP TABLE trades")  # type: ignore[attr-defined]
-        it.bench.run("DELETE FROM ordersync_orders")  # type: ignore[attr-defined]
+        it.bench.drop_all()
 
 
 async def test_a_row_of_another_order_is_not_found_by_its_client_id(opened: Open) -> None:

@@ -286,9 +286,10 @@ class MemoryTransport(asyncio.Transport):
 
     def _receive(self, item: bytes | Ending) -> None:
         self._inbox.append(item)
-        self._broken |= item in _ERRORS
+        fatal = not isinstance(item, bytes) and item in _ERRORS
+        self._broken |= fatal
         self._read()
-        if self._broken and self._buffer:  # who waits to write notices, even one who reads no more
+        if fatal and self._buffer:  # who waits to write notices, even one who reads no more
             self._finish(_ERRORS[item]())
 
     def _read(self) -> None:

@@ -24,7 +24,9 @@ _FLAGS = frozenset({"--json"})
 _VALUES = frozenset({"-c", "--config"})
 
 Older = Annotated[str, typer.Option("--older-than", help="Only rows at least this old.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")
+]
 
 
 def run(arguments: list[str]) -> int:
@@ -102,7 +104,9 @@ def doctor(context: typer.Context) -> None:
 @app.command()
 def audit(
     context: typer.Context,
-    since: Annotated[str, typer.Option(help="How far back to look for orders without a row.")] = "24h",
+    since: Annotated[
+        str, typer.Option(help="How far back to look for orders without a row.")
+    ] = "24h",
 ) -> None:
     """Compare the table with the exchange; write nothing."""
     from ordersync.cli import commands  # noqa: PLC0415 - loads the service

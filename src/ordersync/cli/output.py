@@ -7,7 +7,6 @@ import json
 import sys
 from contextlib import contextmanager
 from enum import IntEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -18,6 +17,7 @@ from ordersync.errors import OrdersyncError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
 
 _T = TypeVar("_T")
 

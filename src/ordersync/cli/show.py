@@ -61,9 +61,7 @@ def show_audit(output: Output, audits: Sequence[Audit]) -> None:
         show_failures(output, audit.failed)
     checked = sum(audit.checked for audit in audits)
     failed = sum(len(audit.failed) for audit in audits)
-    output.say(
-        f"Audit complete: {checked} checked, {len(rows)} differences, {failed} not verified"
-    )
+    output.say(f"Audit complete: {checked} checked, {len(rows)} differences, {failed} not verified")
 
 
 def show_failures(output: Output, failed: dict[str, str]) -> None:
@@ -72,7 +70,9 @@ def show_failures(output: Output, failed: dict[str, str]) -> None:
     for name, why in failed.items():
         by_why.setdefault(why, []).append(name)
     for why, names in by_why.items():
-        shown = ", ".join(names[:_MANY]) + (f" and {len(names) - _MANY} more" if len(names) > _MANY else "")
+        shown = ", ".join(names[:_MANY]) + (
+            f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+        )
         output.aside.print(f"Not verified: {why}", style="yellow", markup=False)
         output.aside.print(f"  {shown}", markup=False)
 
@@ -117,7 +117,11 @@ def show_history(output: Output, match: Match, events: Sequence[Event]) -> None:
         output.say(f"  {at}Z  {event.kind.value}: {_side(event.before)} -> {_side(event.after)}")
         evidence = event.evidence
         told = f" told at {evidence.venue_time:%Y-%m-%d %H:%M:%S}Z" if evidence.venue_time else ""
-        late = f", {event.latency_ms / 1000:.1f} s after the venue's change" if event.latency_ms else ""
+        late = (
+            f", {event.latency_ms / 1000:.1f} s after the venue's change"
+            if event.latency_ms
+            else ""
+        )
         output.say(
             f"      by {event.source.value}, {evidence.answer} at {evidence.endpoint}{told}{late}"
             f"  [{event.id}]",

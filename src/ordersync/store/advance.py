@@ -119,9 +119,7 @@ class Transaction:
             if not made.truth_changed and made.known.version
         ]
         if kept:
-            rows = connection.execute(
-                sql.STANDING_TRUTHS, (self._account, _encode(kept).decode())
-            )
+            rows = connection.execute(sql.STANDING_TRUTHS, (self._account, _encode(kept).decode()))
             standing.update(key for (key,) in rows)
         # Never sighted: that stands while nobody else has stored a sighting.
         unseen = {
@@ -344,9 +342,7 @@ class Transaction:
             if keys:
                 connection.execute(statement, (account, _encode(keys).decode()))
 
-    def _outcome(
-        self, made: Draft, standing: set[str], events: dict[str, list[Event]]
-    ) -> Outcome:
+    def _outcome(self, made: Draft, standing: set[str], events: dict[str, list[Event]]) -> Outcome:
         key = made.known.key
         if not made.needs_write:
             return _unchanged(made)
@@ -359,9 +355,7 @@ class Transaction:
             )
         told = tuple(events.get(key, ()))
         patches = [p for p in made.patches if self._writes_rows]
-        unwritten = [
-            p.claim.row_id for p in patches if self._written.get(p.claim.row_id) is not p
-        ]
+        unwritten = [p.claim.row_id for p in patches if self._written.get(p.claim.row_id) is not p]
         written = len(patches) - len(unwritten)
         if unwritten:
             refusals = [self._refused[row_id] for row_id in unwritten if row_id in self._refused]
@@ -384,7 +378,7 @@ class Transaction:
         )
 
 
-class _RolledBack(Exception):  # noqa: N818 - it is no error of ours, and never leaves this file
+class _RolledBack(Exception):
     """The database rolled the whole transaction back because of one row."""
 
     def __init__(self, row_id: int | str, why: str) -> None:

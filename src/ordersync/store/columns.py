@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,10 @@ _ISO = re.compile(
     r"\d{4}-\d\d-\d\d(?P<sep>[T ])\d\d:\d\d:\d\d(?:\.(?P<fraction>\d+))?"
     r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
 )
+
+
+# The default context has 28 digits, which a scale of 18 leaves too few of before the point.
+_WIDE = Context(prec=200)
 
 
 class NumberForm(StrEnum):
@@ -60,11 +64,11 @@ def read_time(cell: object, zone: ZoneInfo) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(cell.strip())
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # year 1 or 9999, moved out of the calendar by its zone
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone)
-    return moment.astimezone(UTC)
 
 
 def write_time(moment: datetime, form: TimeForm, zone: ZoneInfo) -> str | int | float:
@@ -124,7 +128,7 @@ def read_number(cell: object) -> Decimal | None:
 def write_number(number: Decimal, form: NumberForm, scale: int | None) -> str | float:
     """A number in the column's form, at the scale that the column declares."""
     if scale is not None:
-        number = number.quantize(Decimal(1).scaleb(-scale))
+        number = number.quantize(Decimal(1).scaleb(-scale), context=_WIDE)
     if form is NumberForm.FLOAT:
         return float(number)  # the user's column is a float; nothing is computed with it
     return format(number, "f")

@@ -56,7 +56,9 @@ def _about_words(
     status = mapping.shape.columns[mapping.columns["status"]]
     for word in mapping.words.all_words:
         if not mapping.fits(status, word):
-            limit = f"only {', '.join(status.words)}" if status.words else f"{status.length} letters"
+            limit = (
+                f"only {', '.join(status.words)}" if status.words else f"{status.length} letters"
+            )
             found.append(
                 Finding(
                     severity=Severity.WARNING,
@@ -111,9 +113,7 @@ def _about_words(
 def _about_indexes(statements: Statements) -> list[Finding]:
     proposals = statements.index_proposals()
     if not proposals:
-        return [
-            Finding(severity=Severity.OK, about="indexes", what="every look-up has its index.")
-        ]
+        return [Finding(severity=Severity.OK, about="indexes", what="every look-up has its index.")]
     return [
         Finding(severity=Severity.WARNING, about="indexes", what=f"{why}.", mend=f"{ddl};")
         for _, why, ddl in proposals

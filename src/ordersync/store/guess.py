@@ -75,14 +75,17 @@ NAMES: dict[str, tuple[str, ...]] = {
 NEEDED = ("venue_order_id", "status")
 
 OPEN_WORDS = frozenset(
-    "pending open new pending_new accepted submitted active working live placed created queued "
-    "partially_filled partial partial_fill partial_filled processing in_progress unfilled resting "
-    "waiting sent held pending_cancel pending_replace canceling cancelling accepted_for_bidding "
-    "done_for_day suspended stopped calculated pending_review".split()
+    {
+        *("pending", "open", "new", "pending_new", "accepted", "submitted", "active", "working"),
+        *("live", "placed", "created", "queued", "partially_filled", "partial", "partial_fill"),
+        *("partial_filled", "processing", "in_progress", "unfilled", "resting", "waiting", "sent"),
+        *("held", "pending_cancel", "pending_replace", "canceling", "cancelling", "suspended"),
+        *("accepted_for_bidding", "done_for_day", "stopped", "calculated", "pending_review"),
+    }
 )
-FILLED_WORDS = frozenset("filled completed complete done closed executed".split())
-CANCELED_WORDS = frozenset("cancelled canceled".split())
-REJECTED_WORDS = frozenset("failed rejected error".split())
+FILLED_WORDS = frozenset({"filled", "completed", "complete", "done", "closed", "executed"})
+CANCELED_WORDS = frozenset({"cancelled", "canceled"})
+REJECTED_WORDS = frozenset({"failed", "rejected", "error"})
 
 
 class Guess(msgspec.Struct, frozen=True):
@@ -184,7 +187,9 @@ def guess_words(
         words.setdefault(word, []).append("canceled")
     words.setdefault(alone.get("expired", canceled[0]), []).append("expired")
     words.setdefault(alone.get("replaced", canceled[0]), []).append("replaced")
-    if unknown := unknown_word or (alone.get("unknown") if counts.get(alone.get("unknown", "")) else None):
+    if unknown := unknown_word or (
+        alone.get("unknown") if counts.get(alone.get("unknown", "")) else None
+    ):
         words[unknown] = ["unknown"]
     return words, whys, None
 

@@ -21,6 +21,8 @@ from ordersync.truth.model import Status
 if TYPE_CHECKING:
     from collections.abc import Mapping as Dict
     from collections.abc import Sequence
+    from pathlib import Path
+
     from ordersync.settings import Orders
     from ordersync.store.reflection import ColumnShape, TableShape
 
@@ -99,13 +101,20 @@ class Mapping:
             if field in self.columns
         }
         self.time_forms: dict[str, columns.TimeForm] = {}
+        self.knows_times = False
         self.writes_unknown = self._can_hold_unknown()
 
     def learn_time_forms(self, samples: Dict[str, Sequence[object]]) -> None:
-        """Settle how each time column is spelled, from cells of the table (newest first)."""
+        """Settle how each time column is spelled, from cells of the table (newest first).
+
+        An empty table teaches nothing: it is for the store to ask again (`knows_times`).
+        """
+        self.knows_times = any(samples.values())
         for field in TIMES:
             if field in self.columns:
-                siblings = [cell for other in TIMES if other != field for cell in samples.get(other, ())]
+                siblings = [
+                    cell for other in TIMES if other != field for cell in samples.get(other, ())
+                ]
                 self.time_forms[field] = columns.time_form(
                     self.declared(field), samples.get(field, ()), siblings
                 )
@@ -123,8 +132,8 @@ class Mapping:
         row_id = cells[0]
         return Claim(
             row_id=row_id if isinstance(row_id, int) else str(row_id),
-            venue_order_id=self.text(cells, "venue_order_id"),
-            client_order_id=self.text(cells, "client_order_id"),
+            venue_order_id=self._name(cells, "venue_order_id"),
+            client_order_id=self._name(cells, "client_order_id"),
             word=text,
             meaning=self.words.meaning(text),
             created_at=columns.read_time(created_at, self.zone) if created_at is not None else None,
@@ -139,6 +148,17 @@ class Mapping:
         place = self.at.get(field)
         cell = cells[place] if place is not None else None
         return (str(cell).strip() or None) if cell is not None else None
+
+    def _name(self, cells: tuple[object, ...], field: str) -> str | None:
+        """An id as text. Bytes are none, nor is a float: a long id in it has lost its digits."""
+        place = self.at.get(field)
+        exact = place is not None and isinstance(cells[place], str | int)
+        return self.text(cells, field) if exact else None
+
+    def lacks_venue_id(self, claim: Claim) -> bool:
+        """Whether the row holds no venue id at all, so that ours overwrites nothing."""
+        cell = claim.cells[self.at["venue_order_id"]]
+        return cell is None or (isinstance(cell, str) and not cell.strip())
 
     def newest_time(self, claim: Claim) -> datetime:
         """The latest of a row's times: when it was made, filled or last written."""

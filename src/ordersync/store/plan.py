@@ -82,11 +82,7 @@ def draft(mapping: Mapping, step: Advance, now: datetime) -> Draft:
     patches = [
         found
         for claim in known.claims
-        if (
-            found := patch(
-                mapping, claim, truth, overlay, alone=alone, asked_at=asked_at, now=now
-            )
-        )
+        if (found := patch(mapping, claim, truth, overlay, alone=alone, asked_at=asked_at, now=now))
     ]
     return Draft(step=step, truth_changed=changed, patches=patches)
 
@@ -131,12 +127,13 @@ def events_of(
         events.append(_absence_event(made, written, account, now))
         return events
     kind = EventKind.CHANGED if made.truth_changed else EventKind.REPAIRED
-    for claim in known.claims:
-        if claim.row_id in written:
-            events.append(event(made, claim, kind, account, now, written[claim.row_id]))
+    events += [
+        event(made, claim, kind, account, now, written[claim.row_id])
+        for claim in known.claims
+        if claim.row_id in written
+    ]
     if made.truth_changed and not any(e.kind is EventKind.CHANGED for e in events):
-        claim = known.claims[0] if known.claims else None
-        events.append(event(made, claim, EventKind.CHANGED, account, now))
+        events.append(event(made, None, EventKind.CHANGED, account, now))
     return events
 
 

@@ -64,10 +64,11 @@ def patch(
         word = _word_to_write(mapping, claim, truth, label, asked_at)
         if word is None:
             return None
-        cells["status"] = word
+        if word != claim.word:
+            cells["status"] = word
     if truth is not None and alone:
         cells.update(_facts(mapping, claim, truth, status_is_true=status_is_true))
-    if truth is not None and truth.venue_order_id and claim.venue_order_id is None:
+    if truth is not None and truth.venue_order_id and mapping.lacks_venue_id(claim):
         cells["venue_order_id"] = truth.venue_order_id
     if not cells:
         return None
@@ -94,15 +95,16 @@ def changes(mapping: Mapping, found: Patch) -> list[Change]:
 def _word_to_write(
     mapping: Mapping, claim: Claim, truth: Order | None, label: str, asked_at: datetime
 ) -> str | None:
-    is_open = truth is None or not truth.is_final
+    """The word for an untrue row; its own where that is to be left, None to leave all of it."""
     if label == Status.UNKNOWN:
         # Absence never changes a row whose word is final; that is a `missing order`.
-        if claim.meaning is Meaning.FINAL or not mapping.writes_unknown:
+        may_write = claim.meaning is not Meaning.FINAL and mapping.writes_unknown
+        return mapping.words.word_for(label) if may_write else None
+    if truth is None or not truth.is_final:
+        if claim.meaning is Meaning.FINAL and asked_at < claim.read_at:
             return None
-    elif is_open and mapping.words.is_intention(claim.word):
-        return None
-    elif is_open and claim.meaning is Meaning.FINAL and asked_at < claim.read_at:
-        return None
+        if mapping.words.is_intention(claim.word):
+            return claim.word
     return mapping.words.word_for(label)
 
 
@@ -123,7 +125,8 @@ def _facts(
         _time(mapping, claim, cells, truth.last_fill_at, status_is_true=status_is_true)
     if truth.is_final and truth.reason and "reason" in mapping.at:
         length = mapping.shape.columns[mapping.columns["reason"]].length
-        text = truth.reason[:length] if length else truth.reason
+        text = truth.reason.replace("\0", "")  # where some databases end a text
+        text = text[:length] if length else text
         if claim.cells[mapping.at["reason"]] != text:
             cells["reason"] = text
     return cells

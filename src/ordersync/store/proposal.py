@@ -29,9 +29,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     word_reasons: tuple[Guess, ...]
 
 
-def propose(
-    path: Path, answers: Mapping[str, str], unknown_word: str | None
-) -> Proposal | Unsure:
+def propose(path: Path, answers: Mapping[str, str], unknown_word: str | None) -> Proposal | Unsure:
     """The proposal for this file; the first question that is open where there is one.
 
     `answers` are by the question's key. Raises ConfigError, StoreBusy or StoreRefused.

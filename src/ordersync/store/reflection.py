@@ -212,7 +212,9 @@ def _allowed_words(column: str, checks: list[str]) -> tuple[str, ...]:
             re.IGNORECASE | re.DOTALL,
         )
         if match:
-            return tuple(w.replace("''", "'") for w in re.findall(r"'((?:[^']|'')*)'", match["words"]))
+            return tuple(
+                w.replace("''", "'") for w in re.findall(r"'((?:[^']|'')*)'", match["words"])
+            )
     return ()
 
 

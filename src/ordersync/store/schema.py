@@ -51,4 +51,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 VERSION = len(MIGRATIONS)
 
-VERSION_TABLE = "CREATE TABLE IF NOT EXISTS ordersync_schema (version INTEGER NOT NULL, at TEXT NOT NULL)"
+VERSION_TABLE = (
+    "CREATE TABLE IF NOT EXISTS ordersync_schema (version INTEGER NOT NULL, at TEXT NOT NULL)"
+)

@@ -199,9 +199,7 @@ class Statements:
             f" ORDER BY {key} DESC LIMIT 200) AS t WHERE {column} IS NOT NULL LIMIT 50"
         )
 
-    def write(
-        self, fields: Sequence[str], guarded: Sequence[str]
-    ) -> tuple[str, tuple[str, ...]]:
+    def write(self, fields: Sequence[str], guarded: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         """Compare-and-set of these fields of many rows, and the fields that are compared.
 
         Each element of the JSON list ?1 is [key, word, venue id, client id, guards…, values…],
@@ -243,7 +241,10 @@ class Statements:
             proposals.append(("status", "open rows are found by reading the whole table", ddl))
         for field, why in (
             ("venue_order_id", "the row of an order is found by reading the whole table"),
-            ("created_at", "rows that the bot has just finished are found by reading the whole table"),
+            (
+                "created_at",
+                "rows that the bot has just finished are found by reading the whole table",
+            ),
         ):
             column = mapping.columns.get(field)
             if column is not None and not mapping.shape.leads_an_index(column):

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from ordersync.errors import ConfigError, StoreRefused
-from ordersync.ports import AccountRecord, Absent, Claim, Known, Meaning, OrderName
+from ordersync.ports import Absent, AccountRecord, Claim, Known, Meaning, OrderName
 from ordersync.store import schema, sql
 from ordersync.store.advance import Transaction
 from ordersync.store.findings import look_for_findings
@@ -104,14 +104,7 @@ class SqliteStore:
         self._connection, self._mapping = connection, mapping
         connection.execute("PRAGMA synchronous = FULL")
         self._check_where(connection, mapping)
-        statements = sql.Statements(mapping, None)
-        mapping.learn_time_forms(
-            {
-                field: [cell for (cell,) in connection.execute(statements.samples(field))]
-                for field in TIMES
-                if field in mapping.columns
-            }
-        )
+        _learn_times(connection, mapping)
         if create:
             self._migrate(connection)
         self._has_tables = self._schema_version(connection) > 0
@@ -231,7 +224,11 @@ class SqliteStore:
         del account
         mapping, now = self._bound(), self._clock.now()
         return [
-            [change for found in draft(mapping, step, now).patches for change in changes(mapping, found)]
+            [
+                change
+                for found in draft(mapping, step, now).patches
+                for change in changes(mapping, found)
+            ]
             for step in steps
         ]
 
@@ -249,7 +246,7 @@ class SqliteStore:
     async def keep_account(self, record: AccountRecord) -> None:
         """Persist what is known about the account."""
         body = msgspec.json.encode(record).decode()
-        await self._with(lambda c: c.execute(sql.PUT_ACCOUNT, (record.account, body)) and None)
+        await self._with(lambda c: c.execute(sql.PUT_ACCOUNT, (record.account, body)).close())
 
     async def findings(self) -> list[Finding]:
         """Columns, rights, indexes and words, each with its mend."""
@@ -268,6 +265,7 @@ class SqliteStore:
         self, connection: sqlite3.Connection, account: str, since: datetime
     ) -> list[Claim]:
         mapping = self._bound()
+        _learn_times(connection, mapping)
         words = mapping.words.words_meaning(Meaning.FINAL)
         # The day before: a text time may carry any zone; the exact cut follows.
         day = (since - timedelta(days=1)).strftime("%Y-%m-%d")
@@ -295,6 +293,8 @@ class SqliteStore:
         rows = connection.execute(text, arguments).fetchall()
         # Taken after the read, so that no earlier ask can seem to be younger than what was read.
         mapping, read_at = self._bound(), self._clock.now()
+        if rows:
+            _learn_times(connection, mapping)
         return [mapping.claim(cells, read_at) for cells in rows]
 
     def _read(
@@ -392,6 +392,20 @@ def key_of(venue_order_id: str | None, client_order_id: str | None) -> str | Non
     if venue_order_id:
         return f"v:{venue_order_id}"
     return f"c:{client_order_id}" if client_order_id else None
+
+
+def _learn_times(connection: sqlite3.Connection, mapping: Mapping) -> None:
+    """Look how the table spells its times, until it has some."""
+    if mapping.knows_times:
+        return
+    statements = sql.Statements(mapping, None)
+    mapping.learn_time_forms(
+        {
+            field: [cell for (cell,) in connection.execute(statements.samples(field))]
+            for field in TIMES
+            if field in mapping.columns
+        }
+    )
 
 
 def _aliases(ids: Iterable[tuple[str | None, str | None]]) -> dict[str, str]:

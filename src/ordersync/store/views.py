@@ -111,7 +111,10 @@ class SqliteViews:
         ).fetchall()
         found = []
         for row in rows:
-            cells = {name: None if cell is None else str(cell) for name, cell in zip(names, row, strict=True)}
+            cells = {
+                name: None if cell is None else str(cell)
+                for name, cell in zip(names, row, strict=True)
+            }
             account = mapping.account_of(cells.get("account"))
             venue, client = cells["venue_order_id"], cells.get("client_order_id")
             key = f"v:{venue}" if venue else f"c:{client}" if client else f"r:{cells['id']}"
@@ -138,5 +141,7 @@ class SqliteViews:
 
 
 def _has_tables(connection: sqlite3.Connection) -> bool:
-    row = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'ordersync_schema'").fetchone()
+    row = connection.execute(
+        "SELECT 1 FROM sqlite_master WHERE name = 'ordersync_schema'"
+    ).fetchone()
     return row is not None

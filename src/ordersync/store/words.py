@@ -25,6 +25,7 @@ WITH_FILLS = tuple(
 )
 TOKENS = (*(status.value for status in Status), *GROUPS, *WITH_FILLS)
 ANY_END_WITH_FILLS = f"{Status.CANCELED}+fills"
+_GROUP_MEANINGS = {"open": Meaning.OPEN, "final": Meaning.FINAL}
 INTENTIONS = frozenset(status.value for status in Status if status.is_intention)
 
 
@@ -146,7 +147,7 @@ def _meaning_of(place: str, tokens: Sequence[str]) -> Meaning:
 
 def _meaning_of_token(token: str) -> Meaning:
     if token in GROUPS:
-        return Meaning.OPEN if token == "open" else Meaning.FINAL
+        return _GROUP_MEANINGS[token]
     plain = Status(token.removesuffix("+fills"))
     if plain is Status.UNKNOWN:
         return Meaning.UNKNOWN

@@ -70,7 +70,11 @@ async def audit(
     since: datetime | None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
-    """Ask for every order of `work` and, where `since` is given, for all made since; write nothing."""
+    """Ask for every order of `work` and write nothing.
+
+    Where `since` is given, all orders made since then are asked for too, to find those that
+    have no row.
+    """
     found = Audit(account=account)
     ids = [k.key[2:] for k in work.known.values() if k.key.startswith("v:")]
     ids += [name.venue_order_id for name in work.due if name.venue_order_id]
@@ -128,9 +132,7 @@ async def _compare(
 
 def _step(known: Known, truth: Order | None, now: datetime) -> Advance:
     evidence = EventEvidence(answer="sighting", endpoint="audit")
-    return Advance(
-        known=known, truth=truth, source=Source.DEMAND, evidence=evidence, asked_at=now
-    )
+    return Advance(known=known, truth=truth, source=Source.DEMAND, evidence=evidence, asked_at=now)
 
 
 async def _find_orphans(found: Audit, sightings: Sequence[Sighting], store: OrderStore) -> None:

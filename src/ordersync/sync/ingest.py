@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -40,8 +42,8 @@ from ordersync.truth.merge import contradicts, merge, objection
 from ordersync.truth.model import EventEvidence, EventKind, Order, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Callable
+    from datetime import timedelta
 
     from ordersync.ports import Clock, OrderStore
     from ordersync.truth.model import Event
@@ -107,7 +109,12 @@ class Ingest:
     """
 
     def __init__(
-        self, store: OrderStore, clock: Clock, *, policy: AbsencePolicy, told_after: timedelta,
+        self,
+        store: OrderStore,
+        clock: Clock,
+        *,
+        policy: AbsencePolicy,
+        told_after: timedelta,
         listener: Callable[[Sequence[Event]], None] | None = None,
     ) -> None:
         self._store = store
@@ -247,9 +254,7 @@ class Ingest:
                 overlay, since = reached, now
         return Absent(case=case, overlay=overlay, since=since, asked_at=now)
 
-    def _due_at(
-        self, known: Known, truth: Order | None, absent: Absent | None
-    ) -> datetime | None:
+    def _due_at(self, known: Known, truth: Order | None, absent: Absent | None) -> datetime | None:
         """When to ask again although no open row may lead here."""
         now = self._clock.now()
         if absent is not None and absent.overlay is Overlay.UNKNOWN and absent.since is not None:

@@ -56,7 +56,9 @@ async def prove(
     witness = next(iter(sighted), None)
     if witness is None and not accepted:
         strangers = [order for order in newest if order not in set(absent_ids)]
-        extra += await venue.ask_ids(strangers[:WITNESSES]) if strangers else Reading()
+        shown = await venue.ask_ids(strangers[:WITNESSES]) if strangers else Reading()
+        # What a witness does not say is nobody's failure: nobody asked to verify it.
+        extra += Reading(sightings=shown.sightings)
         witness = next((s.report.venue_order_id for s in extra.sightings), None)
     try:
         same_identity = record.identity in {None, (await venue.identify()).mark}
@@ -70,7 +72,8 @@ async def prove(
     )
     if not proves_itself and not accepted:
         return Proven(
-            reading=extra, doubt=_doubt(same_identity=same_identity, absent=len(absent_ids), asked=asked)
+            reading=extra,
+            doubt=_doubt(same_identity=same_identity, absent=len(absent_ids), asked=asked),
         )
     singles = await _ask_singly(venue, absent_ids[:SINGLE_CALLS_A_PASS], witness, accepted=accepted)
     return Proven(absences=tuple(absences) + singles.absences, reading=extra + singles)
@@ -86,7 +89,7 @@ async def _ask_singly(
     reading = Reading()
     if witness is not None and ids:
         shown = await venue.ask_one(witness)
-        reading += Reading(sightings=shown.sightings, silences=shown.silences)
+        reading += Reading(sightings=shown.sightings)
         if not shown.sightings and not accepted:
             return reading
     elif not accepted:

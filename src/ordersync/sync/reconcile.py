@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from ordersync.errors import AskAgain, OrdersyncError, VenueRefused, VenueSilent
+from ordersync.errors import AskAgain, OrdersyncError
 from ordersync.ports import Claim, Known, Meaning, OrderName, Overlay
 from ordersync.sync.ingest import is_watched, key_of
 from ordersync.sync.verify import PassReport, Verification, Work
 from ordersync.truth.cadence import next_ask_open
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from ordersync.ports import Clock, OrderStore, Venue
     from ordersync.settings import Sync
@@ -120,7 +120,9 @@ class Reconciler:
         )
 
     async def _work_on(self, keys: set[str]) -> Work:
-        names = [OrderName(key[2:]) if key.startswith("v:") else OrderName(None, key[2:]) for key in keys]
+        names = [
+            OrderName(key[2:]) if key.startswith("v:") else OrderName(None, key[2:]) for key in keys
+        ]
         read = await self._store.read(self.account, names)
         return Work(known={k.key: k for k in read})
 
@@ -169,9 +171,11 @@ class Reconciler:
                 await self._clock.sleep(LOOK_EVERY * 4)
             except OrdersyncError as error:
                 # A person has to mend it; when it is mended, no restart should be needed.
-                log.error(f"Failed to sync: {error}", account=self.account)
+                log.error(f"Failed to sync: {error}", account=self.account)  # noqa: TRY400 - explained
                 await self._clock.sleep(self._settings.interval)
-            await self._clock.sleep(min(LOOK_EVERY, max(next_full - self._clock.now(), timedelta(0))))
+            await self._clock.sleep(
+                min(LOOK_EVERY, max(next_full - self._clock.now(), timedelta(0)))
+            )
 
     async def _full_pass(self, now: datetime) -> None:
         looked = self._looked_for_finished_at

@@ -7,12 +7,12 @@ more. What is absent from a complete answer counts only after the account has pr
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from ordersync.ports import Claim, Known, OrderName, Outcome, Overlay, Result
-from ordersync.sync.ingest import Ingest, Parcel, born_at, key_of
+from ordersync.sync.ingest import Ingest, Parcel, born_at
 from ordersync.sync.proof import prove
 from ordersync.truth.evidence import Absence, Reading, Sighting, account_proves_itself
 from ordersync.truth.model import Source
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ordersync.settings import Sync
 
 IDS_AT_A_TIME = 800
-"""How many ids are asked for before what came is written: the first rows do not wait for the last."""
+"""How many ids are asked for before what came is written: no row waits for the last answer."""
 
 LIST_PAYS_FROM = 200
 CLOCKS_AGREE = timedelta(minutes=5)
@@ -69,7 +69,7 @@ class PassReport(msgspec.Struct, kw_only=True):
         """How many rows of the user's table were written."""
         return sum(outcome.rows_written for outcome in self.outcomes)
 
-    def __iadd__(self, later: PassReport) -> PassReport:
+    def __iadd__(self, later: PassReport) -> Self:
         """This pass and a later one over some of its orders, as one."""
         settled = later.sighted | later.not_found
         self.failed = {k: w for k, w in self.failed.items() if k not in settled} | later.failed
@@ -301,9 +301,7 @@ class Verification:
         seen = self.report.sighted & {key[2:] for key in self._work.known}
         if record.identity is None and seen:
             identity = await self._venue.identify()
-            await self._store.keep_account(
-                msgspec.structs.replace(record, identity=identity.mark)
-            )
+            await self._store.keep_account(msgspec.structs.replace(record, identity=identity.mark))
 
     def _conclude(self, ids: Iterable[str], by_client: Sequence[Known]) -> None:
         """Whatever was asked for and not answered has failed; what was seen after all has not."""
@@ -312,7 +310,9 @@ class Verification:
         for name in names:
             if name not in report.sighted and name not in report.not_found:
                 report.failed.setdefault(name, "no answer")
-        written = {o.key[2:] for o in report.outcomes if o.result in {Result.LOST, Result.UNWRITABLE}}
+        written = {
+            o.key[2:] for o in report.outcomes if o.result in {Result.LOST, Result.UNWRITABLE}
+        }
         report.failed = {
             name: why
             for name, why in report.failed.items()
@@ -346,7 +346,8 @@ def _windows(
     """The creation windows to search, 24 h to both sides of each row; overlapping ones as one."""
     windows: list[tuple[datetime, datetime, list[str]]] = []
     for client_id, known in sorted(
-        by_client.items(), key=lambda item: item[1].claims[0].created_at or datetime.max.replace(tzinfo=UTC)
+        by_client.items(),
+        key=lambda item: item[1].claims[0].created_at or datetime.max.replace(tzinfo=UTC),
     ):
         at = known.claims[0].created_at
         if at is None:
@@ -357,5 +358,3 @@ def _windows(
         else:
             windows.append((at - WINDOW, at + WINDOW, [client_id]))
     return windows
-
-

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import msgspec
 
-from ordersync.truth.model import Report  # noqa: TC001 - msgspec reads the annotations
+from ordersync.truth.model import Report
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ construction, and the tests prove it.
 
 | fact | greatest by |
 |---|---|
-| standing | final before open; finals by FIX precedence, then (as_of, word); open by (as_of, rank, word) |
+| standing | final before open; finals by (FIX precedence, as_of, word), open (as_of, rank, word) |
 | filled_qty | quantity |
 | settled | (filled_qty, settled) |
 | avg_price, fee | (filled_qty, settled, as_of, value) |

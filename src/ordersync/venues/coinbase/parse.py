@@ -141,14 +141,10 @@ def parse_order(
         report = _report(wire, as_of)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, InvalidOperation) as error:
         why = f"an order that cannot be read: {error}"
-        return Silence(
-            endpoint=endpoint, why=why, orders=_order_id(raw), raw=text, garbled=True
-        )
+        return Silence(endpoint=endpoint, why=why, orders=_order_id(raw), raw=text, garbled=True)
     if portfolio and wire.retail_portfolio_id and wire.retail_portfolio_id != portfolio:
         why = f"an order of another account (portfolio {wire.retail_portfolio_id})"
-        return Silence(
-            endpoint=endpoint, why=why, orders=(wire.order_id,), raw=text, garbled=True
-        )
+        return Silence(endpoint=endpoint, why=why, orders=(wire.order_id,), raw=text, garbled=True)
     if report is None:
         why = "the venue says nothing of the order's state"
         return Silence(endpoint=endpoint, why=why, orders=(wire.order_id,))

@@ -12,7 +12,7 @@ import msgspec
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.ports import Finding, Identity, Severity
 from ordersync.truth.evidence import Absence, Reading, Sighting, Silence
-from ordersync.venues.answers import Answer, Blame, NotFound, Payload, Unusable, decode, excerpt
+from ordersync.venues.answers import Answer, Blame, NotFound, Unusable, decode, excerpt
 from ordersync.venues.budget import RateBudget
 from ordersync.venues.coinbase import parse
 from ordersync.venues.reader import Reader
@@ -138,7 +138,7 @@ class Coinbase:
                 blame=Blame.GARBLED,
                 raw=excerpt(answer.body),
             )
-        one = decode(answer, parse.ONE) if isinstance(answer, Payload) else answer
+        one = _page(answer, parse.ONE)
         if isinstance(one, Unusable):
             return Reading(silences=(_silence(endpoint, one, [venue_order_id]),))
         found = parse.parse_order(bytes(one.order), endpoint, as_of, self._portfolio)
@@ -161,7 +161,9 @@ class Coinbase:
         if listing.trouble:
             silences.append(_silence("open_list", listing.trouble, []))
         elif len(listing.readings) >= self.open_list_cap:
-            silences.append(Silence(endpoint="open_list", why="the list of open orders is at its cap"))
+            silences.append(
+                Silence(endpoint="open_list", why="the list of open orders is at its cap")
+            )
         return Reading(sightings=listing.sightings, silences=tuple(silences))
 
     async def ask_created(
@@ -227,7 +229,7 @@ class Coinbase:
         before = self._clock.now()
         answer = await self._reader.get(f"{PREFIX}/time", public=True)
         after = self._clock.now()
-        said = decode(answer, parse.SERVER_TIME) if isinstance(answer, Payload) else None
+        said = _page(answer, parse.SERVER_TIME)
         if isinstance(said, parse.ServerTime) and str(said.epochMillis).isdigit():
             venue = datetime.fromtimestamp(int(said.epochMillis) / 1000, UTC)
             self._skew = venue - (before + (after - before) / 2)
@@ -343,12 +345,13 @@ class Coinbase:
             cursor = found.next_cursor
 
 
-
 def _page(answer: Answer, decoder: msgspec.json.Decoder[_T]) -> _T | Unusable:
     """A page of a list; a list has no 404 that proves anything."""
     if isinstance(answer, NotFound):
         return Unusable(why="no such page (404)", blame=Blame.GARBLED, raw=excerpt(answer.body))
-    return decode(answer, decoder) if isinstance(answer, Payload) else answer
+    if isinstance(answer, Unusable):
+        return answer
+    return decode(answer, decoder)
 
 
 def _name(read: Sighting | Silence) -> str | None:

@@ -223,6 +223,18 @@ def test_a_connection_left_open_fails_the_run() -> None:
         run_virtually(main)
 
 
+def test_an_end_that_could_not_know_is_not_held_against_the_run() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(asyncio.Protocol, port=80)
+        transport, _ = await loop.create_connection(asyncio.Protocol, "x", 80)
+        network().stall(80)
+        transport.close()
+        server.close()
+
+    run_virtually(main)
+
+
 def test_the_first_error_of_the_coroutine_comes_through() -> None:
     async def main() -> None:
         await asyncio.get_running_loop().create_server(asyncio.Protocol, port=80)
@@ -514,6 +526,22 @@ async def test_a_half_open_connection_is_found_out_by_writing() -> None:
         writer.close()
         with pytest.raises(ConnectionResetError):
             await writer.wait_closed()
+
+
+@virtually
+async def test_a_connection_is_given_up_when_bytes_stay_lost() -> None:
+    loop = asyncio.get_running_loop()
+    async with await asyncio.start_server(lambda *_ends: None, port=7):
+        reader, writer = await asyncio.open_connection("here", 7)
+        network().stall(7, Direction.TO_SERVER)
+        writer.write(b"anybody?")
+        with pytest.raises(TimeoutError):
+            await reader.read()
+        assert 900 < loop.time() < 1000
+        writer.close()
+        with pytest.raises(TimeoutError):
+            await writer.wait_closed()
+        network().close_everything()
 
 
 @virtually

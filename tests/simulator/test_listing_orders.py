@@ -86,6 +86,29 @@ async def test_a_partly_filled_order_is_said_to_be_open(exchange: Exchange) -> N
     assert order["settled"] is False
 
 
+async def test_a_seller_gets_the_value_less_the_fees_and_a_buyer_pays_both(
+    exchange: Exchange,
+) -> None:
+    for side in ("BUY", "SELL"):
+        place(exchange, side=side, life=Life.filled())
+
+    found = {order["side"]: order["total_value_after_fees"] for order in await exchange.listed()}
+
+    assert found == {"BUY": "100.4", "SELL": "99.6"}
+
+
+async def test_what_a_resting_order_holds_back_shrinks_with_its_fills(exchange: Exchange) -> None:
+    half = Life.open(fills=((timedelta(seconds=1), Decimal("0.5")),))
+    place(exchange, life=half, client_order_id="buy")
+    place(exchange, life=half, side="SELL", client_order_id="sell")
+    place(exchange, life=Life.canceled(), client_order_id="gone")
+
+    found = await exchange.listed()
+
+    holds = {order["client_order_id"]: order["outstanding_hold_amount"] for order in found}
+    assert holds == {"buy": "50", "sell": "0.5", "gone": "0"}
+
+
 async def test_a_quote_sized_order_says_so_and_is_filled_in_base(exchange: Exchange) -> None:
     place(exchange, configuration=market(quote_size="640"), life=Life.filled())
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordersync.simulator import Life, Step, What, World, limit_gtc, limit_gtd, market
@@ -254,6 +254,7 @@ def test_a_life_that_does_not_fit_the_order_is_refused(steps: tuple[Step, ...]) 
         world.place("p", "BTC-USD", "BUY", limit_gtc("2", "100"), life=Life(steps=steps))
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32), quote=st.booleans())
 def test_in_any_random_life_fills_never_shrink_and_an_end_is_an_end(
     seed: int, *, quote: bool

@@ -173,9 +173,9 @@ class Network:
         return self._accepted.get(port, 0)
 
     def left_open(self) -> list[str]:
-        """The servers and ends of connections that nobody closed."""
+        """The servers and ends of connections that somebody could have closed, and did not."""
         servers = [f"<server on port {port}>" for port in self._servers]
-        return servers + [repr(transport) for transport in self._transports]
+        return servers + [repr(end) for end in self._transports if not end.is_orphan()]
 
     def digest(self) -> str:
         """A mark of the whole trace: equal for equal seeds.

@@ -83,11 +83,10 @@ async def _run_and_settle(main: Callable[[], Coroutine[Any, Any, T]], network: N
     try:
         result = await main()
         await _settle(network)
-    except BaseException:
+    finally:
         network.close_everything()
         # One round, for protocols to hear that their connections are lost.
         await VirtualClock().sleep(0)
-        raise
     return result
 
 

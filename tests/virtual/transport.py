@@ -255,6 +255,10 @@ class MemoryTransport(asyncio.Transport):
                 _GIVE_UP_SECONDS, self._receive, Ending.GIVEN_UP, context=self._context
             )
 
+    def is_orphan(self) -> bool:
+        """Whether the peer has gone, and the network swallowed the news or our last bytes."""
+        return self.peer._gone and (self._gap or self.peer._gap)  # noqa: SLF001
+
     def release(self) -> None:
         """Send again what the network held back, as TCP does when its path has healed."""
         late, self._late = self._late, 0

@@ -195,10 +195,10 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End by itself, with a summary.")] = False,
 ) -> None:
     """A careless bot on a simulated exchange, and its table coming true."""
-    from ordersync.demo import show  # noqa: PLC0415 - loads the simulator
+    from ordersync.cli import commands  # noqa: PLC0415 - loads the simulator
 
     output = cast("Output", context.obj)
-    output.run(show(output, once=once))
+    output.run(commands.demo(output, once=once))
 
 
 def _shared_first(arguments: list[str]) -> list[str]:

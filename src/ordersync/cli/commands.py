@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -164,6 +165,15 @@ async def simulator(
         await until(stopping, run(directory, seed, faults, port, ready))
     except (ValueError, OSError) as error:
         raise ConfigError(str(error), where="simulator") from error
+
+
+async def demo(output: Output, *, once: bool) -> None:
+    """Show a careless bot's table coming true."""
+    from ordersync.demo.stage import play  # noqa: PLC0415 - loads a web server
+
+    set_up_log(as_json=False, least=logging.ERROR)
+    if not await play(output.person, once=once):
+        output.status = Exit.DIFFERENCES
 
 
 def _stop_on_signals() -> asyncio.Event:

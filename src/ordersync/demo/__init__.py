@@ -1,12 +1,5 @@
-"""The demo: a careless bot on a simulated exchange, and its table coming true."""
+"""The demo: a careless bot on a simulated exchange, and its table coming true.
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ordersync.cli.output import Output
-
-
-async def show(output: Output, *, once: bool) -> None:
-    output.say(str(once))
+`scene` sets up the exchange and the table that the bot left behind, `careless_bot` is the bot
+(a stranger: it imports nothing of ours), `stage` runs ordersync on it and shows what happens.
+"""

@@ -63,7 +63,6 @@ class _Guest(uvicorn.Server):
     async def main_loop(self) -> None:
         # Served until cancelled; uvicorn's own loop wakes ten times a second to see whether
         # somebody wants it to end, which would fill virtual time with nothing.
-        await self.on_tick(0)
         await asyncio.get_running_loop().create_future()
 
     @contextlib.contextmanager

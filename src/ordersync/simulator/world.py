@@ -86,7 +86,7 @@ class World:
 
     # Orders
 
-    def place(  # noqa: PLR0913 - an order has this many facts; all but four have a default
+    def place(
         self,
         portfolio: str,
         product_id: str,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import msgspec
 from sqlalchemy import NullPool, create_engine, event, inspect
@@ -152,8 +153,10 @@ def _engine(path: Path) -> Engine:
             where=str(path),
             mend="Check the path in database.url; relative paths start at ordersync.toml.",
         )
+    # Not by SQLAlchemy's URL: a '#', '?' or '%' in the path would end or change it.
+    uri = f"file:{quote(str(path))}?mode=ro"
     engine = create_engine(
-        f"sqlite:///file:{path}?mode=ro&uri=true", poolclass=NullPool, connect_args={"timeout": 5.0}
+        "sqlite://", poolclass=NullPool, creator=lambda: sqlite3.connect(uri, uri=True, timeout=5.0)
     )
 
     @event.listens_for(engine, "connect")

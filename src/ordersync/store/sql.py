@@ -6,6 +6,7 @@ RETURNING names the winners of a compare-and-set.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ordersync.ports import Meaning
@@ -125,6 +126,20 @@ def quote(name: str) -> str:
 def literal(text: str) -> str:
     """A text literal. Words are written out so that a partial index on them can be used."""
     return "'" + text.replace("'", "''") + "'"
+
+
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]""")
+
+
+def is_one_expression(text: str) -> bool:
+    """Whether a condition stays inside the parentheses that it is put into."""
+    depth = 0
+    bare = _QUOTED.sub("", text)
+    for letter in bare:
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if depth < 0:
+            return False
+    return depth == 0 and "--" not in bare and "/*" not in bare
 
 
 class Statements:

@@ -105,15 +105,26 @@ class SqliteStore:
         connection.execute("PRAGMA synchronous = FULL")
         self._check_where(connection, mapping)
         _learn_times(connection, mapping)
+        self._check_version(self._schema_version(connection))
         if create:
             self._migrate(connection)
         self._has_tables = self._schema_version(connection) > 0
+
+    def _check_version(self, version: int) -> None:
+        if version > schema.VERSION:
+            raise StoreRefused(
+                f"its ordersync tables are of version {version}, newer than this ordersync.",
+                where=str(self._path),
+                mend="Upgrade ordersync.",
+            )
 
     def _check_where(self, connection: sqlite3.Connection, mapping: Mapping) -> None:
         if self._orders.where is None:
             return
         connection.execute("PRAGMA query_only = ON")
         try:
+            if not sql.is_one_expression(self._orders.where):
+                raise sqlite3.ProgrammingError("it does not end where its parentheses do")  # noqa: TRY301
             connection.execute(sql.Statements(mapping, None).test_where).fetchall()
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise ConfigError(
@@ -126,20 +137,15 @@ class SqliteStore:
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         """Bring our tables to this version, in place, all or nothing."""
-        version = self._schema_version(connection)
-        if version > schema.VERSION:
-            raise StoreRefused(
-                f"its ordersync tables are of version {version}, newer than this ordersync.",
-                where=str(self._path),
-                mend="Upgrade ordersync.",
-            )
-        if version == schema.VERSION:
+        if self._schema_version(connection) == schema.VERSION:
             return
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.execute(schema.VERSION_TABLE)
             # Read again under the lock: another ordersync may have been first.
-            for step in schema.MIGRATIONS[self._schema_version(connection) :]:
+            version = self._schema_version(connection)
+            self._check_version(version)
+            for step in schema.MIGRATIONS[version:]:
                 for statement in step:
                     connection.execute(statement)
             connection.execute("DELETE FROM ordersync_schema")

@@ -1,0 +1,191 @@
+"""The scene: an exchange with a past, and the table that the bot left behind.
+
+Three of the stuck rows are from a real report: filled orders that a bot's table called pending
+for hours, until their owner repaired the rows by hand.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from ordersync.simulator import Life, World, limit_gtc
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ordersync.simulator import Account
+
+_HOUR = timedelta(hours=1)
+_HALF = Decimal("0.5")
+_SECOND = timedelta(seconds=1)
+
+TABLE = """
+CREATE TABLE trades (
+  id INTEGER PRIMARY KEY, bot_id TEXT NOT NULL, product_id TEXT NOT NULL, side TEXT NOT NULL,
+  size FLOAT NOT NULL, price FLOAT, fill_price FLOAT, fee FLOAT, order_id TEXT UNIQUE,
+  status TEXT NOT NULL DEFAULT 'pending', created_at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  filled_at DATETIME)"""
+
+CONFIGURATION = """\
+[database]
+url = "sqlite:///bot.db"
+
+[orders]
+table = "trades"
+id = "id"
+venue_order_id = "order_id"
+status = "status"
+symbol = "product_id"
+side = "side"
+created_at = "created_at"
+filled_at = "filled_at"
+avg_price = "fill_price"
+fee = "fee"
+owner = "bot_id"
+account = "main"
+
+[orders.status_words]
+pending = ["open"]
+completed = ["filled", "canceled+fills"]
+cancelled = ["canceled", "expired", "replaced"]
+failed = ["rejected"]
+unknown = ["unknown"]
+
+[accounts.main]
+venue = "coinbase"
+key_file = "coinbase.json"
+rest_url = "{url}"
+
+[sync]
+interval = "5s"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """A row of the past: what the bot wrote, and what really became of the order."""
+
+    order_id: str
+    market: str
+    size: str
+    price: str
+    age: timedelta
+    life: Life | None
+    word: str = "pending"
+    side: str = "BUY"
+
+
+PAST = (
+    Stuck(
+        order_id="d1aaa054-747d-4f9a-8e3f-05fbf5e2cd10",
+        market="AVNT-USDC",
+        size="180",
+        price="0.8373",
+        age=3.2 * _HOUR,
+        life=Life.filled(40 * _SECOND),
+    ),
+    Stuck(
+        order_id="4ec285fe-0ef5-4012-ba2e-c1fde298d337",
+        market="MOODENG-USD",
+        size="690",
+        price="0.2196",
+        age=2.6 * _HOUR,
+        life=Life.filled(90 * _SECOND),
+    ),
+    Stuck(
+        order_id="137cd41e-605e-4e97-96ff-cdbc517da514",
+        market="AVNT-USDC",
+        size="195",
+        price="0.7794",
+        age=1.9 * _HOUR,
+        life=Life.filled(25 * _SECOND),
+    ),
+    Stuck(
+        order_id="5b1f6a52-6a2c-4d0e-9a57-3f6a0f3f9b01",
+        market="ETH-USD",
+        size="0.8",
+        price="3150",
+        age=5 * _HOUR,
+        life=Life.canceled(_HOUR, share=_HALF),
+    ),
+    Stuck(
+        order_id="0c9f7c0e-27a5-4b4c-8a9a-58d2f0c4e802",
+        market="BTC-USD",
+        size="0.01",
+        price="63000",
+        age=7 * _HOUR,
+        life=Life.canceled(_HOUR),
+    ),
+    Stuck(
+        order_id="e3d0a7b4-91b6-4c43-a0f5-c6a1b2d3e403",
+        market="SOL-USD",
+        size="12",
+        price="148",
+        age=4 * _HOUR,
+        life=Life.filled(10 * _SECOND),
+        word="failed",
+    ),
+    Stuck(
+        order_id="9a7be6f1-3c58-4f0d-b1d6-7e8f9a0b1c04",
+        market="BTC-USD",
+        size="0.004",
+        price="51000",
+        age=26 * _HOUR,
+        life=Life.open(),
+    ),
+    Stuck(
+        order_id="77777777-1234-4abc-8def-000000000005",
+        market="DOGE-USD",
+        size="900",
+        price="0.11",
+        age=70 * _HOUR,
+        life=None,  # the exchange never heard of it
+    ),
+)
+
+
+def build_world() -> tuple[World, Account]:
+    """The exchange, with what it knows of the past."""
+    world = World(lambda: datetime.now(UTC), seed=7)
+    account = world.open_account()
+    now = world.now()
+    for stuck in PAST:
+        if stuck.life is not None:
+            world.place(
+                account.portfolio,
+                stuck.market,
+                stuck.side,
+                limit_gtc(stuck.size, stuck.price),
+                life=stuck.life,
+                order_id=stuck.order_id,
+                created_at=now - stuck.age,
+            )
+    return world, account
+
+
+def write_past(database: Path, now: datetime) -> None:
+    """The table as the bot left it."""
+    table = sqlite3.connect(database)
+    with table:
+        table.execute(TABLE)
+        table.executemany(
+            "INSERT INTO trades (bot_id, product_id, side, size, price, order_id, status,"
+            " created_at) VALUES ('careless', ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    stuck.market,
+                    stuck.side,
+                    float(stuck.size),
+                    float(stuck.price),
+                    stuck.order_id,
+                    stuck.word,
+                    (now - stuck.age).strftime("%Y-%m-%d %H:%M:%S"),
+                )
+                for stuck in PAST
+            ],
+        )
+    table.close()

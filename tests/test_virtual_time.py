@@ -531,7 +531,7 @@ async def test_a_half_open_connection_is_found_out_by_writing() -> None:
 @virtually
 async def test_a_connection_is_given_up_when_bytes_stay_lost() -> None:
     loop = asyncio.get_running_loop()
-    async with await asyncio.start_server(lambda *_ends: None, port=7):
+    async with await loop.create_server(asyncio.Protocol, port=7):
         reader, writer = await asyncio.open_connection("here", 7)
         network().stall(7, Direction.TO_SERVER)
         writer.write(b"anybody?")

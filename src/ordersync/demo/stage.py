@@ -180,7 +180,9 @@ def _note(tally: Tally, event: Event) -> str | None:
     late = timedelta(milliseconds=event.latency_ms or 0)
     is_past = order in {stuck.order_id for stuck in PAST}
     if is_past and event.latency_ms is None:
-        late = next(event.at - _placed(stuck.age, tally) for stuck in PAST if stuck.order_id == order)
+        late = next(
+            event.at - _placed(stuck.age, tally) for stuck in PAST if stuck.order_id == order
+        )
     (tally.past if is_past else tally.fresh)[order] = late
     price = f" at {event.after.avg_price:f}" if event.after.avg_price else ""
     status = event.after.status or ""

@@ -98,8 +98,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return last - first
 
     def with_absence(self, absence: Absence) -> Case:
-        """The case with one more reading in it."""
+        """The case with one more reading in it; one that was counted already adds nothing."""
         known = self.tallies.get(absence.endpoint)
+        if known is not None and absence.as_of in {known.first_at, known.last_at}:
+            return self
         tally = (
             Tally(1, absence.as_of, absence.as_of)
             if known is None

@@ -12,7 +12,7 @@ construction, and the tests prove it.
 |---|---|
 | standing | final before open; finals by (FIX precedence, as_of, word), open (as_of, rank, word) |
 | filled_qty | quantity |
-| settled | (filled_qty, settled) |
+| settled | (filled_qty, settled), of those that say it; more fills than that are not settled |
 | avg_price, fee | (filled_qty, settled, as_of, value) |
 | last_fill_at | (filled_qty, value) |
 | quantity | (as_of, value) |
@@ -42,6 +42,7 @@ from ordersync.truth.model import (
     Order,
     Reason,
     Report,
+    Settlement,
     Standing,
     Status,
 )
@@ -64,16 +65,13 @@ def join(a: Order, b: Order) -> Order:
     """The truth of two orders that are one: the greatest of each fact."""
     if a.epoch != b.epoch:
         newer, older = (a, b) if a.epoch > b.epoch else (b, a)
-        return msgspec.structs.replace(
-            newer, as_of=max(a.as_of, b.as_of), **_identity(newer, older)
-        )
-    filled_qty = _greater(a.filled_qty, b.filled_qty)
+        return msgspec.structs.replace(newer, **_identity(newer, older))
     return Order(
         epoch=a.epoch,
         as_of=max(a.as_of, b.as_of),
         standing=_greater_by(a.standing, b.standing, standing_key),
-        filled_qty=filled_qty,
-        settled=_settled(a, b, filled_qty),
+        filled_qty=_greater(a.filled_qty, b.filled_qty),
+        booked=_greater_by(a.booked, b.booked, lambda s: (s.filled_qty, s.settled)),
         priced=_greater_by(a.priced, b.priced, _mark_key),
         charged=_greater_by(a.charged, b.charged, _mark_key),
         filled=_greater_by(a.filled, b.filled, lambda m: (m.filled_qty, m.value)),
@@ -108,7 +106,7 @@ def order_of(report: Report) -> Order:
         as_of=at,
         standing=standing,
         filled_qty=filled_qty,
-        settled=report.settled,
+        booked=Settlement(report.settled, qty) if report.settled is not None else None,
         priced=_mark(report.avg_price, qty, at, settled=settled),
         charged=_mark(report.fee, qty, at, settled=settled),
         filled=Moment(report.last_fill_at, qty) if report.last_fill_at else None,
@@ -133,7 +131,7 @@ def facts(order: Order) -> tuple[object, ...]:
     """
     return (
         order.epoch,
-        order.standing.status if order.standing else None,
+        order.status,
         order.filled_qty,
         order.settled,
         order.avg_price,
@@ -158,7 +156,7 @@ def contradicts(order: Order, report: Report) -> bool:
     this is for a person to hear of.
     """
     standing = order.standing
-    if standing is None or not standing.status.is_final or report.epoch < order.epoch:
+    if standing is None or not standing.status.is_final or report.epoch != order.epoch:
         return False
     if report.status is None or not report.status.is_final:
         return False
@@ -173,9 +171,12 @@ def contradicts(order: Order, report: Report) -> bool:
 def objection(order: Order | None, report: Report, venue_now: datetime) -> str | None:
     """Why a report cannot be believed, in one sentence; None where it can.
 
-    Such a report is quarantined, never merged: more filled than the order's own quantity in
+    Such a report is quarantined, never merged: another order; more filled than the order's own quantity in
     the same unit; numbers that no order has; a time beyond the venue's own clock.
     """
+    known_id = order.venue_order_id if order is not None else None
+    if known_id and report.venue_order_id and known_id != report.venue_order_id:
+        return f"it is about the order {report.venue_order_id}, not about {known_id}"
     for name, number in (
         ("filled_qty", report.filled_qty),
         ("quantity", report.quantity),
@@ -255,9 +256,3 @@ def _mark_key(mark: Mark) -> tuple[Any, ...]:
 
 def _reason_key(reason: Reason) -> tuple[Any, ...]:
     return (*standing_key(Standing(reason.status, reason.as_of)), reason.text)
-
-
-def _settled(a: Order, b: Order, filled_qty: Decimal | None) -> bool | None:
-    # Settled speaks of the fills that it came with: more fills are not settled by it.
-    said = [o.settled for o in (a, b) if o.filled_qty == filled_qty and o.settled is not None]
-    return any(said) if said else None

@@ -135,6 +135,13 @@ class Moment(msgspec.Struct, frozen=True):
     filled_qty: Decimal
 
 
+class Settlement(msgspec.Struct, frozen=True):
+    """Whether fills and fees are booked for good, said of a filled quantity."""
+
+    settled: bool
+    filled_qty: Decimal
+
+
 class Dated(msgspec.Struct, frozen=True):
     """A quantity that an edit may change, with the moment at which it was said."""
 
@@ -168,7 +175,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     as_of: datetime
     standing: Standing | None = None
     filled_qty: Decimal | None = None
-    settled: bool | None = None
+    booked: Settlement | None = None
     priced: Mark | None = None
     charged: Mark | None = None
     filled: Moment | None = None
@@ -206,6 +213,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return max(self.sized.value - self.filled_qty, Decimal(0))
 
     @property
+    def settled(self) -> bool | None:
+        """Whether what is filled is booked for good; None where the venue never speaks of it."""
+        if self.booked is None:
+            return None
+        return self.booked.settled and self.booked.filled_qty >= (self.filled_qty or 0)
+
+    @property
     def avg_price(self) -> Decimal | None:
         """The average price that was last said, in quote units for one base unit."""
         return self.priced.value if self.priced else None
@@ -222,8 +236,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def reason(self) -> str | None:
-        """Why the order ended, in the venue's words."""
-        return self.ended_because.text if self.ended_because else None
+        """Why the order stands as it does, in the venue's words."""
+        because, standing = self.ended_because, self.standing
+        if because is None or standing is None or because.status is not standing.status:
+            return None
+        return because.text
 
 
 class EventKind(StrEnum):
@@ -240,6 +257,7 @@ class EventKind(StrEnum):
     UNKNOWN = "unknown"  # absent at the venue, proven
     MISSING_ORDER = "missing_order"  # a row that is final has no order at the venue
     QUARANTINED = "quarantined"  # a report that cannot be believed
+    ORPHAN = "orphan"  # an order at the venue that has no row
     RESOLVED = "resolved"  # a suspect or unknown order was seen after all
     CORRECTED = "corrected"  # an operator's word opened a new epoch
 

@@ -181,7 +181,7 @@ class House:
             if name in present:
                 columns = [column[1] for column in self.sql(f'PRAGMA table_info("{name}")')]
                 cells = ", ".join(f'typeof("{column}"), quote("{column}")' for column in columns)
-                dumped[name] = self.sql(f'SELECT {cells} FROM "{name}" ORDER BY rowid')  # noqa: S608
+                dumped[name] = sorted(self.sql(f'SELECT {cells} FROM "{name}"'))  # noqa: S608
             else:
                 dumped[name] = []
         return dumped

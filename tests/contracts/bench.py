@@ -228,9 +228,9 @@ class SqliteBench:
         self.path = path
         self.held: list[sqlite3.Connection] = []
         self._keys: dict[str, str] = {"trades": "id"}
-        with closing(self.connect()) as connection:
+        if not path.exists():
             # A file that holds nothing yet is no database to those that look at it.
-            connection.execute("PRAGMA user_version = 7")
+            self.run("PRAGMA user_version = 7")
 
     def connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, isolation_level=None, timeout=20.0)

@@ -122,6 +122,8 @@ async def _watch(
         if once and bot.returncode is not None:
             done = all(row.is_true for row in _rows(place, world))
             if done or datetime.now(UTC) > deadline:
+                # The row is true as soon as it is committed; its event is told just after.
+                await asyncio.sleep(0.5)
                 return
 
 
@@ -241,7 +243,7 @@ def _summarise(console: Console, tally: Tally, untrue: list[Row]) -> None:
         )
     if fresh:
         console.print(
-            f"{len(fresh)} new orders: true {_span(statistics.median(fresh))} after the fill"
+            f"{len(fresh)} new orders: true {_span(_median(fresh))} after the fill"
             f" (median), {_span(max(fresh))} at worst.",
             markup=False,
         )
@@ -250,6 +252,10 @@ def _summarise(console: Console, tally: Tally, untrue: list[Row]) -> None:
         console.print(f"Still untrue: rows {rows}.", style="red", markup=False)
     else:
         console.print("Every row of the bot's table is true.", style="green", markup=False)
+
+
+def _median(spans: list[timedelta]) -> timedelta:
+    return timedelta(seconds=statistics.median(span.total_seconds() for span in spans))
 
 
 def _span(span: timedelta) -> str:

@@ -382,7 +382,18 @@ class SqliteStore:
         connection = self._connection
         if connection is None:
             raise RuntimeError("the store is not open")
-        return await self._run(lambda: work(connection))
+
+        def attempt() -> _T:
+            try:
+                return work(connection)
+            except sqlite3.OperationalError as error:
+                if "Could not decode" not in str(error):
+                    raise
+                # One cell that is no UTF-8 must not hide all the others. Slower, so not at first.
+                connection.text_factory = lambda text: text.decode(errors="replace")
+                return work(connection)
+
+        return await self._run(attempt)
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         """Run on the store's thread; a driver's error becomes StoreBusy or StoreRefused."""

@@ -38,7 +38,7 @@ from ordersync.truth.evidence import (
     Verdict,
     verdict,
 )
-from ordersync.truth.merge import contradicts, merge, objection
+from ordersync.truth.merge import contradicts, facts, merge, objection
 from ordersync.truth.model import EventEvidence, EventKind, Order, Source
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ ROUNDS = 5
 
 STEPS_A_COMMIT = 10_000
 """How many orders go into one transaction: the bot waits while one is written."""
+
+VOUCHED_LIMIT = 200_000
+"""For how many open orders the last vouching is remembered; beyond, memory would grow."""
 
 log = structlog.get_logger("ordersync")
 
@@ -122,6 +125,7 @@ class Ingest:
         self._policy = policy
         self._told_after = told_after
         self._listener = listener
+        self._vouched: dict[tuple[str, str], tuple[int, Order]] = {}
         self._waiting: list[_Job] = []
         self._turn = asyncio.Lock()
 
@@ -192,7 +196,7 @@ class Ingest:
         self, parcel: Parcel, said: _Said | None, known: Known, asked_at: datetime
     ) -> Advance | None:
         """From what is known to what is true now; None where nothing was said."""
-        truth, notes = known.truth, []
+        truth, notes = self._latest(parcel.account, known), []
         evidence = EventEvidence(answer="truth", endpoint="store")
         absent = known.absent
         for sighting in said.sightings if said else ():
@@ -214,14 +218,21 @@ class Ingest:
                 answer="silence", endpoint=silence.endpoint, raw=silence.raw or None
             )
             notes.append(_quarantine(unread, silence.why))
-        if said and said.absences and absent is known.absent and not (truth and truth.is_final):
-            # A final order that is gone proves nothing: venues forget what has ended.
-            absent = self._absent(parcel, said.absences, known)
+        # An absence from before the last sighting is refuted by it, and a final order that is
+        # gone proves nothing: venues forget what has ended.
+        absences = [
+            a
+            for a in (said.absences if said else ())
+            if truth is None or (not truth.is_final and a.as_of > truth.as_of)
+        ]
+        if absences and absent is known.absent:
+            absent = self._absent(parcel, absences, known)
             evidence = EventEvidence(
                 answer="absence",
-                endpoint=",".join(dict.fromkeys(a.endpoint for a in said.absences)),
-                venue_time=said.absences[-1].as_of,
+                endpoint=",".join(dict.fromkeys(a.endpoint for a in absences)),
+                venue_time=absences[-1].as_of,
             )
+        self._keep_latest(parcel.account, known, truth)
         return Advance(
             known=known,
             truth=truth,
@@ -232,6 +243,23 @@ class Ingest:
             due_at=self._due_at(known, truth, absent),
             notes=tuple(notes),
         )
+
+    def _latest(self, account: str, known: Known) -> Order | None:
+        """The truth as it is known here: what is stored, with the moments of later vouching.
+
+        A report that only vouches anew is not written; forgotten, a late frame from before it
+        would win over what it confirmed.
+        """
+        version, order = self._vouched.get((account, known.key), (0, None))
+        return order if order is not None and version == known.version else known.truth
+
+    def _keep_latest(self, account: str, known: Known, truth: Order | None) -> None:
+        if truth is None or truth is known.truth or truth.is_final:
+            self._vouched.pop((account, known.key), None)
+        elif known.truth is not None and facts(truth) == facts(known.truth):
+            if len(self._vouched) >= VOUCHED_LIMIT:
+                self._vouched.clear()
+            self._vouched[account, known.key] = (known.version, truth)
 
     def _absent(self, parcel: Parcel, absences: Sequence[Absence], known: Known) -> Absent:
         """The case with these readings in it, and what it proves now."""
@@ -261,10 +289,11 @@ class Ingest:
             return next_ask_unknown(unknown_since=absent.since, asked_at=absent.asked_at)
         if truth is None or not truth.is_final:
             return None
-        if truth is known.truth and known.due_at is not None and known.due_at > now:
+        same = known.truth is not None and facts(truth) == facts(known.truth)
+        if same and known.due_at is not None and known.due_at > now:
             return known.due_at
         was_known = known.truth is not None and known.truth.is_final
-        if was_known and known.due_at is None:
+        if was_known and known.due_at is None and truth.settled is not False:
             return None
         since = known.final_since or now
         return next_ask_final(final_since=since, asked_at=now, settled=truth.settled)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
 
+from ordersync.simulator import KeyPair
 from tests.simulator.asking import HOST, PREFIX, Exchange, claims_of, sign
 
 if TYPE_CHECKING:
@@ -127,3 +131,18 @@ async def test_a_request_without_a_token_is_unauthorized(exchange: Exchange) -> 
     response = await exchange.send("GET", PATH, headers={"authorization": "Basic eDp5"})
 
     assert response.status_code == 401
+
+
+def test_a_key_file_names_its_key_as_cdp_does() -> None:
+    """Under `name` where the name is a path of the organization, under `id` where it is a UUID."""
+    dice = Random(1)  # noqa: S311 - reproducible on purpose
+    name = "7a1c0c1e-6a0e-4f6c-9a57-0f5f3f1f7f10"
+
+    path = json.loads(KeyPair.generate(dice).as_json())
+    key = KeyPair.generate(dice, "ed25519", name=name)
+    uuid = json.loads(key.as_json())
+
+    assert path["name"].startswith("organizations/")
+    assert uuid["id"] == name
+    assert len(base64.b64decode(uuid["privateKey"])) == 64
+    assert key.private_key not in repr(key)

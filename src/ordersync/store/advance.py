@@ -79,7 +79,7 @@ class Transaction:
     def _try(
         self, drafts: list[Draft], pending: list[Draft], clock: Clock, now: datetime
     ) -> list[Outcome]:
-        pass
+        self._connection.execute("BEGIN IMMEDIATE")
         try:
             standing = self._put_truths(pending, now)
             alive = [made for made in pending if made.known.key in standing]
@@ -94,7 +94,7 @@ class Transaction:
                 self._outcome(made, standing if id(made) in leading else set(), events)
                 for made in drafts
             ]
-            pass
+            self._connection.execute("COMMIT")
         except BaseException:
             # Whatever it was, nothing of this group may stay half done. Some errors (a full
             # disk, a trigger) have rolled it back already.

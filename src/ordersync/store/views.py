@@ -12,6 +12,7 @@ import msgspec
 from ordersync.ports import Match
 from ordersync.store.mapping import bind
 from ordersync.store.reflection import explain
+from ordersync.store.sql import Statements
 from ordersync.store.sql import quote as quoted
 from ordersync.truth.model import Event
 
@@ -29,7 +30,9 @@ _KEPT = """
 SELECT account, order_key, row_id, venue_order_id, client_order_id, status
 FROM ordersync_orders WHERE {} = ?1"""
 
-_STATUS = "SELECT status FROM ordersync_orders WHERE account = ?1 AND order_key = ?2"
+_STATUS = "SELECT order_key, status FROM ordersync_orders WHERE account = ?1 AND order_key = ?2"
+
+_OF_ROW = "SELECT order_key, status FROM ordersync_orders WHERE account = ?1 AND row_id = ?2"
 
 _NAMES = ("id", "venue_order_id", "client_order_id")
 
@@ -66,11 +69,10 @@ class SqliteViews:
 
     async def count_words(self) -> dict[str | None, int]:
         """How many rows hold each status word."""
-        table, status = quoted(self._mapping.shape.name), quoted(self._mapping.columns["status"])
+        text = Statements(self._mapping, None).count_words
         try:
             with closing(self._connect()) as connection:
-                rows = connection.execute(f"SELECT {status}, count(*) FROM {table} GROUP BY 1")
-                return dict(rows.fetchall())
+                return dict(connection.execute(text).fetchall())
         except sqlite3.Error as error:
             raise explain(error, self._path) from error
 
@@ -121,7 +123,10 @@ class SqliteViews:
             status = None
             if _has_tables(connection):
                 kept = connection.execute(_STATUS, (account, key)).fetchone()
-                status = kept[0] if kept else None
+                if kept is None and not venue:
+                    # Its venue id may be known and not written: in a shadow, or refused.
+                    kept = connection.execute(_OF_ROW, (account, cells["id"])).fetchone()
+                key, status = kept or (key, None)
             found.append(
                 Match(
                     matched=field,

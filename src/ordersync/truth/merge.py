@@ -171,8 +171,9 @@ def contradicts(order: Order, report: Report) -> bool:
 def objection(order: Order | None, report: Report, venue_now: datetime) -> str | None:
     """Why a report cannot be believed, in one sentence; None where it can.
 
-    Such a report is quarantined, never merged: another order; more filled than the order's own quantity in
-    the same unit; numbers that no order has; a time beyond the venue's own clock.
+    Such a report is quarantined, never merged: it is about another order; more is filled than
+    the order's own quantity in the same unit; a number that no order has; a time beyond the
+    venue's own clock.
     """
     known_id = order.venue_order_id if order is not None else None
     if known_id and report.venue_order_id and known_id != report.venue_order_id:

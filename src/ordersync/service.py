@@ -85,7 +85,7 @@ class Service:
         )
         self.venues: dict[str, Venue] = {
             name: build_venue(settings, account, clock)
-            for name, account in settings.accounts.items()
+            for name, account in settings.served_accounts.items()
         }
         self.reconcilers: dict[str, Reconciler] = {
             name: Reconciler(

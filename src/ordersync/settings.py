@@ -83,7 +83,6 @@ class Orders(_Section):
     account: str | AccountColumn
     where: str | None = None
     timezone: str = "UTC"
-    follow_replace: bool = False
     status_words: dict[str, list[str]]
 
     @field_validator("timezone")
@@ -177,6 +176,13 @@ class Settings(BaseSettings):
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
 
+    @property
+    def served_accounts(self) -> dict[str, Account]:
+        """The accounts that rows of the table belong to; others are configured but idle."""
+        account = self.orders.account
+        named = [account] if isinstance(account, str) else list(account.values.values())
+        return {name: self.accounts[name] for name in dict.fromkeys(named)}
+
     def resolve(self, path: str) -> Path:
         """A path of the configuration: `~` works, relative ones start at the file's folder."""
         return (self.path.parent / Path(path).expanduser()).absolute()
@@ -247,7 +253,7 @@ def build(path: Path, content: dict[str, Any]) -> Settings:
 
 def _check_accounts(settings: Settings) -> None:
     account = settings.orders.account
-    named = [account] if isinstance(account, str) else list(account.values.values())
+    named = [account] if isinstance(account, str) else account.values.values()
     for name in named:
         if name not in settings.accounts:
             raise ConfigError(

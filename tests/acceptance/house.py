@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import textwrap
 import threading
 import tomllib
 from dataclasses import dataclass, field
@@ -248,6 +249,18 @@ class House:
             body, bracket, rest = tail.partition("\n[")
             body = re.sub(rf"(?m)^{re.escape(key)} *=.*$\n?", "", body)
             self.config.write_text(f"{head}{found}{line}\n{body}{bracket}{rest}")
+        tomllib.loads(self.config.read_text())
+
+    def configure(self, orders: str, *, sync: str = "", accounts: str = "") -> None:
+        """An ordersync.toml written by hand."""
+        account = (
+            f'[accounts.main]\nvenue = "coinbase"\nkey_file = "{self.key_file}"\n'
+            f'rest_url = "{self.stub.url}"\n'
+        )
+        self.config.write_text(
+            f'[database]\nurl = "{self.url}"\n\n{textwrap.dedent(orders)}\n{account}'
+            f'{accounts}\n[sync]\nabsence = {{ spread = "1s" }}\n{sync}',
+        )
         tomllib.loads(self.config.read_text())
 
     def mapping(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import json
 import re
 import threading
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -174,6 +174,8 @@ class Stub:
     sees_nothing: bool = False  # everything is absent, whatever the key says it is bound to
     can_trade: bool = True
     can_transfer: bool = False
+    skew: timedelta = timedelta()  # how far its clock is ahead of this machine's
+    slow_time: float = 0  # seconds before /time looks at its clock
     page: int = 250
     not_found_word: str = "NOT_FOUND"
     mode: str = "well"
@@ -202,6 +204,9 @@ class Stub:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.skew  # noqa: TID251 - another machine's clock
 
     def close(self) -> None:
         self.over.set()
@@ -376,11 +381,16 @@ class _Handler(BaseHTTPRequestHandler):
                 token,
                 key.private.public_key(),
                 algorithms=["ES256"],
-                options={"require": ["exp", "nbf", "iss", "sub"]},
+                options={
+                    "require": ["exp", "nbf", "iss", "sub"],
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                },
             )
         except jwt.InvalidTokenError as error:
             self.venue.complaints.append(f"token refused on {path}: {error!r}")
             raise unauthorized from None
+        moment = self.venue.now().timestamp()
         wrong = [
             name
             for name, right in {
@@ -390,6 +400,8 @@ class _Handler(BaseHTTPRequestHandler):
                 "sub": claims["sub"] == key.name,
                 "iss": claims["iss"] == "cdp",
                 "exp": 0 < claims["exp"] - claims["nbf"] <= 120,  # noqa: PLR2004
+                f"nbf {claims['nbf'] - moment:+.3f} s": claims["nbf"] <= moment,
+                "expired": moment < claims["exp"],
                 "uri": bool(re.fullmatch(rf"GET [^/?]+{re.escape(path)}", claims.get("uri", ""))),
                 "fresh": token not in self.venue.tokens,
             }.items()
@@ -405,7 +417,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refusal(404, "404 page not found")
         inner = path.removeprefix(BROKERAGE)
         if inner == "/time":
-            moment = datetime.now(UTC)  # noqa: TID251 - another machine's clock
+            self.venue.over.wait(self.venue.slow_time)
+            moment = self.venue.now()
             seconds = moment.timestamp()
             return {
                 "iso": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -22,6 +22,11 @@ app = typer.Typer(
 _USAGE_ERROR = 2
 _FLAGS = frozenset({"--json"})
 _VALUES = frozenset({"-c", "--config"})
+_MISUSED = {
+    "what": "the command line is not understood; stderr says where.",
+    "where": "command line",
+    "mend": "See ordersync --help.",
+}
 
 Older = Annotated[str, typer.Option("--older-than", help="Only rows at least this old.")]
 DryRun = Annotated[
@@ -33,13 +38,21 @@ def run(arguments: list[str]) -> int:
     """Run the command line; the exit status comes back."""
     output = Output()
     try:
-        app(_shared_first(arguments), standalone_mode=True, obj=output)
+        app(_shared_first(arguments), standalone_mode=True, obj=output, prog_name="ordersync")
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
         if code:
-            # The library's own status for a usage error is 2; ours is 3.
+            # The library has told a usage error on stderr; its own status for one is 2.
+            if code == _USAGE_ERROR and "--json" in arguments:
+                output.give({"error": _MISUSED})
             return Exit.CONFIGURATION if code == _USAGE_ERROR else code
     return int(output.status)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ordersync {__version__}")
+        raise typer.Exit
 
 
 @app.callback(invoke_without_command=False)
@@ -50,11 +63,11 @@ def _shared(
         typer.Option("-c", "--config", help="The configuration (default: ordersync.toml)."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer with JSON on stdout.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
+    ] = False,
 ) -> None:
-    if version:
-        typer.echo(f"ordersync {__version__}")
-        raise typer.Exit
     output = cast("Output", context.obj)
     output.as_json, output.config = as_json, config
 
@@ -75,7 +88,10 @@ def init(
         str | None, typer.Option(help="The word to write for an order that is provably gone.")
     ] = None,
 ) -> None:
-    """Look at the database, propose the mapping, write ordersync.toml."""
+    """Propose the mapping and write ordersync.toml.
+
+    Looks at the table and the words in use, and says why for each guess.
+    """
     from ordersync.cli.setup import Wishes, set_up  # noqa: PLC0415 - loads the database library
 
     wishes = Wishes(
@@ -94,7 +110,7 @@ def init(
 
 @app.command()
 def doctor(context: typer.Context) -> None:
-    """Check configuration, table, key, clock and venue; each finding with its mend."""
+    """Check everything; each finding with its mend."""
     from ordersync.cli import commands  # noqa: PLC0415 - loads the service
 
     output = cast("Output", context.obj)
@@ -143,7 +159,7 @@ def history(
     context: typer.Context,
     order: Annotated[str, typer.Argument(help="A row's id, a venue order id or a client id.")],
 ) -> None:
-    """Every recorded change of one order, with source and evidence."""
+    """Every recorded change of one order."""
     from ordersync.cli import commands  # noqa: PLC0415 - loads the service
 
     output = cast("Output", context.obj)
@@ -164,7 +180,10 @@ def cleanup(
         ),
     ] = False,
 ) -> None:
-    """The one-time clean-up: verify each old open order, repair it, mark what is provably gone."""
+    """Verify and repair old open rows, once.
+
+    Each is looked up at the exchange and repaired; what is provably gone is marked.
+    """
     from ordersync.cli import commands  # noqa: PLC0415 - loads the service
 
     output = cast("Output", context.obj)
@@ -194,7 +213,7 @@ def demo(
     context: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="End by itself, with a summary.")] = False,
 ) -> None:
-    """A careless bot on a simulated exchange, and its table coming true."""
+    """A careless bot, and its table coming true."""
     from ordersync.cli import commands  # noqa: PLC0415 - loads the simulator
 
     output = cast("Output", context.obj)

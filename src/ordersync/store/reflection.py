@@ -171,7 +171,7 @@ def _shape(inspector: Inspector, table: str) -> TableShape:
         IndexShape(
             columns=tuple(name for name in index["column_names"] if name),
             unique=bool(index["unique"]),
-            where=str(index.get("dialect_options", {}).get("sqlite_where") or "") or None,
+            where=_condition(index.get("dialect_options", {}).get("sqlite_where")),
         )
         for index in inspector.get_indexes(table)
     ]
@@ -199,6 +199,11 @@ def _shape(inspector: Inspector, table: str) -> TableShape:
         indexes=tuple(indexes),
         is_view=table in inspector.get_view_names(),
     )
+
+
+def _condition(where: object) -> str | None:
+    # No `or`: SQLAlchemy's clauses refuse to be true or false.
+    return None if where is None else str(where)
 
 
 def _declared(kind: Any, inspector: Inspector) -> str:  # noqa: ANN401 - a TypeEngine of any kind

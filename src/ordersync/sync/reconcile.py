@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ordersync.settings import Sync
     from ordersync.sync.ingest import Ingest
 
-LOOK_EVERY = timedelta(milliseconds=500)
+LOOK_EVERY = timedelta(milliseconds=250)
 """How often the database is asked whether somebody wrote; next to free where nobody did."""
 
 FINISHED_EVERY = timedelta(minutes=1)
@@ -168,7 +168,7 @@ class Reconciler:
                     await self._ask_young(now)
             except AskAgain as error:
                 log.warning(f"Failed to sync: {error}", account=self.account)
-                await self._clock.sleep(LOOK_EVERY * 4)
+                await self._clock.sleep(LOOK_EVERY * 8)
             except OrdersyncError as error:
                 # A person has to mend it; when it is mended, no restart should be needed.
                 log.error(f"Failed to sync: {error}", account=self.account)  # noqa: TRY400 - explained

@@ -240,7 +240,8 @@ def _report(wire: WireOrder, as_of: datetime) -> Report | None:
         # "0" without fills is the venue's way to say that there is no price.
         avg_price=price if has_fills and price else None,
         fee=number(wire.total_fees),
-        settled=wire.settled if status.is_final else None,
+        # A canceled order without fills says settled: false for ever; there is nothing to settle.
+        settled=wire.settled if status.is_final and has_fills else None,
         quantity=_quantity(wire),
         created_at=moment(wire.created_time),
         changed_at=moment(wire.last_update_time),

@@ -27,6 +27,7 @@ from ordersync.sync.audit import Audit, audit
 from ordersync.sync.ingest import Ingest
 from ordersync.sync.reconcile import Reconciler
 from ordersync.sync.verify import PassReport
+from ordersync.sync.zone import compare_times
 from ordersync.truth.evidence import AbsencePolicy
 from ordersync.venues.coinbase.key import read_key
 from ordersync.venues.coinbase.venue import Coinbase
@@ -217,6 +218,8 @@ class Service:
             found += [msgspec.structs.replace(f, about=f"{name}: {f.about}") for f in about]
             if any(f.severity is Severity.ERROR for f in about):
                 continue
+            times = await compare_times(name, venue=venue, store=self.store)
+            found += [times] if times is not None else []
             try:
                 warning = await self.check_key(name)
             except OrdersyncError as error:

@@ -1,0 +1,52 @@
+"""Whether the table's creation times are the venue's, or of another zone; for `doctor`."""
+
+from __future__ import annotations
+
+import statistics
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ordersync.ports import Finding, OrderName, Severity
+
+if TYPE_CHECKING:
+    from ordersync.ports import OrderStore, Venue
+
+CLOCKS_AGREE = timedelta(minutes=5)
+SAMPLE = 25
+_QUARTER = 900.0
+
+
+async def compare_times(account: str, *, venue: Venue, store: OrderStore) -> Finding | None:
+    """A finding about `created_at`, from the newest rows; None where nothing can be compared."""
+    newest = await store.list_witnesses(account, SAMPLE)
+    reading = await venue.ask_ids(newest) if newest else None
+    if reading is None or not reading.sightings:
+        return None
+    created = {s.report.venue_order_id: s.report.created_at for s in reading.sightings}
+    offsets = [
+        (claim.created_at - at).total_seconds()
+        for known in await store.read(account, [OrderName(i) for i in created])
+        for claim in known.claims
+        if claim.created_at and (at := created.get(claim.venue_order_id))
+    ]
+    if not offsets:
+        return None
+    offset = statistics.median(offsets)
+    if abs(offset) <= CLOCKS_AGREE.total_seconds():
+        what = "the table's creation times agree with the venue's."
+        return Finding(severity=Severity.OK, about="created_at", what=what)
+    return Finding(
+        severity=Severity.WARNING,
+        about="created_at",
+        what=f"the table's creation times are {offset / 60:+.0f} min off the venue's{_zone(offset)}.",
+        mend="Set orders.timezone to the zone that your bot writes (as in Europe/Berlin).",
+    )
+
+
+def _zone(offset: float) -> str:
+    """The zone that such an offset looks like, "" where it looks like none."""
+    quarters = round(offset / _QUARTER)
+    if abs(offset - quarters * _QUARTER) > CLOCKS_AGREE.total_seconds() or abs(quarters) <= 1:
+        return ""
+    hours, quarter = divmod(abs(quarters), 4)
+    return f", as in UTC{'+' if offset > 0 else '-'}{hours:02d}:{quarter * 15:02d}"

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ordersync.ports import Advance, Claim, Outcome, Result
 from ordersync.store import sql
 from ordersync.store.plan import Draft, draft, event, events_of, spell, truth_row
+from ordersync.store.rows import RolledBackError, Rows
 from ordersync.truth.model import Event, EventEvidence, EventKind
 
 if TYPE_CHECKING:
@@ -47,15 +48,12 @@ class Transaction:
     ) -> None:
         self._connection = connection
         self._mapping = mapping
-        self._statements = statements
         self._account = account
         self._writes_rows = writes_rows
         self._contested_pause = contested_pause
-        self._refused: dict[int | str, str] = {}
-        self._written: dict[int | str, Patch] = {}
+        self._rows = Rows(connection, mapping, statements)
         self._contested: dict[int | str, EventEvidence] = {}
         self._backed_off: set[int | str] = set()
-        self._there: dict[int | str, Claim] = {}
 
     def run(self, steps: Sequence[Advance], clock: Clock) -> list[Outcome]:
         """Write what the steps ask for; one Outcome each, in their order."""
@@ -71,10 +69,10 @@ class Transaction:
         while True:
             try:
                 return self._try(drafts, pending, clock, now)
-            except _RolledBack as refusal:
-                self._written.clear()
+            except RolledBackError as refusal:
+                self._rows.written.clear()
                 self._contested.clear()
-                self._refused[refusal.row_id] = str(refusal)
+                self._rows.refused[refusal.row_id] = str(refusal)
 
     def _try(
         self, drafts: list[Draft], pending: list[Draft], clock: Clock, now: datetime
@@ -84,8 +82,7 @@ class Transaction:
             standing = self._put_truths(pending, now)
             alive = [made for made in pending if made.known.key in standing]
             if self._writes_rows:
-                self._write_rows(alive, now)
-                self._find_losers(alive, clock.now())
+                self._write_rows(alive, now, clock)
             self._link_rows(alive)
             events = self._put_events(alive, now)
             self._put_absences(alive)
@@ -130,92 +127,16 @@ class Transaction:
             standing.update(unseen - {row[0] for row in rows})
         return standing
 
-    def _write_rows(self, alive: list[Draft], now: datetime) -> None:
-        groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Patch]] = {}
-        taken: set[int | str] = set()
-        for made in alive:
-            for found in made.patches:
-                if found.claim.row_id in taken or found.claim.row_id in self._refused:
-                    continue  # one row, two orders: the second reads it again
-                taken.add(found.claim.row_id)
-                if why := self._cannot_be_named(found.claim):
-                    self._refused[found.claim.row_id] = why
-                    continue
-                if not made.truth_changed and self._is_backed_off(made, found, now):
-                    continue
-                groups.setdefault((found.fields, self._guards(found)), []).append(found)
-        for (fields, guards), patches in groups.items():
-            text, compared = self._statements.write(fields, guards)
-            self._write_group(text, compared, fields, patches)
-
-    def _guards(self, found: Patch) -> tuple[str, ...]:
-        """The cells to compare beside the ids: those that are written and have an exact form."""
-        cells, at = found.claim.cells, self._mapping.at
-        return tuple(
-            field
-            for field in sql.GUARDED
-            if field in found.cells and not isinstance(cells[at[field]], float | bytes)
-        )
-
-    def _cannot_be_named(self, claim: Claim) -> str | None:
-        """Why a row cannot be found again by what it holds; None where it can."""
-        if claim.cells[0] is None:
-            return "the row has no key"
-        for field in ("id", "status", "venue_order_id", "client_order_id"):
-            place = self._mapping.at.get(field)
-            if place is not None and isinstance(claim.cells[place], bytes):
-                return f"the column {self._mapping.columns[field]!r} holds bytes, not text"
-        return None
-
-    def _write_group(
-        self, text: str, compared: tuple[str, ...], fields: tuple[str, ...], patches: list[Patch]
-    ) -> None:
-        """Write these rows in one statement; where the database refuses, in halves.
-
-        So a row that it refuses (a CHECK, a trigger) is found, and the rest is written.
-        """
-        connection, at = self._connection, self._mapping.at
-        rows = [
-            [
-                found.claim.cells[0],
-                *(found.claim.cells[at[field]] for field in compared),
-                *(found.cells[field] for field in fields),
-            ]
-            for found in patches
+    def _write_rows(self, alive: list[Draft], now: datetime, clock: Clock) -> None:
+        patches = [
+            found
+            for made in alive
+            for found in made.patches
+            if made.truth_changed or not self._is_backed_off(made, found, now)
         ]
-        connection.execute("SAVEPOINT ordersync_rows")
-        try:
-            winners = {key for (key,) in connection.execute(text, (_encode(rows).decode(),))}
-        except (sqlite3.IntegrityError, sqlite3.DataError) as refusal:
-            if not connection.in_transaction:
-                self._find_culprit(text, rows, patches, refusal)
-            connection.execute("ROLLBACK TO ordersync_rows")
-            connection.execute("RELEASE ordersync_rows")
-            if len(patches) == 1:
-                self._refused[patches[0].claim.row_id] = str(refusal)
-                return
-            half = len(patches) // 2
-            self._write_group(text, compared, fields, patches[:half])
-            self._write_group(text, compared, fields, patches[half:])
-            return
-        connection.execute("RELEASE ordersync_rows")
-        self._written.update(
-            (found.claim.row_id, found) for found in patches if found.claim.cells[0] in winners
-        )
-
-    def _find_culprit(
-        self, text: str, rows: list[list[object]], patches: list[Patch], refusal: sqlite3.Error
-    ) -> NoReturn:
-        """Say which row made the database roll all back. Each is tried alone, and undone."""
-        for row, found in zip(rows, patches, strict=True):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._connection.execute(text, (_encode([row]).decode(),)).fetchall()
-            except sqlite3.IntegrityError as error:
-                if not self._connection.in_transaction:
-                    raise _RolledBack(found.claim.row_id, str(error)) from error
-            self._connection.execute("ROLLBACK")
-        raise refusal
+        self._rows.write(patches)
+        # Read now, so that no earlier answer can overwrite what has just been found there.
+        self._rows.find_losers(patches, clock.now())
 
     def _is_backed_off(self, made: Draft, found: Patch, now: datetime) -> bool:
         """Whether somebody keeps undoing this row, and its next repair has to wait.
@@ -230,7 +151,7 @@ class Transaction:
             return False
         told = self._connection.execute(sql.CONTESTED, row).fetchone()
         if told is not None and spell(now - self._contested_pause) < told[0]:
-            self._refused[found.claim.row_id] = "somebody keeps undoing the row"
+            self._rows.refused[found.claim.row_id] = "somebody keeps undoing the row"
             self._backed_off.add(found.claim.row_id)
             return True
         if told is None or told[0] <= hour_ago:
@@ -240,35 +161,13 @@ class Transaction:
         self._connection.execute(sql.PUT_CONTESTED, (*row, spell(now)))
         return False
 
-    def _find_losers(self, alive: list[Draft], read_at: datetime) -> None:
-        """Tell the rows that somebody else wrote from those that the database will not write."""
-        missing = [
-            found
-            for made in alive
-            for found in made.patches
-            if self._written.get(found.claim.row_id) is not found
-            and found.claim.row_id not in self._refused
-        ]
-        if not missing:
-            return
-        keys = _encode([found.claim.cells[0] for found in missing]).decode()
-        for cells in self._connection.execute(self._statements.by_row_ids, (keys,)):
-            there = self._mapping.claim(tuple(cells), read_at)
-            self._there[there.row_id] = there
-        for found in missing:
-            there_now = self._there.get(found.claim.row_id)
-            if there_now is not None and there_now.cells == found.claim.cells:
-                self._refused[found.claim.row_id] = (
-                    "the row is as it was read, and yet the database did not write it"
-                )
-
     def _put_events(self, alive: list[Draft], now: datetime) -> dict[str, list[Event]]:
         """Append the events of what was written; by order key, with their ids."""
         connection, account = self._connection, self._account
         made_events: list[tuple[str, Event]] = []
         for made in alive:
             key = made.known.key
-            made_events += [(key, e) for e in events_of(made, self._written, account, now)]
+            made_events += [(key, e) for e in events_of(made, self._rows.written, account, now)]
             made_events += [(key, e) for e in self._told_once(made, now)]
         if not made_events:
             return {}
@@ -291,10 +190,9 @@ class Transaction:
         ]
         for claim in made.known.claims:
             row = str(claim.row_id)
-            if claim.row_id in self._refused and claim.row_id not in self._backed_off:
-                why = EventEvidence(
-                    answer="refused", endpoint="row", raw=self._refused[claim.row_id]
-                )
+            refusal = self._rows.refused.get(claim.row_id)
+            if refusal is not None and claim.row_id not in self._backed_off:
+                why = EventEvidence(answer="refused", endpoint="row", raw=refusal)
                 told.append((EventKind.UNWRITABLE, f"{row} {why.raw}", why, claim))
             if claim.row_id in self._contested:
                 why = self._contested[claim.row_id]
@@ -355,17 +253,18 @@ class Transaction:
             )
         told = tuple(events.get(key, ()))
         patches = [p for p in made.patches if self._writes_rows]
-        unwritten = [p.claim.row_id for p in patches if self._written.get(p.claim.row_id) is not p]
+        rows = self._rows
+        unwritten = [p.claim.row_id for p in patches if not rows.has_written(p)]
         written = len(patches) - len(unwritten)
         if unwritten:
-            refusals = [self._refused[row_id] for row_id in unwritten if row_id in self._refused]
+            refusals = [rows.refused[row_id] for row_id in unwritten if row_id in rows.refused]
             return Outcome(
                 key=key,
                 result=Result.UNWRITABLE if refusals else Result.LOST,
                 rows_written=written,
                 events=told,
                 overlay=made.overlay,
-                claims=tuple(self._there[row_id] for row_id in unwritten if row_id in self._there),
+                claims=tuple(rows.there[row_id] for row_id in unwritten if row_id in rows.there),
                 why=refusals[0] if refusals else "the row was written by another",
             )
         changed = made.truth_changed or written or told
@@ -376,14 +275,6 @@ class Transaction:
             events=told,
             overlay=made.overlay,
         )
-
-
-class _RolledBack(Exception):
-    """The database rolled the whole transaction back because of one row."""
-
-    def __init__(self, row_id: int | str, why: str) -> None:
-        super().__init__(why)
-        self.row_id = row_id
 
 
 def _unchanged(made: Draft) -> Outcome:

@@ -128,9 +128,10 @@ def events_of(
         return events
     kind = EventKind.CHANGED if made.truth_changed else EventKind.REPAIRED
     events += [
-        event(made, claim, kind, account, now, written[claim.row_id])
+        event(made, claim, kind, account, now, found)
         for claim in known.claims
-        if claim.row_id in written
+        # Not where it was another order's step that wrote the row.
+        if (found := written.get(claim.row_id)) is not None and found.claim is claim
     ]
     if made.truth_changed and not any(e.kind is EventKind.CHANGED for e in events):
         events.append(event(made, None, EventKind.CHANGED, account, now))

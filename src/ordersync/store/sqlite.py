@@ -105,18 +105,10 @@ class SqliteStore:
         connection.execute("PRAGMA synchronous = FULL")
         self._check_where(connection, mapping)
         _learn_times(connection, mapping)
-        self._check_version(self._schema_version(connection))
+        schema.check_version(connection, where=str(self._path))
         if create:
-            self._migrate(connection)
-        self._has_tables = self._schema_version(connection) > 0
-
-    def _check_version(self, version: int) -> None:
-        if version > schema.VERSION:
-            raise StoreRefused(
-                f"its ordersync tables are of version {version}, newer than this ordersync.",
-                where=str(self._path),
-                mend="Upgrade ordersync.",
-            )
+            schema.migrate(connection, where=str(self._path), at=spell(self._clock.now()))
+        self._has_tables = schema.version_of(connection) > 0
 
     def _check_where(self, connection: sqlite3.Connection, mapping: Mapping) -> None:
         if self._orders.where is None:
@@ -134,39 +126,6 @@ class SqliteStore:
             ) from error
         finally:
             connection.execute("PRAGMA query_only = OFF")
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        """Bring our tables to this version, in place, all or nothing."""
-        if self._schema_version(connection) == schema.VERSION:
-            return
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            connection.execute(schema.VERSION_TABLE)
-            # Read again under the lock: another ordersync may have been first.
-            version = self._schema_version(connection)
-            self._check_version(version)
-            for step in schema.MIGRATIONS[version:]:
-                for statement in step:
-                    connection.execute(statement)
-            connection.execute("DELETE FROM ordersync_schema")
-            connection.execute(
-                "INSERT INTO ordersync_schema VALUES (?, ?)",
-                (schema.VERSION, spell(self._clock.now())),
-            )
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-
-    @staticmethod
-    def _schema_version(connection: sqlite3.Connection) -> int:
-        known = connection.execute(
-            "SELECT 1 FROM sqlite_master WHERE name = 'ordersync_schema'"
-        ).fetchone()
-        if known is None:
-            return 0
-        row = connection.execute("SELECT version FROM ordersync_schema").fetchone()
-        return int(row[0]) if row else 0
 
     # --- what is there ---------------------------------------------------------------------
 

@@ -90,9 +90,8 @@ class Reconciler:
             if waiting is not None:
                 waiting(len(report.undecided), spread)
             await self._clock.sleep(spread)
-            report += await self._verify(
-                await self._work_on(report.undecided), accept_absent=accept_absent
-            )
+            again = await self._work_on(report.undecided, asked_before=report.asked)
+            report += await self._verify(again, accept_absent=accept_absent)
         return report
 
     async def find_work(
@@ -119,12 +118,12 @@ class Reconciler:
             unmapped=tuple(c for c in claims if c.meaning is Meaning.UNMAPPED),
         )
 
-    async def _work_on(self, keys: set[str]) -> Work:
+    async def _work_on(self, keys: set[str], *, asked_before: int) -> Work:
         names = [
             OrderName(key[2:]) if key.startswith("v:") else OrderName(None, key[2:]) for key in keys
         ]
         read = await self._store.read(self.account, names)
-        return Work(known={k.key: k for k in read})
+        return Work(known={k.key: k for k in read}, asked_before=asked_before)
 
     async def _verify(
         self,

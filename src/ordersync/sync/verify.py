@@ -29,19 +29,22 @@ IDS_AT_A_TIME = 800
 LIST_PAYS_FROM = 200
 CLOCKS_AGREE = timedelta(minutes=5)
 WINDOW = timedelta(hours=24)
+LONG_AGO = timedelta(days=365)
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """What a pass is about: orders by key as stored, and due orders without an open row.
 
     `unidentified` rows name no order, `unmapped` ones hold a word outside the mapping: both
-    are reported and left alone.
+    are reported and left alone. `asked_before` is how many orders an earlier reading of the
+    same pass asked for: the absent are few or many beside those too.
     """
 
     known: dict[str, Known] = {}
     due: tuple[OrderName, ...] = ()
     unidentified: tuple[Claim, ...] = ()
     unmapped: tuple[Claim, ...] = ()
+    asked_before: int = 0
 
 
 class PassReport(msgspec.Struct, kw_only=True):
@@ -220,7 +223,17 @@ class Verification:
             await self._feed(Reading(sightings=reading.sightings), asked_at)
 
     async def _count_absences(self, record: AccountRecord) -> None:
-        absent = [a for a in self._absences if a.venue_order_id not in self.report.sighted]
+        absent = []
+        for absence in self._absences:
+            order = absence.venue_order_id or ""
+            if order in self.report.sighted:
+                continue
+            known = self._work.known.get(f"v:{order}")
+            if known is not None and self._age(known, none=LONG_AGO) < self._settings.stale_after:
+                # Right after its creation an order may be invisible: no reason for doubt.
+                self.report.failed[order] = "not at the venue yet"
+            else:
+                absent.append(absence)
         if not absent:
             return
         newest = [i for i in self.report.sighted if i not in self._batch_witnesses]
@@ -231,7 +244,7 @@ class Verification:
             self._venue,
             record,
             absent,
-            asked=self.report.asked,
+            asked=self.report.asked + self._work.asked_before,
             sighted=sorted(self._batch_witnesses),
             newest=newest,
             accepted=self._accept_absent,
@@ -251,10 +264,13 @@ class Verification:
         known = self._work.known.get(key)
         if known is None or known.truth is not None:
             return False
+        return self._age(known, none=timedelta(0)) >= self._settings.unknown_after
+
+    def _age(self, known: Known, *, none: timedelta) -> timedelta:
+        """How old an order is by the venue's clock; `none` where nothing tells it."""
         now = self._venue.now()
-        first = known.absent.case.opened_at if known.absent else now
-        born = born_at(known, first, ages_from_rows=self._clocks_agree is not False)
-        return now - born >= self._settings.unknown_after
+        first = known.absent.case.opened_at if known.absent else now - none
+        return now - born_at(known, first, ages_from_rows=self._clocks_agree is not False)
 
     async def _ask_by_client_id(self, known: Sequence[Known], record: AccountRecord) -> None:
         """Find orders that never learned their venue id, in the history around their creation."""

@@ -1,0 +1,343 @@
+"""A bot's house in virtual time: its table, the exchange it trades at, and the service beside it.
+
+Everything but time and the network is real: the file, the store, the HTTP client and server.
+The house's oracle is the exchange itself: what a row should say is worked out from what really
+happened to the order, never from what the service believes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from ordersync import settings as configuration
+from ordersync.service import serving as serving_orders
+from ordersync.simulator import Faults, Life, World, app, limit_gtc, serving
+from tests.virtual import VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from pathlib import Path
+
+    from starlette.applications import Starlette
+
+    from ordersync.ports import Venue
+    from ordersync.service import Service
+    from ordersync.settings import Settings
+    from ordersync.simulator import Account, Truth
+    from ordersync.simulator.coinbase_rest import Served
+    from ordersync.sync.verify import PassReport
+
+PORT: Final = 8700
+WORDS: Final = {
+    "pending": ["open"],
+    "completed": ["filled", "canceled+fills"],
+    "cancelled": ["canceled"],
+    "failed": ["rejected", "expired", "replaced"],
+    "unknown": ["unknown"],
+}
+TABLE: Final = """
+CREATE TABLE trades (
+  id INTEGER PRIMARY KEY, bot_id INTEGER DEFAULT 1, product_id TEXT, order_id TEXT, client_id TEXT,
+  status TEXT NOT NULL, created_at DATETIME, filled_at DATETIME,
+  filled_size FLOAT, avg_price FLOAT, fee FLOAT, reason TEXT
+)"""
+OURS: Final = ("trades", "ordersync_orders", "ordersync_events")
+OPEN: Final = "pending"
+
+Row = dict[str, Any]
+
+
+def naive(moment: datetime) -> str:
+    """A time as the bot's ORM writes it into SQLite."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def ago(**spell: float) -> timedelta:
+    return timedelta(**spell)
+
+
+@dataclass
+class Placed:
+    """An order at the exchange, and the bot's row about it."""
+
+    order_id: str
+    client_id: str
+    row_id: int
+
+
+@dataclass
+class House:
+    """One bot, one exchange, one configuration."""
+
+    folder: Path
+    clock: VirtualClock
+    world: World
+    account: Account
+    faults: Faults
+    app: Starlette
+    url: str
+    sync_settings: dict[str, Any] = field(default_factory=dict)
+    orders_settings: dict[str, Any] = field(default_factory=dict)
+
+    # --- the exchange and the bot -----------------------------------------------------------
+
+    def place(
+        self,
+        life: Life | None = None,
+        *,
+        age: timedelta = timedelta(hours=1),
+        terms: Mapping[str, object] | None = None,
+        source: str = "RETAIL_ADVANCED",
+        **row: object,
+    ) -> Placed:
+        """An order of this age at the exchange, and a row about it; `row` says it otherwise."""
+        made = self.world.place(
+            self.account.portfolio,
+            "BTC-USD",
+            "BUY",
+            terms or limit_gtc("1", "100"),
+            life=life if life is not None else Life.open(),
+            created_at=self.clock.now() - age,
+            placement_source=source,
+        )
+        row_id = self.insert(
+            **{
+                "order_id": made.order_id,
+                "client_id": made.client_order_id,
+                "created_at": naive(made.created_at),
+                **row,
+            }
+        )
+        return Placed(made.order_id, made.client_order_id, row_id)
+
+    def invent(self, *, age: timedelta = timedelta(days=2), **row: object) -> Placed:
+        """A row about an order that the exchange never had."""
+        order_id, client_id = self.world.new_id(), self.world.new_id()
+        created = naive(self.clock.now() - age)
+        columns = {"order_id": order_id, "client_id": client_id, "created_at": created, **row}
+        return Placed(order_id, client_id, self.insert(**columns))
+
+    def insert(self, **row: object) -> int:
+        columns = {"status": OPEN, "product_id": "BTC-USD", **row}
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        (row_id,) = self.sql(
+            f"INSERT INTO trades ({names}) VALUES ({marks}) RETURNING id",  # noqa: S608
+            *columns.values(),
+        )[0]
+        return int(row_id)
+
+    def update(self, row_id: int, **cells: object) -> None:
+        changes = ", ".join(f"{name} = ?" for name in cells)
+        self.sql(f"UPDATE trades SET {changes} WHERE id = ?", *cells.values(), row_id)  # noqa: S608
+
+    def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """One statement on a connection of its own, committed."""
+        with contextlib.closing(sqlite3.connect(self.database, timeout=0)) as connection:
+            found = connection.execute(statement, values).fetchall()
+            connection.commit()
+            return found
+
+    def row(self, row_id: int) -> Row:
+        with contextlib.closing(sqlite3.connect(self.database, timeout=0)) as connection:
+            connection.row_factory = sqlite3.Row
+            return dict(connection.execute("SELECT * FROM trades WHERE id = ?", (row_id,)).fetchone())
+
+    def word(self, placed: Placed) -> str:
+        return str(self.row(placed.row_id)["status"])
+
+    def dump(self, *tables: str) -> dict[str, list[tuple[Any, ...]]]:
+        """Every cell of the user's table, of the truths and of the events."""
+        present = {name for (name,) in self.sql("SELECT name FROM sqlite_master")}
+        names = tables or OURS
+        return {n: self.sql(f'SELECT * FROM "{n}"') if n in present else [] for n in names}  # noqa: S608
+
+    def events(self, *kinds: str, order: str | None = None) -> list[str]:
+        """The kinds of the events so far, in their order; only these kinds where any are named."""
+        found = self.sql("SELECT kind, order_key FROM ordersync_events ORDER BY log_id, n")
+        return [
+            kind
+            for kind, key in found
+            if (not kinds or kind in kinds) and (order is None or key[2:] == order)
+        ]
+
+    def absences(self) -> dict[str, str | None]:
+        """The open cases of absence: order and what is said of it."""
+        found = self.sql("SELECT order_key, overlay FROM ordersync_absences")
+        return {key[2:]: overlay for key, overlay in found}
+
+    # --- what is really the case ------------------------------------------------------------
+
+    def truth(self, placed: Placed, at: datetime | None = None) -> Truth:
+        return self.world.truth(placed.order_id, at)
+
+    def untrue(self, placed: Placed) -> list[str]:
+        """In what a row differs from the exchange; empty where it is true."""
+        return self.differences(self.row(placed.row_id), self.truth(placed))
+
+    @staticmethod
+    def differences(row: Row, truth: Truth) -> list[str]:
+        filled = float(truth.filled_qty)
+        found = []
+        if row["status"] != word_of(truth):
+            found.append(f"status {row['status']} is {truth.status}")
+        if (row["filled_size"] or 0.0) != filled:
+            found.append(f"filled_size {row['filled_size']} is {filled}")
+        if filled and row["avg_price"] != float(truth.avg_price or 0):
+            found.append(f"avg_price {row['avg_price']} is {truth.avg_price}")
+        if (row["fee"] or 0.0) != float(truth.fee):
+            found.append(f"fee {row['fee']} is {truth.fee}")
+        if truth.final and truth.last_fill_at and row["filled_at"] != naive(truth.last_fill_at):
+            found.append(f"filled_at {row['filled_at']} is {truth.last_fill_at}")
+        return found
+
+    # --- the service ------------------------------------------------------------------------
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "bot.db"
+
+    def settings(self, *, url: str | None = None, key: Account | None = None) -> Settings:
+        key_file = self.folder / f"key-{(key or self.account).portfolio[:8]}.json"
+        (key or self.account).key.write(key_file)
+        mapping = {
+            "table": "trades",
+            "id": "id",
+            "venue_order_id": "order_id",
+            "client_order_id": "client_id",
+            "status": "status",
+            "created_at": "created_at",
+            "filled_at": "filled_at",
+            "filled_qty": "filled_size",
+            "avg_price": "avg_price",
+            "fee": "fee",
+            "reason": "reason",
+            "symbol": "product_id",
+            "account": "main",
+            "status_words": WORDS,
+            **self.orders_settings,
+        }
+        content = {
+            "database": {"url": f"sqlite:///{self.database}"},
+            "orders": {name: value for name, value in mapping.items() if value is not None},
+            "accounts": {
+                "main": {
+                    "venue": "coinbase",
+                    "key_file": str(key_file),
+                    "rest_url": url or self.url,
+                }
+            },
+            "sync": self.sync_settings,
+        }
+        return configuration.build(self.folder / "ordersync.toml", content)
+
+    @contextlib.asynccontextmanager
+    async def serving(
+        self, *, url: str | None = None, key: Account | None = None
+    ) -> AsyncIterator[Service]:
+        settings = self.settings(url=url, key=key)
+        async with serving_orders(settings, create=True, clock=self.clock) as service:
+            yield service
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Service]:
+        """The service at work, cancelled at the end of the block."""
+        async with self.serving() as service, asyncio.TaskGroup() as group:
+            working = group.create_task(service.run())
+            try:
+                yield service
+            finally:
+                working.cancel()
+
+    async def sync(
+        self, *, url: str | None = None, key: Account | None = None, **more: Any
+    ) -> PassReport:
+        """One `ordersync sync`, from opening to closing."""
+        async with self.serving(url=url, key=key) as service:
+            (report,) = await service.sync(**more)
+            return report
+
+    async def wait(self, **spell: float) -> None:
+        await self.clock.sleep(timedelta(**spell))
+
+    async def until_true(self, *placed: Placed, within: float, step: float = 0.5) -> float:
+        """Wait until all rows are true; how many seconds that took."""
+        began = self.clock.monotonic()
+        while any(self.untrue(one) for one in placed):
+            waited = self.clock.monotonic() - began
+            assert waited <= within, {one.row_id: self.untrue(one) for one in placed}
+            await self.wait(seconds=step)
+        return self.clock.monotonic() - began
+
+    # --- what the exchange was asked --------------------------------------------------------
+
+    def asked(self, *endpoints: str) -> list[Served]:
+        """The requests so far, of these endpoints where any are named."""
+        served: Sequence[Served] = self.app.state.served
+        return [one for one in served if not endpoints or one.endpoint in endpoints]
+
+    def forget_asked(self) -> None:
+        self.app.state.served.clear()
+
+
+def word_of(truth: Truth) -> str:
+    """The word that a row about an order with this truth should hold."""
+    if truth.standing in {"canceled", "expired"} and truth.filled_qty:
+        return "completed"
+    return {
+        "open": OPEN,
+        "filled": "completed",
+        "canceled": "cancelled",
+        "expired": "failed",
+        "rejected": "failed",
+    }[truth.standing]
+
+
+def venue_of(service: Service) -> Venue:
+    return service.venues["main"]
+
+
+@contextlib.asynccontextmanager
+async def built(
+    folder: Path,
+    *,
+    seed: int = 1,
+    faults: Faults | None = None,
+    table: str = TABLE,
+    sync: dict[str, Any] | None = None,
+    orders: dict[str, Any] | None = None,
+    **exchange: Any,
+) -> AsyncIterator[House]:
+    """A house with an exchange that is being served; call it in virtual time."""
+    clock = VirtualClock()
+    world = World(clock.now, seed=seed)
+    faults = faults or Faults()
+    application = app(world, faults, **exchange)
+    async with serving(application, port=PORT) as url:
+        house = House(
+            folder=folder,
+            clock=clock,
+            world=world,
+            account=world.open_account("ed25519"),
+            faults=faults,
+            app=application,
+            url=url,
+            sync_settings=sync or {},
+            orders_settings=orders or {},
+        )
+        house.account = as_viewer(world, house.account)
+        house.sql(table)
+        yield house
+
+
+def as_viewer(world: World, account: Account) -> Account:
+    """The same account with a key that can only view, as the documentation asks for."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    viewer = replace(account, can_trade=False, can_transfer=False)
+    world.admit(viewer)
+    return viewer

@@ -40,7 +40,7 @@ def main() -> None:
         parser.error(f"there is no benchmark {unknown[0]!r}. Known: {', '.join(TOPICS)}.")
     # What ordersync logs of each order would be measured with it, and hide the table.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    console, lines = Console(), []
+    console, lines = Console(), list[Line]()
     for name in wanted.names or TOPICS:
         start = time.perf_counter()
         lines += _measure(name, Options(quick=wanted.quick))

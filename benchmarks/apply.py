@@ -1,69 +1,42 @@
 """Many changed orders at once: row, truth and event of each in one transaction.
 
-The floor is what the store itself sends to SQLite, recorded once and sent again bare: the three
-statements with their JSON parameters ready, the events by executemany.
+Ours is `store.advance` of steps that are ready. The floor is the three bare statements of
+`commit`, each by executemany over parameters that are ready, in one transaction with the same
+guards on the same file: what SQLite itself takes for so many bytes.
 """
 
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from benchmarks import scene
-from benchmarks.commit import parcel
+from benchmarks.commit import APPEND, UPDATE, UPSERT, bare_parameters, connect, parcel
 from benchmarks.measure import Line, Options, in_turn, median, settle
-from ordersync.clock import SystemClock
-from ordersync.store.advance import Transaction
-from ordersync.store.mapping import TIMES, bind
-from ordersync.store.sql import Statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from ordersync.ports import Advance
+    from benchmarks.commit import Bare
     from ordersync.truth.evidence import Sighting
 
 SPEED_GOAL = 0.7
 RATE_GOAL = 30_000
-HOT = ("UPDATE", "INSERT INTO ordersync_orders", "INSERT INTO ordersync_events")
-
-Written = tuple[str, bool, object]
-
-
-class Recorder(sqlite3.Connection):
-    """A connection that remembers the hot statements with their parameters."""
-
-    written: list[Written]
-
-    def execute(self, sql: str, parameters: object = (), /) -> sqlite3.Cursor:
-        """Run and remember."""
-        self._note(sql, parameters, many=False)
-        return super().execute(sql, parameters)  # type: ignore[arg-type]
-
-    def executemany(self, sql: str, parameters: Iterable[object], /) -> sqlite3.Cursor:
-        """Run and remember."""
-        listed = list(parameters)
-        self._note(sql, listed, many=True)
-        return super().executemany(sql, listed)  # type: ignore[arg-type]
-
-    def _note(self, sql: str, parameters: object, *, many: bool) -> None:
-        if sql.lstrip().startswith(HOT):
-            self.written.append((sql, many, parameters))
 
 
 async def run(options: Options, folder: Path) -> list[Line]:
     """10,000 and 100,000 of them."""
     answers, lines = scene.Answers(), []
-    for count in (2_000, 10_000) if options.quick else (10_000, 100_000):
+    for count, rounds in ((10_000, 5), (100_000, 3)):
+        if options.quick and lines:
+            break
         base = folder / f"base-{count}.db"
         await scene.make_known(base, count, answers)
         now = datetime.now(UTC)
         fills = [answers.sighting(n, filled=True, as_of=now) for n in range(1, count + 1)]
-        rounds = 7 if count <= 10_000 else 3  # noqa: PLR2004 - the smaller, the more often
         lines.append(await _advance(base, fills, options.of(rounds, 3)))
         lines.append(await _take(base, fills))
     return lines
@@ -76,7 +49,7 @@ async def _advance(base: Path, fills: Sequence[Sighting], rounds: int) -> Line:
     known = await store.read(scene.ACCOUNT, scene.names(count))
     await store.close()
     steps = scene.steps(known, fills)
-    statements = _record(base, steps)
+    bare = await bare_parameters(base, fills)
 
     async def ours() -> float:
         shutil.copy(base, work)
@@ -91,13 +64,13 @@ async def _advance(base: Path, fills: Sequence[Sighting], rounds: int) -> Line:
 
     async def floor() -> float:
         shutil.copy(base, work)
-        took = _replay(work, statements)
+        took = _write_bare(work, bare)
         assert scene.number_of_untrue(work) == 0
         return took
 
     settle()
-    took, bare = await in_turn(rounds, ours, floor)
-    rate, bare_rate = count / median(took), count / median(bare)
+    took, took_bare = await in_turn(rounds, ours, floor)
+    rate, bare_rate = count / median(took), count / median(took_bare)
     speed = rate / bare_rate
     return Line(
         what=f"apply {count:,} changed orders",
@@ -107,6 +80,7 @@ async def _advance(base: Path, fills: Sequence[Sighting], rounds: int) -> Line:
         ratio=speed,
         goal=f">= {SPEED_GOAL:g} x, >= {RATE_GOAL:,}/s",
         met=speed >= SPEED_GOAL and rate >= RATE_GOAL,
+        note="" if bare_rate >= RATE_GOAL else f"the floor itself is below {RATE_GOAL:,}/s",
     )
 
 
@@ -121,48 +95,23 @@ async def _take(base: Path, fills: Sequence[Sighting]) -> Line:
     took = time.perf_counter() - start
     await store.close()
     assert scene.number_of_untrue(work) == 0
-    return Line(what=f"the whole way of {len(fills):,}", unit="/s", ours=len(fills) / took)
+    return Line(
+        what=f"the whole way of {len(fills):,} sightings through ingest",
+        unit="/s",
+        ours=len(fills) / took,
+    )
 
 
-def _record(base: Path, steps: Sequence[Advance]) -> list[Written]:
-    """What the store sends for these steps."""
-    copy = base.with_name("record.db")
-    shutil.copy(base, copy)
-    mapping = bind(copy, scene.ORDERS, where="bench")
-    connection = sqlite3.connect(copy, isolation_level=None, factory=Recorder)
-    connection.written = []
-    statements = Statements(mapping, scene.ACCOUNT)
-    samples = {
-        field: [cell for (cell,) in connection.execute(statements.samples(field))]
-        for field in TIMES
-        if field in mapping.columns
-    }
-    mapping.learn_time_forms(samples)
-    Transaction(
-        connection,
-        mapping,
-        statements,
-        scene.ACCOUNT,
-        writes_rows=True,
-        contested_pause=timedelta(hours=1),
-    ).run(steps, SystemClock())
-    connection.close()
-    copy.unlink()
-    assert len(connection.written) == len(HOT), "not three statements any more"
-    return connection.written
-
-
-def _replay(path: Path, statements: Sequence[Written]) -> float:
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA synchronous = FULL")
+def _write_bare(path: Path, parameters: Sequence[Bare]) -> float:
+    rows, truths, events = zip(*parameters, strict=True)
+    connection = connect(path)
     start = time.perf_counter()
     connection.execute("BEGIN IMMEDIATE")
-    for text, many, parameters in statements:
-        if many:
-            connection.executemany(text, parameters)  # type: ignore[arg-type]
-        else:
-            connection.execute(text, parameters).fetchall()  # type: ignore[arg-type]
+    put = connection.executemany(UPSERT, truths).rowcount
+    won = connection.executemany(UPDATE, rows).rowcount
+    connection.executemany(APPEND, events)
     connection.execute("COMMIT")
     took = time.perf_counter() - start
     connection.close()
+    assert put == won == len(parameters)
     return took

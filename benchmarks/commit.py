@@ -35,7 +35,7 @@ WRITERS = 64
 
 UPDATE = """
 UPDATE trades SET fee = ?, filled_at = ?, status = ?
-WHERE id = ? AND status IS ? AND order_id IS ? AND filled_at IS ? RETURNING id"""
+WHERE id = ? AND status IS ? AND order_id IS ? AND filled_at IS ?"""
 UPSERT = """
 INSERT INTO ordersync_orders (account, order_key, venue_order_id, client_order_id, row_id,
   version, epoch, status, final, first_seen_at, final_since, state)
@@ -45,8 +45,7 @@ ON CONFLICT (account, order_key) DO UPDATE SET
   row_id = coalesce(excluded.row_id, row_id), version = excluded.version, epoch = excluded.epoch,
   status = excluded.status, final = excluded.final, final_since = excluded.final_since,
   state = excluded.state
-WHERE ordersync_orders.version = excluded.version - 1
-RETURNING order_key"""
+WHERE ordersync_orders.version = excluded.version - 1"""
 APPEND = """
 INSERT INTO ordersync_events (log_id, n, at, account, order_key, kind, body)
 VALUES (?, ?, ?, ?, ?, ?, ?)"""
@@ -87,10 +86,10 @@ async def _one_at_a_time(
     ours: Path, floor: Path, count: int, answers: scene.Answers, journal: str
 ) -> Line:
     sightings = _fills(answers, count)
-    bare = iter(await _bare_parameters(floor, sightings))
+    bare = iter(await bare_parameters(floor, sightings))
     store = scene.open_store(ours)
     await store.open(create=True)
-    ingest, connection = scene.ingest_on(store), _connect(floor)
+    ingest, connection = scene.ingest_on(store), connect(floor)
     coming = iter(sightings)
 
     async def take() -> float:
@@ -121,8 +120,8 @@ async def _one_at_a_time(
 async def _many_at_once(ours: Path, floor: Path, count: int, answers: scene.Answers) -> Line:
     """How many a second while reports keep coming, against one commit for each of them."""
     sightings = _fills(answers, count)
-    bare = await _bare_parameters(floor, sightings[: count // 4])
-    connection = _connect(floor)
+    bare = await bare_parameters(floor, sightings[: count // 4])
+    connection = connect(floor)
     store = scene.open_store(ours)
     await store.open(create=True)
     ingest = scene.ingest_on(store)
@@ -136,8 +135,7 @@ async def _many_at_once(ours: Path, floor: Path, count: int, answers: scene.Answ
     coming = iter(sightings)
 
     async def writer() -> None:
-        for sighting in coming:
-            took.append(await _timed_take(ingest, sighting))
+        took.extend([await _timed_take(ingest, sighting) for sighting in coming])
 
     start = time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -168,11 +166,12 @@ async def _timed_take(ingest: Ingest, sighting: Sighting) -> float:
     start = time.perf_counter()
     taken = await ingest.take(parcel([sighting]))
     took = time.perf_counter() - start
-    assert taken.outcomes[0].rows_written == 1, taken
+    assert taken.outcomes[0].rows_written == 1
     return took
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """A bare connection with the store's own settings."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA synchronous = FULL")
     return connection
@@ -182,17 +181,16 @@ def _timed_write(connection: sqlite3.Connection, parameters: Bare) -> float:
     row, truth, event = parameters
     start = time.perf_counter()
     connection.execute("BEGIN IMMEDIATE")
-    won = connection.execute(UPDATE, row).fetchall()
-    put = connection.execute(UPSERT, truth).fetchall()
+    put = connection.execute(UPSERT, truth).rowcount
+    won = connection.execute(UPDATE, row).rowcount
     connection.execute(APPEND, event)
     connection.execute("COMMIT")
     took = time.perf_counter() - start
-    assert won
-    assert put
+    assert put == won == 1
     return took
 
 
-async def _bare_parameters(path: Path, sightings: Sequence[Sighting]) -> list[Bare]:
+async def bare_parameters(path: Path, sightings: Sequence[Sighting]) -> list[Bare]:
     """What the floor writes: the very rows, truths and events that ours would.
 
     They are made by letting a store write a copy of the file, and reading what it wrote.
@@ -204,7 +202,10 @@ async def _bare_parameters(path: Path, sightings: Sequence[Sighting]) -> list[Ba
     await scene.ingest_on(store).take(parcel(sightings))
     await store.close()
     connection = sqlite3.connect(copy)
-    parameters = [_of_order(connection, log_id, s) for log_id, s in enumerate(sightings, 1001)]
+    (logged,) = connection.execute("SELECT max(log_id) FROM ordersync_events").fetchone()
+    parameters = [
+        _of_order(connection, log_id, s) for log_id, s in enumerate(sightings, 1 + logged)
+    ]
     connection.close()
     copy.unlink()
     return parameters
@@ -231,5 +232,3 @@ def _of_order(connection: sqlite3.Connection, log_id: int, sighting: Sighting) -
         truth,
         (log_id, 0, spell(event.at), scene.ACCOUNT, f"v:{name}", event.kind.value, body),
     )
-
-

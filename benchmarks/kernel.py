@@ -10,8 +10,8 @@ import msgspec
 
 from benchmarks import scene
 from benchmarks.measure import Line, Options, in_turn, median, settle
-from ordersync.store.advance import draft, event
 from ordersync.store.mapping import bind
+from ordersync.store.plan import draft, event
 from ordersync.truth.merge import merge
 from ordersync.truth.model import EventKind
 
@@ -25,17 +25,18 @@ async def run(options: Options, folder: Path) -> list[Line]:
     answers, now = scene.Answers(), datetime.now(UTC)
     begins = [
         answers.sighting(n, filled=False, as_of=now - timedelta(minutes=1)).report
-        for n in range(count)
+        for n in range(1, count + 1)
     ]
-    ends = [answers.sighting(n, filled=True, as_of=now) for n in range(count)]
+    ends = [answers.sighting(n, filled=True, as_of=now) for n in range(1, count + 1)]
     orders = [merge(None, report) for report in begins]
     path = folder / "bot.db"
     scene.make_table(path, count)
     store = scene.open_store(path)
     await store.open(create=True)
-    known = await store.read(scene.ACCOUNT, [scene.names(count)[n] for n in range(count)])
+    known = await store.read(scene.ACCOUNT, scene.names(count))
     await store.close()
     mapping = bind(path, scene.ORDERS, where="bench")
+    mapping.learn_time_forms({})
     drafts = [draft(mapping, step, now) for step in scene.steps(known, ends)]
     encode = msgspec.json.Encoder().encode
     made = [event(d, None, EventKind.CHANGED, scene.ACCOUNT, now) for d in drafts]

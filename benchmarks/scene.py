@@ -100,9 +100,7 @@ class Answers:
     def _template(
         world: World, portfolio: str, configuration: dict[str, object], life: Life
     ) -> bytes:
-        order = world.place(
-            portfolio, "BTC-USD", "BUY", configuration, life=life, created_at=START
-        )
+        order = world.place(portfolio, "BTC-USD", "BUY", configuration, life=life, created_at=START)
         raw = msgspec.json.encode(order_json(order, world.condition(order)))
         for name in (order.order_id, order.client_order_id):
             raw = raw.replace(name.encode(), _TEMPLATE.encode())
@@ -178,5 +176,3 @@ def number_of_untrue(path: Path) -> int:
             "SELECT count(*) FROM trades WHERE status IN ('pending', 'open')"
         ).fetchone()
     return int(count)
-
-

@@ -257,26 +257,28 @@ class SqliteBench:
                 names = ", ".join(quoted(name) for name in row)
                 marks = ", ".join("?" for _ in row)
                 connection.execute(
-                    f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})", tuple(row.values())
+                    f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})",  # noqa: S608
+                    tuple(row.values()),
                 )
             connection.execute("COMMIT")
 
     def rows(self, table: str = "trades") -> list[Row]:
         with closing(self.connect()) as connection:
             connection.row_factory = sqlite3.Row
-            text = f"SELECT * FROM {quoted(table)} ORDER BY {quoted(self._keys[table])}"
+            text = f"SELECT * FROM {quoted(table)} ORDER BY {quoted(self._keys[table])}"  # noqa: S608
             return [dict(row) for row in connection.execute(text)]
 
     def write(self, key: int | str, *, table: str = "trades", **cells: Any) -> None:  # noqa: ANN401
         changes = ", ".join(f"{quoted(name)} = ?" for name in cells)
         self.run(
-            f"UPDATE {quoted(table)} SET {changes} WHERE {quoted(self._keys[table])} = ?",
+            f"UPDATE {quoted(table)} SET {changes} WHERE {quoted(self._keys[table])} = ?",  # noqa: S608
             *cells.values(),
             key,
         )
 
     def delete(self, key: int | str, *, table: str = "trades") -> None:
-        self.run(f"DELETE FROM {quoted(table)} WHERE {quoted(self._keys[table])} = ?", key)
+        where = f"{quoted(self._keys[table])} = ?"
+        self.run(f"DELETE FROM {quoted(table)} WHERE {where}", key)  # noqa: S608
 
     def drop_all(self) -> None:
         for (name,) in self.run("SELECT name FROM sqlite_master WHERE type = 'table'"):

@@ -59,9 +59,7 @@ async def second_pass_writes_nothing(bench: Bench, kind: Kind, many: list[Any]) 
     bench.drop_all()
     table = TRADES.but(**dict.fromkeys(NUMBERS, kind))
     bench.create(table)
-    bench.insert(
-        *({"id": n, "order_id": f"v{n}", "status": "pending"} for n in range(len(many)))
-    )
+    bench.insert(*({"id": n, "order_id": f"v{n}", "status": "pending"} for n in range(len(many))))
     store = bench.store(mapped(), HandClock(), pause=PAUSE)
     await store.open(create=True)
     try:
@@ -382,7 +380,7 @@ async def test_a_reason_is_cut_to_what_the_column_holds(opened: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    "reason", ["it's \"off\"", "a\0b", "\U0001f600", "line\nline", "null", "1", "{}", "\\u0041"]
+    "reason", ['it\'s "off"', "a\0b", "\U0001f600", "line\nline", "null", "1", "{}", "\\u0041"]
 )
 async def test_a_reason_in_any_letters_is_written_once(opened: Open, reason: str) -> None:
     it = await opened(PENDING)

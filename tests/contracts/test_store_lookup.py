@@ -84,7 +84,7 @@ async def test_finished_rows_are_those_created_or_finished_since(
     opened: Open, kind: Kind, recent: object, old: object
 ) -> None:
     """Since six hours before noon; whatever zone the text carries."""
-    rows = [
+    rows: list[Row] = [
         {"status": "completed", "created_at": recent},
         {"status": "failed", "created_at": old, "filled_at": recent},
         {"status": "completed", "created_at": old},
@@ -259,7 +259,10 @@ async def test_the_condition_may_name_any_column_of_the_users(opened: Open, colu
     ],
 )
 async def test_the_condition_is_any_expression(opened: Open, condition: str) -> None:
-    rows = [{**row, "note": note} for row, note in zip(rows_of("pending", "pending"), ("mine", "x"))]
+    rows = [
+        {**row, "note": note}
+        for row, note in zip(rows_of("pending", "pending"), ("mine", "x"), strict=True)
+    ]
     it = await opened(*rows, orders=mapped(where=condition))
     assert [c.row_id for c in await it.store.list_open(ACCOUNT)] == [1]
     await ingest(it.store, said("v1"), said("v2"))

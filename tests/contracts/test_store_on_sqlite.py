@@ -40,12 +40,16 @@ def file(tmp_path: Path) -> SqliteBench:
 
 @asynccontextmanager
 async def store_of(
-    file: SqliteBench, columns: str, *rows: tuple[object, ...], ending: str = "", **mapping: Any
+    file: SqliteBench,
+    columns: str,
+    *rows: tuple[object, ...],
+    ending: str = "",
+    **mapping: Any,  # noqa: ANN401 - any key of [orders]
 ) -> AsyncIterator[SqliteStore]:
     """A store on a table with these columns and rows."""
     file.run(f"CREATE TABLE trades ({columns}) {ending}")
     for row in rows:
-        file.run(f"INSERT INTO trades VALUES ({', '.join('?' * len(row))})", *row)
+        file.run(f"INSERT INTO trades VALUES ({', '.join('?' * len(row))})", *row)  # noqa: S608
     orders = mapped(**{**BARE, "created_at": None, **mapping})
     store = SqliteStore(
         file.path, orders, HandClock(), where="ordersync.toml", contested_pause=PAUSE
@@ -175,9 +179,7 @@ async def test_tables_without_rowid_and_strict_tables(file: SqliteBench, ending:
 async def test_a_strict_column_of_the_wrong_type_is_unwritable(file: SqliteBench) -> None:
     columns = "id INTEGER PRIMARY KEY, order_id TEXT, status TEXT, filled_size INTEGER"
     rows = [(1, "v1", "pending", None), (2, "v2", "pending", None)]
-    async with store_of(
-        file, columns, *rows, ending="STRICT", filled_qty="filled_size"
-    ) as store:
+    async with store_of(file, columns, *rows, ending="STRICT", filled_qty="filled_size") as store:
         outcomes = await ingest(
             store, said("v1", Status.FILLED, "0.5"), said("v2", Status.FILLED, "2")
         )

@@ -26,7 +26,6 @@ from tests.contracts.bench import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from tests.contracts.bench import Bench, Row
@@ -109,7 +108,6 @@ def file(tmp_path: Path) -> SqliteBench:
     return SqliteBench(tmp_path / "bot.db")
 
 
-
 def store_on(path: Path, **mapping: object) -> SqliteStore:
     return SqliteStore(
         path, mapped(**mapping), HandClock(), where="ordersync.toml", contested_pause=PAUSE
@@ -168,14 +166,9 @@ async def test_a_damaged_database_is_refused(file: SqliteBench) -> None:
     content = bytearray(file.path.read_bytes())
     content[8192:] = b"\xff" * (len(content) - 8192)
     file.path.write_bytes(bytes(content))
-    store = store_on(file.path)
-    try:
-        with pytest.raises(StoreRefused) as caught:
-            await store.open(create=True)
-            await store.list_open(ACCOUNT)
-    finally:
-        await store.close()
-    assert "damaged" in caught.value.what
+    error = await refusal(store_on(file.path))
+    assert isinstance(error, StoreRefused)
+    assert "damaged" in error.what
 
 
 async def test_a_file_that_may_not_be_written_is_read_and_its_mend_named(file: SqliteBench) -> None:

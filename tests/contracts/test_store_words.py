@@ -174,14 +174,14 @@ async def test_groups_alone_are_enough(opened: Open) -> None:
 
 
 async def test_words_with_quotes_and_other_letters_are_read_and_written(opened: Open) -> None:
-    words = {"it's \"open\"": ["open"], "fertig ✔": ["final"], "x; DROP TABLE trades": ["filled"]}
-    it = await opened({**PENDING, "status": "it's \"open\""}, orders=mapped(status_words=words))
+    words = {'it\'s "open"': ["open"], "fertig ✔": ["final"], "x; DROP TABLE trades": ["filled"]}
+    it = await opened({**PENDING, "status": 'it\'s "open"'}, orders=mapped(status_words=words))
     assert len(await it.store.list_open(ACCOUNT)) == 1
     await ingest_one(it.store, said("v1", Status.NEW, "1"))
     await ingest_one(it.store, said("v1", Status.FILLED, "2"))
     assert it.row()["status"] == "x; DROP TABLE trades"
     await ingest_one(it.store, said("v2", Status.CANCELED))
-    it.bench.insert({"id": 2, "order_id": "v2", "status": "it's \"open\""})
+    it.bench.insert({"id": 2, "order_id": "v2", "status": 'it\'s "open"'})
     await ingest_one(it.store, said("v2", Status.CANCELED))
     assert it.row(2)["status"] == "fertig ✔"
 

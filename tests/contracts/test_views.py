@@ -28,13 +28,16 @@ from tests.contracts.bench import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ordersync.truth.model import Event
     from tests.contracts.bench import Bench, Row
     from tests.contracts.conftest import Open
 
 PENDING: Row = {"id": 1, "order_id": "v1", "client_id": "c1", "status": "pending"}
 
 
-@pytest.mark.parametrize(("text", "matched"), [("1", "id"), ("v1", "venue_order_id"), ("c1", "client_order_id")])
+@pytest.mark.parametrize(
+    ("text", "matched"), [("1", "id"), ("v1", "venue_order_id"), ("c1", "client_order_id")]
+)
 async def test_an_order_is_found_by_each_of_its_names(
     opened: Open, text: str, matched: str
 ) -> None:
@@ -81,7 +84,7 @@ async def test_what_no_order_is_named_finds_nothing(opened: Open, text: str) -> 
 
 async def test_the_history_of_an_order_is_its_events_oldest_first(opened: Open) -> None:
     it = await opened(PENDING, {"id": 2, "order_id": "v2", "status": "pending"})
-    returned = []
+    returned: list[Event] = []
     for status, filled in ((Status.NEW, "0"), (Status.NEW, "1"), (Status.FILLED, "2")):
         it.clock.forward(1)
         outcomes = await ingest(it.store, said("v1", status, filled), said("v2", status, filled))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ordersync.ports import Meaning
+from ordersync.settings import AccountColumn
 from ordersync.store import sql
 from ordersync.store.mapping import Mapping, bind
 from ordersync.store.sqlite import SqliteStore
@@ -61,7 +62,7 @@ def index_as_proposed(path: Path) -> None:
         connection.commit()
 
 
-Question = tuple[str, object]
+Question = tuple[str, Any]
 
 
 def questions(mapping: Mapping) -> dict[str, Question]:
@@ -149,7 +150,9 @@ def test_the_lookup_by_venue_ids_uses_the_unique_index(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "condition", ["is_paper = 0", "status IN ('pending', 'completed')", "order_id IS NOT NULL"]
 )
-def test_an_index_on_the_users_condition_leads_nobody_astray(tmp_path: Path, condition: str) -> None:
+def test_an_index_on_the_users_condition_leads_nobody_astray(
+    tmp_path: Path, condition: str
+) -> None:
     path = make(tmp_path / "bot.db", 100_000)
     index_as_proposed(path)
     with closing(sqlite3.connect(path)) as connection:
@@ -157,6 +160,30 @@ def test_an_index_on_the_users_condition_leads_nobody_astray(tmp_path: Path, con
         connection.commit()
     for name, question in questions(bound(path, mapped(where=condition))).items():
         assert cost(path, question) <= 3, (name, plan(path, question))
+
+
+def test_an_index_on_the_account_leads_nobody_astray(tmp_path: Path) -> None:
+    path = make(tmp_path / "bot.db", 100_000)
+    index_as_proposed(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE trades SET bot = 'cb'")
+        connection.execute("CREATE INDEX account ON trades (bot)")
+        connection.commit()
+    account = AccountColumn(column="bot", values={"cb": "main"})
+    for name, question in questions(bound(path, mapped(account=account))).items():
+        assert cost(path, question) <= 3, (name, plan(path, question))
+
+
+def test_an_index_on_part_of_the_rows_is_used_where_the_condition_is_its_own(
+    tmp_path: Path,
+) -> None:
+    path = make(tmp_path / "bot.db", 100_000)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP INDEX trades_order")
+        connection.execute("CREATE UNIQUE INDEX part ON trades (order_id) WHERE is_paper = 0")
+        connection.commit()
+    asked = questions(bound(path, mapped(where="is_paper = 0")))["rows by venue ids"]
+    assert "USING INDEX part (order_id=?)" in plan(path, asked)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ all the same: a row that differs from the truth is found again by level.
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from ordersync.store.rows import RolledBackError, Rows
 from ordersync.truth.model import Event, EventEvidence, EventKind
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
 
     from ordersync.ports import Clock

@@ -50,12 +50,17 @@ class TimeForm(msgspec.Struct, frozen=True):
     whole: bool = False
 
 
+def _epoch_unit(cell: float) -> float:
+    # The default is for what is no number (NaN), which is at least nothing.
+    return next((unit for least, unit in _EPOCH_UNITS if abs(cell) >= least), 1.0)
+
+
 def read_time(cell: object, zone: ZoneInfo) -> datetime | None:
     """A cell as an aware UTC time; a naive one is in `zone`. None where it is no time."""
     if isinstance(cell, bool) or cell is None:
         return None
     if isinstance(cell, int | float):
-        unit = next(unit for least, unit in _EPOCH_UNITS if abs(cell) >= least)
+        unit = _epoch_unit(cell)
         try:
             return datetime.fromtimestamp(cell / unit, UTC)
         except (ValueError, OverflowError, OSError):
@@ -104,7 +109,7 @@ def _form_of(cell: object) -> TimeForm | None:
     if isinstance(cell, bool):
         return None
     if isinstance(cell, int | float):
-        unit = next(unit for least, unit in _EPOCH_UNITS if abs(cell) >= least)
+        unit = _epoch_unit(cell)
         return TimeForm("", 0, "", unit, isinstance(cell, int))
     match = _ISO.fullmatch(cell.strip()) if isinstance(cell, str) else None
     if match is None:

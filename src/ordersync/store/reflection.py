@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import msgspec
 from sqlalchemy import NullPool, create_engine, event, inspect
-from sqlalchemy.exc import DatabaseError, NoSuchTableError
+from sqlalchemy.exc import DatabaseError, NoSuchTableError, SAWarning
 
 from ordersync.errors import ConfigError, OrdersyncError, StoreBusy, StoreRefused
 
@@ -167,17 +168,21 @@ def _engine(path: Path) -> Engine:
 
 
 def _shape(inspector: Inspector, table: str) -> TableShape:
+    with warnings.catch_warnings():
+        # An index on an expression is none that we could use.
+        warnings.simplefilter("ignore", SAWarning)
+        listed = inspector.get_indexes(table)
+        uniques = inspector.get_unique_constraints(table)
     indexes = [
         IndexShape(
             columns=tuple(name for name in index["column_names"] if name),
             unique=bool(index["unique"]),
             where=_condition(index.get("dialect_options", {}).get("sqlite_where")),
         )
-        for index in inspector.get_indexes(table)
+        for index in listed
     ]
     indexes += [
-        IndexShape(columns=tuple(unique["column_names"]), unique=True)
-        for unique in inspector.get_unique_constraints(table)
+        IndexShape(columns=tuple(unique["column_names"]), unique=True) for unique in uniques
     ]
     checks = [check["sqltext"] for check in inspector.get_check_constraints(table)]
     columns = {}
@@ -213,16 +218,14 @@ def _declared(kind: Any, inspector: Inspector) -> str:  # noqa: ANN401 - a TypeE
 
 def _allowed_words(column: str, checks: list[str]) -> tuple[str, ...]:
     """The words that a CHECK (column IN ('a', 'b')) allows, empty where none limits it."""
+    word = r"'(?:[^']|'')*'"
+    name = rf"""(?:["`\[]{re.escape(column)}["`\]]|\b{re.escape(column)}\b)"""
+    one_of = rf"(?:IS\s+NULL|=\s*{word}|IN\s*\(\s*{word}(?:\s*,\s*{word})*\s*\))"
+    part = rf"\(*\s*{name}\s*{one_of}\s*\)*"
+    limit = re.compile(rf"{part}(?:\s*\bOR\b\s*{part})*", re.IGNORECASE)
     for check in checks:
-        match = re.fullmatch(
-            rf"""\(*\s*["`\[]?{re.escape(column)}["`\]]?\s+IN\s*\((?P<words>.*?)\)\s*\)*""",
-            check.strip(),
-            re.IGNORECASE | re.DOTALL,
-        )
-        if match:
-            return tuple(
-                w.replace("''", "'") for w in re.findall(r"'((?:[^']|'')*)'", match["words"])
-            )
+        if limit.fullmatch(check.strip()) and (words := re.findall(word, check)):
+            return tuple(found[1:-1].replace("''", "'") for found in words)
     return ()
 
 

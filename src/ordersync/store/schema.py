@@ -6,6 +6,13 @@ entry of MIGRATIONS brings the schema one version further, in place.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ordersync.errors import StoreRefused
+
+if TYPE_CHECKING:
+    import sqlite3
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         # The truth. `state` is the merged Order as JSON; the columns beside it are for queries.
@@ -51,6 +58,48 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 VERSION = len(MIGRATIONS)
 
-VERSION_TABLE = (
+_VERSION_TABLE = (
     "CREATE TABLE IF NOT EXISTS ordersync_schema (version INTEGER NOT NULL, at TEXT NOT NULL)"
 )
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The version of our tables in this database, 0 where there are none."""
+    known = connection.execute(
+        "SELECT 1 FROM sqlite_master WHERE name = 'ordersync_schema'"
+    ).fetchone()
+    if known is None:
+        return 0
+    row = connection.execute("SELECT version FROM ordersync_schema").fetchone()
+    return int(row[0]) if row else 0
+
+
+def check_version(connection: sqlite3.Connection, *, where: str) -> None:
+    """Raise StoreRefused where a newer ordersync has made the tables."""
+    version = version_of(connection)
+    if version > VERSION:
+        raise StoreRefused(
+            f"its ordersync tables are of version {version}, newer than this ordersync.",
+            where=where,
+            mend="Upgrade ordersync.",
+        )
+
+
+def migrate(connection: sqlite3.Connection, *, where: str, at: str) -> None:
+    """Bring our tables to this version, in place, all or nothing."""
+    if version_of(connection) == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(_VERSION_TABLE)
+        # Read again under the lock: another ordersync may have been first.
+        check_version(connection, where=where)
+        for step in MIGRATIONS[version_of(connection) :]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute("DELETE FROM ordersync_schema")
+        connection.execute("INSERT INTO ordersync_schema VALUES (?, ?)", (VERSION, at))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

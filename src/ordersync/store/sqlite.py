@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ordersync.errors import ConfigError, StoreRefused
+from ordersync.errors import ConfigError
 from ordersync.ports import Absent, AccountRecord, Claim, Known, Meaning, OrderName
 from ordersync.store import schema, sql
 from ordersync.store.advance import Transaction
@@ -116,7 +116,7 @@ class SqliteStore:
         connection.execute("PRAGMA query_only = ON")
         try:
             if not sql.is_one_expression(self._orders.where):
-                raise sqlite3.ProgrammingError("it does not end where its parentheses do")  # noqa: TRY301
+                raise sqlite3.ProgrammingError("it does not end where its parentheses do")
             connection.execute(sql.Statements(mapping, None).test_where).fetchall()
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise ConfigError(

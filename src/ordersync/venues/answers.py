@@ -7,6 +7,7 @@ order, only whether asking again may help.
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -23,6 +24,10 @@ _T = TypeVar("_T")
 
 RAW_LIMIT = 4000
 """How much of an unreadable answer is kept as evidence, in characters."""
+
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading JSON raises: it is none, of another type, or nested beyond reason."""
 
 
 class Blame(StrEnum):
@@ -56,6 +61,9 @@ class Unusable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Answer = Payload | NotFound | Unusable
+
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+_A_DAY = 86_400.0
 
 OK = 200
 BAD_REQUEST = 400
@@ -113,7 +121,7 @@ def decode(answer: Payload, decoder: msgspec.json.Decoder[_T]) -> _T | Unusable:
     """The payload in its typed form; Unusable with its raw text where it does not fit."""
     try:
         return decoder.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         return Unusable(
             why=f"an answer that cannot be read ({error})",
             blame=Blame.GARBLED,
@@ -127,12 +135,15 @@ def excerpt(body: bytes) -> str:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """The Retry-After header (RFC 9110, 10.2.3): seconds or a date; None where absent."""
+    """The Retry-After header (RFC 9110, 10.2.3): seconds or a date; None where absent.
+
+    Fractions of a second are no RFC, but some gateways write them.
+    """
     text = headers.get("retry-after", "").strip()
     if not text:
         return None
-    if text.isdigit():
-        return timedelta(seconds=int(text))
+    if _SECONDS.fullmatch(text):
+        return timedelta(seconds=min(float(text), _A_DAY))
     try:
         until = parsedate_to_datetime(text)
     except ValueError:

@@ -7,6 +7,8 @@ twice the rate through (see docs/decisions).
 
 from __future__ import annotations
 
+import asyncio
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 LONGEST_PAUSE = timedelta(minutes=5)
 _EPOCH_SECONDS = 1_000_000_000
 _RESERVE = 2
+_WHOLE = re.compile(r"[0-9]{1,12}")
 
 
 class RateBudget:
@@ -26,18 +29,19 @@ class RateBudget:
     def __init__(self, clock: Clock, *, per_second: float, burst: int) -> None:
         self._clock = clock
         self._gap = 1.0 / per_second
-        self._slack = self._gap * burst
+        self._slack = self._gap * (burst - 1)
         self._next = clock.monotonic()
         self._paused_until = clock.monotonic()
+        self._turn = asyncio.Lock()
 
     async def take(self) -> None:
         """Wait for one's turn. Turns are given in the order of asking."""
-        now = self._clock.monotonic()
-        self._next = max(self._next, now - self._slack) + self._gap
-        turn = self._next
-        while (wait := max(turn, self._paused_until) - self._clock.monotonic()) > 0:
-            # A pause may have been called meanwhile: look again after waking.
-            await self._clock.sleep(timedelta(seconds=wait))
+        # One waits, the others queue behind it: after a pause they come at the usual rate.
+        async with self._turn:
+            while (wait := max(self._next, self._paused_until) - self._clock.monotonic()) > 0:
+                # A pause may have been called meanwhile: look again after waking.
+                await self._clock.sleep(max(timedelta(seconds=wait), timedelta.resolution))
+            self._next = max(self._next, self._clock.monotonic() - self._slack) + self._gap
 
     def pause(self, pause: timedelta) -> None:
         """Let nobody ask for this long."""
@@ -46,10 +50,15 @@ class RateBudget:
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Mind the venue's own count: with next to nothing left, wait for its reset."""
-        remaining, reset = headers.get("x-ratelimit-remaining"), headers.get("x-ratelimit-reset")
-        if remaining is None or not remaining.isdigit() or int(remaining) > _RESERVE:
+        remaining = _whole(headers.get("x-ratelimit-remaining"))
+        if remaining is None or remaining > _RESERVE:
             return
-        seconds = float(reset) if reset and reset.isdigit() else 1.0
+        seconds = float(_whole(headers.get("x-ratelimit-reset")) or 1)
         if seconds > _EPOCH_SECONDS:
             seconds -= self._clock.now().timestamp()
         self.pause(timedelta(seconds=min(max(seconds, 0.2), 60.0)))
+
+
+def _whole(text: str | None) -> int | None:
+    """A count in a header; None where there is none that makes sense."""
+    return int(text) if text is not None and _WHOLE.fullmatch(text) else None

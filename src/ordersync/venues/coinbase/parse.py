@@ -17,7 +17,7 @@ import msgspec
 
 from ordersync.truth.evidence import Sighting, Silence
 from ordersync.truth.model import Report, Status
-from ordersync.venues.answers import Blame, Unusable, excerpt
+from ordersync.venues.answers import UNREADABLE, Blame, Unusable, excerpt
 
 STATUSES: dict[str, Status] = {
     "PENDING": Status.PENDING_NEW,
@@ -88,6 +88,8 @@ class Fill(msgspec.Struct, frozen=True):
     price: str
     size: str
     trade_time: str
+    entry_id: str | None = None
+    trade_id: str | None = None
     commission: Number = None
     trade_type: str | None = None
     size_in_quote: bool | None = None
@@ -114,6 +116,14 @@ class ServerTime(msgspec.Struct, frozen=True):
 
     epochMillis: str | int  # noqa: N815 - the wire's own spelling
 
+    @property
+    def moment(self) -> datetime | None:
+        """It as a time; None where it is none."""
+        try:
+            return datetime.fromtimestamp(int(self.epochMillis) / 1000, UTC)
+        except (ValueError, OverflowError, OSError):
+            return None
+
 
 class _ErrorBody(msgspec.Struct, frozen=True):
     error: str | None = None
@@ -139,7 +149,7 @@ def parse_order(
     try:
         wire = _ORDER.decode(raw)
         report = _report(wire, as_of)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, InvalidOperation) as error:
+    except (*UNREADABLE, ValueError) as error:
         why = f"an order that cannot be read: {error}"
         return Silence(endpoint=endpoint, why=why, orders=_order_id(raw), raw=text, garbled=True)
     if portfolio and wire.retail_portfolio_id and wire.retail_portfolio_id != portfolio:
@@ -159,7 +169,7 @@ def says_not_found(body: bytes) -> bool:
     """
     try:
         said = _ERROR.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
     words = f"{said.message or ''} {said.error_details or ''}".lower()
     return (said.error or "").upper() == "NOT_FOUND" or (
@@ -170,7 +180,9 @@ def says_not_found(body: bytes) -> bool:
 def parse_fills(fills: list[Fill], endpoint: str, as_of: datetime) -> list[Sighting] | Unusable:
     """A listing of fills as Reports without standing: what was filled at least."""
     by_order: dict[str, list[Fill]] = {}
-    for fill in fills:
+    # Pages shift while they are turned: what comes twice was filled once.
+    named = {(fill.order_id, fill.entry_id, fill.trade_id): fill for fill in fills if _name(fill)}
+    for fill in [*named.values(), *(fill for fill in fills if not _name(fill))]:
         if (fill.trade_type or "FILL") != "FILL":
             # Reversals and corrections make the sum something else than CumQty.
             return Unusable(why=f"a fill of type {fill.trade_type}", blame=Blame.GARBLED)
@@ -180,7 +192,7 @@ def parse_fills(fills: list[Fill], endpoint: str, as_of: datetime) -> list[Sight
             Sighting(report=_fills_report(order_id, listed, as_of), endpoint=endpoint)
             for order_id, listed in by_order.items()
         ]
-    except (ValueError, InvalidOperation, ZeroDivisionError) as error:
+    except (ValueError, ArithmeticError) as error:
         return Unusable(why=f"fills that cannot be read ({error})", blame=Blame.GARBLED)
 
 
@@ -209,7 +221,10 @@ def moment(text: str | None) -> datetime | None:
         raise ValueError(f"the time {text!r} has no zone")
     if value.year == _YEAR_ONE:
         return None
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} is no time") from None
 
 
 def _report(wire: WireOrder, as_of: datetime) -> Report | None:
@@ -269,6 +284,10 @@ def _reason(wire: WireOrder, status: Status) -> str | None:
     return None
 
 
+def _name(fill: Fill) -> str | None:
+    return fill.entry_id or fill.trade_id
+
+
 def _fills_report(order_id: str, fills: list[Fill], as_of: datetime) -> Report:
     qty = cost = fee = Decimal(0)
     last: datetime | None = None
@@ -295,6 +314,6 @@ def _order_id(raw: bytes) -> tuple[str, ...]:
     """The id in an order that cannot be read otherwise, if there is one."""
     try:
         found = _ID.decode(raw).get("order_id")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return ()
     return (found,) if isinstance(found, str) else ()

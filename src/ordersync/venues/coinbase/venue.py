@@ -230,8 +230,8 @@ class Coinbase:
         answer = await self._reader.get(f"{PREFIX}/time", public=True)
         after = self._clock.now()
         said = _page(answer, parse.SERVER_TIME)
-        if isinstance(said, parse.ServerTime) and str(said.epochMillis).isdigit():
-            venue = datetime.fromtimestamp(int(said.epochMillis) / 1000, UTC)
+        venue = said.moment if isinstance(said, parse.ServerTime) else None
+        if venue is not None:
             self._skew = venue - (before + (after - before) / 2)
 
     async def _in_batches(

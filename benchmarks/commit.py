@@ -219,12 +219,13 @@ def _of_order(connection: sqlite3.Connection, log_id: int, sighting: Sighting) -
     truth = connection.execute(
         "SELECT account, order_key, venue_order_id, client_order_id, row_id, version, epoch,"
         " status, final, first_seen_at, final_since, state FROM ordersync_orders"
-        " WHERE order_key = ?",
-        (f"v:{name}",),
+        " WHERE account = ? AND order_key = ?",
+        (scene.ACCOUNT, f"v:{name}"),
     ).fetchone()
     (body,) = connection.execute(
-        "SELECT body FROM ordersync_events WHERE order_key = ? ORDER BY log_id DESC",
-        (f"v:{name}",),
+        "SELECT body FROM ordersync_events WHERE account = ? AND order_key = ?"
+        " ORDER BY log_id DESC",
+        (scene.ACCOUNT, f"v:{name}"),
     ).fetchone()
     event = msgspec.json.decode(body, type=Event)
     return (

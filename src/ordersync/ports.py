@@ -81,6 +81,25 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     mend: str = ""
 
 
+def judge_key(identity: Identity) -> Finding:
+    """Whether a key may do too much: one that can move money is refused at the start."""
+    if identity.can_transfer:
+        return Finding(
+            severity=Severity.ERROR,
+            about="key",
+            what="the key can transfer funds, and ordersync only needs to view.",
+            mend="Make a key with the permission View alone.",
+        )
+    if identity.can_trade:
+        return Finding(
+            severity=Severity.WARNING,
+            about="key",
+            what="the key can trade; ordersync only needs to view, and never trades.",
+            mend="A key with the permission View alone is enough.",
+        )
+    return Finding(severity=Severity.OK, about="key", what="the key can only view.")
+
+
 class Venue(Protocol):
     """An account at an exchange. Only reads; every method answers with what it proves.
 

@@ -16,7 +16,7 @@ import structlog
 from ordersync import settings as configuration
 from ordersync.clock import SystemClock
 from ordersync.errors import ConfigError, OrdersyncError, VenueRefused, VenueSilent
-from ordersync.ports import Finding, Severity
+from ordersync.ports import Finding, Severity, judge_key
 from ordersync.store import proposal
 from ordersync.store.guess import Unsure
 from ordersync.store.proposal import Proposal
@@ -50,6 +50,7 @@ __all__ = [
     "Unsure",
     "build_views",
     "check_proposal",
+    "examine",
     "propose",
     "serving",
     "until",
@@ -85,7 +86,7 @@ class Service:
             listener=listener,
         )
         self.venues: dict[str, Venue] = {
-            name: build_venue(settings, account, clock)
+            name: build_venue(settings, name, account, clock)
             for name, account in settings.served_accounts.items()
         }
         self.reconcilers: dict[str, Reconciler] = {
@@ -105,16 +106,15 @@ class Service:
 
         Raises ConfigError, VenueSilent or VenueRefused.
         """
-        identity = await self.venues[account].identify()
-        if identity.can_transfer:
+        finding = judge_key(await self.venues[account].identify())
+        if finding.severity is Severity.ERROR:
+            key_file = self.settings.accounts[account].key_file
             raise ConfigError(
-                "the key can transfer funds, and ordersync only needs to view.",
-                where=f"accounts.{account}: {self.settings.accounts[account].key_file}",
-                mend="Make a key with the permission View alone.",
+                finding.what,
+                where=f"{self.settings.path}: accounts.{account}.key_file ({key_file})",
+                mend=finding.mend,
             )
-        if identity.can_trade:
-            return "the key can trade; ordersync only needs to view, and never trades"
-        return ""
+        return "" if finding.severity is Severity.OK else finding.what
 
     async def sync(
         self,
@@ -163,7 +163,12 @@ class Service:
     ) -> list[Audit]:
         """What `sync` would write into the rows; write nothing."""
         return [
-            await self._compare(name, await r.find_work(older_than=older_than), None, progress)
+            await self._compare(
+                name,
+                await r.find_work(older_than=older_than, again=older_than is not None),
+                None,
+                progress,
+            )
             for name, r in self.reconcilers.items()
         ]
 
@@ -210,37 +215,45 @@ class Service:
             log.warning(warning, account=account)
         return ""
 
-    async def findings(self) -> list[Finding]:
-        """What every part finds about itself."""
-        found = await self.store.findings()
-        for name, venue in self.venues.items():
+
+async def examine(settings: Settings, clock: Clock | None = None) -> list[Finding]:
+    """What every part finds about itself, each for itself: one mistake hides no other."""
+    clock = clock or SystemClock()
+    found: list[Finding] = []
+    store = None
+    try:
+        store = build_store(settings, clock)
+        await store.open(create=False)
+        found += await store.findings()
+    except OrdersyncError as error:
+        found.append(_mistake("database", error))
+        store = None
+    for name, account in settings.served_accounts.items():
+        try:
+            venue = build_venue(settings, name, account, clock)
+        except OrdersyncError as error:
+            found.append(_mistake(f"{name}: key", error))
+            continue
+        try:
             about = await venue.findings()
+            if store is not None and not any(f.severity is Severity.ERROR for f in about):
+                times = await compare_times(name, venue=venue, store=store)
+                about += [times] if times is not None else []
             found += [msgspec.structs.replace(f, about=f"{name}: {f.about}") for f in about]
-            if any(f.severity is Severity.ERROR for f in about):
-                continue
-            times = await compare_times(name, venue=venue, store=self.store)
-            found += [times] if times is not None else []
-            try:
-                warning = await self.check_key(name)
-            except OrdersyncError as error:
-                found.append(
-                    Finding(
-                        severity=Severity.ERROR,
-                        about=f"{name}: key",
-                        what=error.what,
-                        mend=error.mend,
-                    )
-                )
-            else:
-                found.append(
-                    Finding(
-                        severity=Severity.WARNING if warning else Severity.OK,
-                        about=f"{name}: key",
-                        what=f"{warning or 'the key can only view'}.",
-                        mend="A key with the permission View alone is enough." if warning else "",
-                    )
-                )
-        return found
+        except OrdersyncError as error:
+            found.append(_mistake(name, error))
+        finally:
+            await venue.close()
+    if store is not None:
+        await store.close()
+    return found
+
+
+def _mistake(about: str, error: OrdersyncError) -> Finding:
+    place = f"{error.where}: " if error.where else ""
+    return Finding(
+        severity=Severity.ERROR, about=about, what=f"{place}{error.what}", mend=error.mend
+    )
 
 
 async def until(stopping: asyncio.Event, work: Coroutine[None, None, None]) -> None:
@@ -314,9 +327,13 @@ def build_views(settings: Settings) -> OrderViews:
     return SqliteViews(path, settings.orders, where=str(settings.path))
 
 
-def build_venue(settings: Settings, account: Account, clock: Clock) -> Venue:
+def build_venue(settings: Settings, name: str, account: Account, clock: Clock) -> Venue:
     """An account at its venue. Raises ConfigError where the key file cannot be used."""
-    key = read_key(settings.resolve(account.key_file))
+    try:
+        key = read_key(settings.resolve(account.key_file))
+    except ConfigError as error:
+        error.where = f"{settings.path}: accounts.{name}.key_file ({error.where})"
+        raise
     return Coinbase(key, clock, rest_url=account.rest_url)
 
 

@@ -12,7 +12,7 @@ import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -207,7 +207,7 @@ class Settings(BaseSettings):
         return self.database.url
 
 
-_KNOWN_SECTIONS = {"database", "orders", "accounts", "sync", "web", "webhooks", "celery", "alerts"}
+_KNOWN_SECTIONS = {"database", "orders", "accounts", "sync"}
 
 
 def load(path: Path | None = None) -> Settings:
@@ -265,19 +265,28 @@ def _check_accounts(settings: Settings) -> None:
 
 def _explain(path: Path, error: ValidationError) -> ConfigError:
     """All that pydantic found, as sentences; the first one names the place."""
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, str, str]] = []
     for item in error.errors(include_url=False, include_context=False):
         parts = [str(part) for part in item["loc"] if part not in {"str", "AccountColumn"}]
-        key = ".".join(parts)
-        kind: Literal["missing", "extra_forbidden"] | str = item["type"]  # noqa: PYI051
-        if kind == "missing":
-            text = "is missing. Add it."
-        elif kind == "extra_forbidden":
-            text = "is not a known key. Mend its spelling or take it out."
-        else:
-            text = item["msg"].removeprefix("Value error, ")
-            text += "" if text.endswith(".") else "."
-        found.append((key, text))
-    first_key, first_text = found[0]
-    rest = "".join(f"\n{path}: {key}: {text}" for key, text in found[1:])
-    return ConfigError(first_text + rest, where=f"{path}: {first_key}")
+        what, mend = _SENTENCES.get(item["type"], ("", ""))
+        if not what:
+            text = item["msg"].removeprefix("Value error, ").rstrip(".")
+            what, _, mend = text.rpartition(". ")
+            what, mend = (what, mend) if what else (mend, "Mend that value")
+        found.append((_place(path, parts), f"{what}.", f"{mend}."))
+    where, what, mend = found[0]
+    rest = "".join(f"\n{place}: {text} {step}" for place, text, step in found[1:])
+    return ConfigError(what, where=where, mend=mend + rest)
+
+
+_SENTENCES = {
+    "missing": ("it is missing", "Add it"),
+    "extra_forbidden": ("there is no such key", "Mend its spelling or take it out"),
+}
+
+
+def _place(path: Path, parts: list[str]) -> str:
+    """Where a value came from: the variable that overrides it, else the key in the file."""
+    variable = "ORDERSYNC_" + "__".join(parts).upper()
+    set_there = next((name for name in os.environ if name.upper() == variable), None)
+    return f"environment: {set_there}" if set_there else f"{path}: {'.'.join(parts)}"

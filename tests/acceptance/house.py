@@ -195,7 +195,6 @@ class House:
             **kept,
             "HOME": str(self.folder),
             "PYTHONPATH": str(SOURCE),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONWARNINGS": "default",
             **more,
         }
@@ -231,12 +230,33 @@ class House:
         arguments = ["--database", self.url, "--key-file", str(self.key_file), "--rest-url", self.stub.url]
         return self.ordersync("init", *arguments, *more, **keywords)
 
-    def ready(self, *more: str, spread: str | None = "1s") -> None:
-        """A configuration; absences a second apart, so that nobody waits for ten."""
-        said = self.init(*more)
-        assert said.status == 0, said
-        if spread:
-            self.settle("sync", f'absence = {{ spread = "{spread}" }}')
+    def ready(self, *, unknown: str = "", words: str = "") -> None:
+        """What `init` writes for this table, by hand; absences a second apart, so that nobody waits for ten."""
+        self.configure(
+            '''
+            [orders]
+            table = "trades"
+            id = "id"
+            venue_order_id = "order_id"
+            status = "status"
+            symbol = "product_id"
+            side = "side"
+            created_at = "created_at"
+            filled_at = "filled_at"
+            fee = "fee"
+            owner = "bot_id"
+            account = "main"
+
+            [orders.status_words]
+            pending = ["open"]
+            open = ["open"]
+            completed = ["filled", "canceled+fills", "expired+fills"]
+            failed = ["rejected"]
+            cancelled = ["canceled", "expired", "replaced"]
+            '''
+            + (f'{unknown} = ["unknown"]\n' if unknown else "")
+            + words,
+        )
 
     def settle(self, section: str, line: str) -> None:
         """Put one line into a section of ordersync.toml, in place of what the section said of that key."""

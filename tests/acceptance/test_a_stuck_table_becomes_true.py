@@ -68,7 +68,8 @@ def test_after_init_and_sync_every_row_is_right_and_a_second_sync_writes_nothing
     own_wishes = house.sql("SELECT id, bot_id, product_id, side, size, price, order_id, created_at FROM trades")
     closed_long_ago = house.sql("SELECT * FROM trades WHERE id <= 3")
     schema = house.sql("SELECT sql FROM sqlite_master WHERE tbl_name = 'trades'")
-    house.ready()
+    assert house.init().status == 0
+    house.settle("sync", 'absence = { spread = "1s" }')
 
     said = house.ordersync("sync")
 
@@ -197,7 +198,8 @@ def test_where_cancelled_is_not_in_use_a_canceled_order_has_failed(house: House)
     house.sql("DELETE FROM trades WHERE status = 'cancelled'")
     canceled, _ = house.place(status="CANCELLED")
     expired, _ = house.place(status="EXPIRED")
-    house.ready()
+    assert house.init().status == 0
+    house.settle("sync", 'absence = { spread = "1s" }')
 
     said = house.ordersync("sync")
 
@@ -209,7 +211,8 @@ def test_a_word_for_unknown_in_use_is_written_for_what_is_provably_gone(house: H
     house.place(status="OPEN")
     gone = house.bot_writes(order_id=str(uuid4()), created_at=ago(days=3))
     young = house.bot_writes(order_id=str(uuid4()), created_at=ago(hours=3))
-    house.ready()
+    assert house.init().status == 0
+    house.settle("sync", 'absence = { spread = "1s" }')
 
     said = house.ordersync("sync")
 
@@ -221,7 +224,8 @@ def test_a_word_for_unknown_in_use_is_written_for_what_is_provably_gone(house: H
 def test_a_word_for_unknown_is_written_where_the_user_gave_one(house: House) -> None:
     house.place(status="OPEN")
     gone = house.bot_writes(order_id=str(uuid4()), created_at=ago(days=3))
-    house.ready("--unknown-word", "lost")
+    assert house.init("--unknown-word", "lost").status == 0
+    house.settle("sync", 'absence = { spread = "1s" }')
 
     said = house.ordersync("sync")
 
@@ -235,7 +239,7 @@ def test_an_order_proven_gone_that_turns_up_again_is_true_again(house: House, st
     house.place(status="OPEN")
     row, order = house.place(status="FILLED", filled="10", fee="0.1", created=ago(days=3), last_fill=LAST_FILL)
     hidden = stub.orders.pop(order["order_id"])
-    house.ready("--unknown-word", "lost")
+    house.ready(unknown="lost")
     house.ordersync("sync")
     assert house.trade(row).status == "lost"
 
@@ -249,7 +253,9 @@ def test_an_order_proven_gone_that_turns_up_again_is_true_again(house: House, st
 def test_with_the_defaults_a_long_gone_order_is_proven_after_ten_seconds(house: House) -> None:
     house.place(status="OPEN")
     house.bot_writes(order_id=str(uuid4()), created_at=ago(days=3))
-    house.ready(spread=None)
+    house.ready()
+    house.settle("sync", 'interval = "30s"')
+    house.config.write_text(house.config.read_text().replace('absence = { spread = "1s" }', ""))
 
     said = house.ordersync("sync")
 
@@ -277,7 +283,7 @@ def test_three_hundred_stuck_orders_are_asked_for_in_bulk(house: House, stub: St
 def test_one_malformed_order_id_does_not_spoil_the_answer_about_the_others(house: House) -> None:
     good = [house.place(status="FILLED", filled="10", fee="0.1", last_fill=LAST_FILL)[0] for _ in range(4)]
     odd = [house.bot_writes(order_id=text, created_at=ago(days=3)) for text in ("", "tmp-1", "0x12 ' \"%")]
-    house.ready("--unknown-word", "lost")
+    house.ready(unknown="lost")
 
     said = house.ordersync("sync")
 
@@ -289,7 +295,7 @@ def test_the_old_spelling_of_not_found_is_an_absence_too(house: House, stub: Stu
     stub.not_found_word = "unknown"
     house.place(status="OPEN")
     gone = house.bot_writes(order_id=str(uuid4()), created_at=ago(days=3))
-    house.ready("--unknown-word", "lost")
+    house.ready(unknown="lost")
 
     said = house.ordersync("sync")
 
@@ -300,7 +306,7 @@ def test_a_list_that_forgets_an_order_does_not_make_it_gone(house: House, stub: 
     house.place(status="OPEN")
     row, order = house.place(status="FILLED", filled="10", fee="0.1", created=ago(days=3), last_fill=LAST_FILL)
     stub.forgotten.add(order["order_id"])
-    house.ready("--unknown-word", "lost")
+    house.ready(unknown="lost")
 
     said = house.ordersync("sync")
 
@@ -319,7 +325,7 @@ def test_more_than_a_thousand_open_orders_are_not_cut_off_at_the_cap_of_the_list
             [(order["order_id"], naive(ago(days=3)).isoformat(" ")) for order in made],
         )
     stub.page = 1000
-    house.ready("--unknown-word", "lost")
+    house.ready(unknown="lost")
     before = house.dump("trades")
 
     said = house.ordersync("sync")

@@ -54,7 +54,6 @@ DAMAGES: dict[str, Damage] = {
 
 
 def test_each_bad_order_is_quarantined_raw_and_reported_while_the_others_go_on(house: House) -> None:
-    house.bot_writes(order_id=str(uuid4()), status="unknown", created_at=ago(days=200))
     bad: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {}
     good = []
     for name, damage in DAMAGES.items():
@@ -67,7 +66,7 @@ def test_each_bad_order_is_quarantined_raw_and_reported_while_the_others_go_on(h
         good.append(
             house.place(status="FILLED", filled="1", fee="0.1", created=ago(days=2), last_fill=ago(days=1))[0],
         )
-    house.ready()
+    house.ready(unknown="unknown")
 
     said = house.ordersync("sync", timeout=100)
 
@@ -109,7 +108,7 @@ def test_a_json_literal_that_is_no_json_is_silence(house: House) -> None:
 def test_a_batch_that_holds_orders_nobody_asked_for_is_no_proof_of_absence(house: House, stub: Stub) -> None:
     house.place(status="OPEN", created=ago(days=2))
     row, order = house.place(status="FILLED", filled="10", fee="0.1", created=ago(days=3), last_fill=ago(days=2))
-    house.ready("--unknown-word", "lost")
+    house.ready(unknown="lost")
     right = order["order_id"]
     order["order_id"] = str(uuid4())
     stub.orders[right] = order

@@ -261,7 +261,7 @@ def test_cleanup_off_a_terminal_only_shows_and_with_yes_it_writes(house: House) 
     young, _ = house.place(status="FILLED", filled="10", fee="0.1", created=ago(hours=2), last_fill=LAST_FILL)
     house.place(status="OPEN", created=ago(days=2))
     gone = house.bot_writes(order_id=str(uuid4()), created_at=ago(days=3))
-    house.ready("--unknown-word", "lost")
+    house.ready(unknown="lost")
     before = house.dump()
 
     shown = house.ordersync("cleanup")

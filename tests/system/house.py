@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 from ordersync import settings as configuration
 from ordersync.service import serving as serving_orders
 from ordersync.simulator import Faults, Life, World, app, limit_gtc, serving
-from tests.virtual import VirtualClock
+from tests.virtual import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from starlette.applications import Starlette
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ordersync.simulator import Account, Truth
     from ordersync.simulator.coinbase_rest import Served
     from ordersync.sync.verify import PassReport
+    from tests.virtual import Network
 
 PORT: Final = 8700
 WORDS: Final = {
@@ -131,19 +132,33 @@ class House:
         )[0]
         return int(row_id)
 
+    def insert_many(self, rows: Iterable[Row]) -> None:
+        """Rows that differ only in these columns, in one transaction."""
+        listed = [{"status": OPEN, "product_id": "BTC-USD", **row} for row in rows]
+        names = ", ".join(listed[0])
+        marks = ", ".join(f":{name}" for name in listed[0])
+        with contextlib.closing(self._connect()) as connection, connection:
+            connection.executemany(f"INSERT INTO trades ({names}) VALUES ({marks})", listed)  # noqa: S608
+
     def update(self, row_id: int, **cells: object) -> None:
         changes = ", ".join(f"{name} = ?" for name in cells)
         self.sql(f"UPDATE trades SET {changes} WHERE id = ?", *cells.values(), row_id)  # noqa: S608
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """One statement on a connection of its own, committed."""
-        with contextlib.closing(sqlite3.connect(self.database, timeout=0)) as connection:
+        with contextlib.closing(self._connect()) as connection:
             found = connection.execute(statement, values).fetchall()
             connection.commit()
             return found
 
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.database, timeout=0)
+        # The bot may be careless with its disk; nothing here cuts the power.
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
     def row(self, row_id: int) -> Row:
-        with contextlib.closing(sqlite3.connect(self.database, timeout=0)) as connection:
+        with contextlib.closing(self._connect()) as connection:
             connection.row_factory = sqlite3.Row
             return dict(connection.execute("SELECT * FROM trades WHERE id = ?", (row_id,)).fetchone())
 
@@ -194,6 +209,13 @@ class House:
         if truth.final and truth.last_fill_at and row["filled_at"] != naive(truth.last_fill_at):
             found.append(f"filled_at {row['filled_at']} is {truth.last_fill_at}")
         return found
+
+    @property
+    def network(self) -> Network:
+        """The network between the service and the exchange."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        return loop.network
 
     # --- the service ------------------------------------------------------------------------
 

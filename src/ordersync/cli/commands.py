@@ -14,7 +14,7 @@ from ordersync.cli.logs import set_up_log
 from ordersync.cli.output import Exit
 from ordersync.errors import ConfigError
 from ordersync.ports import Severity
-from ordersync.service import build_views, serving, until
+from ordersync.service import build_views, examine, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,8 +31,7 @@ async def doctor(output: Output) -> None:
     """Check everything there is to check."""
     set_up_log(as_json=output.as_json)
     settings = configuration.load(output.config)
-    async with serving(settings, create=False) as service:
-        findings = await service.findings()
+    findings = await examine(settings)
     if any(finding.severity is Severity.ERROR for finding in findings):
         output.status = Exit.CONFIGURATION
     if output.as_json:
@@ -90,8 +89,9 @@ async def run(output: Output, *, shadow: bool) -> None:
             for event in events:
                 output.give(event)
 
+    stopping = _stop_on_signals()
     async with serving(settings, create=True, shadow=shadow, listener=tell) as service:
-        await until(_stop_on_signals(), service.run())
+        await until(stopping, service.run())
 
 
 async def history(output: Output, order: str) -> None:
@@ -100,12 +100,14 @@ async def history(output: Output, order: str) -> None:
     views = build_views(settings)
     matches = await views.find(order)
     if not matches:
-        output.status = Exit.DIFFERENCES
-        if not output.as_json:
-            output.aside.print(
-                f"Nothing is known of {order!r}: no row, venue order id or client id is that.",
-                markup=False,
+        output.fail(
+            ConfigError(
+                "nothing is known of it: no row, venue order id or client id is that.",
+                where=repr(order),
+                mend="ordersync audit lists rows with their orders.",
             )
+        )
+        output.status = Exit.DIFFERENCES
         return
     for match in matches:
         events = await views.history(match)
@@ -158,6 +160,7 @@ async def simulator(
             )
             return
         output.say(f"Simulated exchange at {at.url}; wrote {at.configuration} and {at.key_file}")
+        output.say("The database that ordersync.toml names, bot.db, is your bot's to bring.")
         sys.stdout.flush()
 
     stopping = _stop_on_signals()
@@ -236,5 +239,7 @@ def _conclude_sync(output: Output, reports: Sequence[PassReport]) -> None:
 def _duration(text: str, option: str) -> timedelta:
     try:
         return configuration.parse_duration(text)
-    except ValueError as error:
-        raise ConfigError(str(error), where=option) from None
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is not a duration.", where=option, mend='Write it as "10s", "5m" or "24h".'
+        ) from None

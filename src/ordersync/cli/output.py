@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+OFF_TERMINAL_WIDTH = 240
+
 
 class Exit(IntEnum):
     """The documented exit statuses."""
@@ -39,7 +41,9 @@ class Output:
         self.as_json = as_json
         self.config = config
         self.status = Exit.DONE
-        self.person = Console(highlight=False, soft_wrap=True)
+        # Off a terminal a table keeps its full width: whoever reads it may be grep.
+        wide = None if sys.stdout.isatty() else OFF_TERMINAL_WIDTH
+        self.person = Console(highlight=False, soft_wrap=True, width=wide)
         self.aside = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def give(self, content: object) -> None:

@@ -8,13 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ordersync.ports import Severity
+from ordersync.sync.audit import Difference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ordersync.cli.output import Output
     from ordersync.ports import Finding, Match
-    from ordersync.sync.audit import Audit
+    from ordersync.sync.audit import Audit, Row
     from ordersync.sync.verify import PassReport
     from ordersync.truth.model import Event, Side
 
@@ -24,6 +25,11 @@ _MARKS = {
     Severity.ERROR: ("error", "red"),
 }
 _MANY = 20
+_PLAIN = {
+    Difference.MISSING: "and the exchange does not have it",
+    Difference.UNIDENTIFIED: "and names no order",
+    Difference.UNMAPPED: "which is outside the mapping",
+}
 
 
 def show_findings(output: Output, findings: Sequence[Finding]) -> None:
@@ -39,29 +45,38 @@ def show_findings(output: Output, findings: Sequence[Finding]) -> None:
 
 
 def show_audit(output: Output, audits: Sequence[Audit]) -> None:
-    """The differences as a table, then what could not be verified, then the sum."""
-    rows = [row for audit in audits for row in audit.rows]
-    if rows:
+    """One line an order with all that differs, then what could not be verified, then the sum."""
+    by_order: dict[tuple[str, ...], list[Row]] = {}
+    for audit in audits:
+        for row in audit.rows:
+            name = row.venue_order_id or row.client_order_id or "-"
+            by_order.setdefault((row.row_id or "-", name, row.symbol or "-"), []).append(row)
+    orphans = [key for key, rows in by_order.items() if rows[0].difference is Difference.ORPHAN]
+    if by_order:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for head in ("row", "order", "market", "difference", "column", "table says", "venue says"):
+        for head in ("row", "order", "market", "difference", "table says -> exchange says"):
             table.add_column(head, overflow="fold")
-        for row in rows:
-            table.add_row(
-                row.row_id or "-",
-                row.venue_order_id or row.client_order_id or "-",
-                row.symbol or "-",
-                row.difference.value,
-                row.column or "-",
-                _cell(row.table_says),
-                _cell(row.venue_says),
-            )
+        for key, rows in by_order.items():
+            if key not in orphans[_MANY:]:
+                kinds = ", ".join(dict.fromkeys(row.difference.value for row in rows))
+                table.add_row(*key, kinds, "; ".join(_says(row) for row in rows))
         output.person.print(table)
+        if len(orphans) > _MANY:
+            output.say(f"and {len(orphans) - _MANY} more orders without a row")
         output.say()
     for audit in audits:
         show_failures(output, audit.failed)
     checked = sum(audit.checked for audit in audits)
     failed = sum(len(audit.failed) for audit in audits)
-    output.say(f"Audit complete: {checked} checked, {len(rows)} differences, {failed} not verified")
+    output.say(f"Audit complete: {checked} checked, {len(by_order)} differ, {failed} not verified")
+
+
+def _says(row: Row) -> str:
+    """What the table says and what the exchange says, of one column."""
+    if row.difference in _PLAIN:
+        return f"{_cell(row.table_says)}, {_PLAIN[row.difference]}"
+    column = f"{row.column}: " if row.column and row.difference is not Difference.STATUS else ""
+    return f"{column}{_cell(row.table_says)} -> {_cell(row.venue_says)}"
 
 
 def show_failures(output: Output, failed: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ordersync.ports import Advance, Change, Claim, Known, OrderName
+from ordersync.ports import Advance, Change, Claim, Known, Meaning, OrderName
 from ordersync.sync.ingest import key_of
 from ordersync.truth.evidence import Reading, Sighting, account_proves_itself
 from ordersync.truth.merge import contradicts, merge, objection
@@ -170,10 +170,12 @@ def _list_absent(found: Audit, reading: Reading, work: Work) -> None:
                 "not at the venue, and nor is the rest: the key may be of another portfolio"
             )
             continue
-        claims = work.known[f"v:{name}"].claims
-        row = _row_of(found.account, claims[0], Difference.MISSING) if claims else None
-        if row is not None:
-            found.rows.append(row)
+        # A row that says unknown says what is true.
+        found.rows += [
+            _row_of(found.account, claim, Difference.MISSING)
+            for claim in work.known[f"v:{name}"].claims
+            if claim.meaning is not Meaning.UNKNOWN
+        ]
 
 
 def _differing(account: str, step: Advance, change: Change) -> Row:

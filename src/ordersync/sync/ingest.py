@@ -83,9 +83,13 @@ class Parcel(msgspec.Struct, kw_only=True):
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What became of a parcel: one Outcome an order."""
+    """What became of a parcel: one Outcome an order.
+
+    `disbelieved` are the order keys of which nothing that was said could be believed, and why.
+    """
 
     outcomes: tuple[Outcome, ...] = ()
+    disbelieved: Mapping[str, str] = {}
 
 
 class _Job:
@@ -167,12 +171,14 @@ class Ingest:
         outcomes: dict[str, Outcome] = {}
         asked_at = parcel.asked_at
         pending = dict(known)
+        disbelieved: dict[str, str] = {}
         for _ in range(ROUNDS):
             steps = [
                 step
                 for key, what in pending.items()
                 if (step := self._step(parcel, said.get(key), what, asked_at)) is not None
             ]
+            disbelieved |= {step.known.key: why for step in steps if (why := _disbelief(step))}
             lost: list[str] = []
             for n in range(0, len(steps), STEPS_A_COMMIT):
                 part = steps[n : n + STEPS_A_COMMIT]
@@ -185,7 +191,7 @@ class Ingest:
                 break
             names = [said[k].name if k in said else _name_of(pending[k]) for k in lost]
             pending = {k.key: k for k in await self._store.read(parcel.account, names)}
-        taken = Taken(tuple(outcomes.values()))
+        taken = Taken(tuple(outcomes.values()), disbelieved)
         _tell(taken)
         events = [event for outcome in taken.outcomes for event in outcome.events]
         if self._listener is not None and events:
@@ -354,6 +360,14 @@ def _joined(before: Outcome, after: Outcome) -> Outcome:
         rows_written=before.rows_written + after.rows_written,
         events=before.events + after.events,
     )
+
+
+def _disbelief(step: Advance) -> str:
+    """Why nothing that was said of an order could be believed; "" where something could."""
+    if step.evidence.answer == "sighting":
+        return ""
+    quarantined = (n.evidence.raw or "" for n in step.notes if n.kind is EventKind.QUARANTINED)
+    return next(quarantined, "").partition("\n")[0]
 
 
 def _quarantine(seen: EventEvidence, why: str) -> Note:

@@ -92,6 +92,8 @@ class Reconciler:
             await self._clock.sleep(spread)
             again = await self._work_on(report.undecided, asked_before=report.asked)
             report += await self._verify(again, accept_absent=accept_absent)
+        if older_than is None and report.asked:
+            await self._keep_verified(report)
         return report
 
     async def find_work(
@@ -240,6 +242,15 @@ class Reconciler:
             )
         )
 
+    def _tell_left_alone(self, report: PassReport) -> None:
+        """Rows that name no order, and words outside the mapping: reported, never touched."""
+        if report.unidentified:
+            rows = _plural(len(report.unidentified), "row")
+            log.warning(f"Left alone: {rows} without an order id", account=self.account)
+        if report.unmapped:
+            words = ", ".join(sorted({str(claim.word) for claim in report.unmapped}))
+            log.warning(f"Left alone: words outside the mapping: {words}", account=self.account)
+
     def _tell(self, report: PassReport, *, quiet: bool = False) -> None:
         """What a person should hear of a pass, and only when it is new."""
         if report.rows_written or not quiet:
@@ -249,6 +260,7 @@ class Reconciler:
                     log.info(f"Found {report.asked} stale orders to check", account=self.account)
                 else:
                     log.info("No stale orders found", account=self.account)
+                self._tell_left_alone(report)
                 for name, why in list(report.failed.items())[:20]:
                     log.warning(f"Failed to sync order {name}: {why}", account=self.account)
                 if report.doubt:
@@ -259,6 +271,10 @@ class Reconciler:
                     account=self.account,
                 )
             self._told = (report.asked, 0, tuple(report.failed), report.doubt)
+
+
+def _plural(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _waits(known: Known, now: datetime) -> bool:

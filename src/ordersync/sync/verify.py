@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.ports import Claim, Known, OrderName, Outcome, Overlay, Result
 from ordersync.sync.ingest import Ingest, Parcel, born_at
 from ordersync.sync.proof import prove
@@ -117,7 +118,8 @@ class Verification:
         self._source = source
         self._accept_absent = accept_absent
         self._progress = progress
-        self._asked = {key: k for key, k in work.known.items() if not _is_settled(k)}
+        now = clock.now()
+        self._asked = {key: k for key, k in work.known.items() if not _is_settled(k, now)}
         self._absences: list[Absence] = []
         self._batch_witnesses: set[str] = set()
         self._without_fill: set[str] = set()
@@ -137,7 +139,7 @@ class Verification:
         ids += [name.venue_order_id for name in work.due if name.venue_order_id]
         by_client = [k for k in self._asked.values() if k.key.startswith("c:")]
         report.asked = len(ids) + len(by_client)
-        settled = [k for k in work.known.values() if _is_settled(k)]
+        settled = [k for key, k in work.known.items() if key not in self._asked]
         if settled:
             await self._feed(Reading(), self._clock.now(), restate=settled)
         for venue_order_id in await self._list_open(ids):
@@ -146,8 +148,9 @@ class Verification:
             asked_at = self._clock.now()
             reading = await self._venue.ask_ids(ids[n : n + IDS_AT_A_TIME])
             self._absences += reading.absences
-            self._batch_witnesses |= _ids(reading.sightings)
             await self._feed(reading, asked_at)
+            # A witness is one that could be believed.
+            self._batch_witnesses |= _ids(reading.sightings) & self.report.sighted
         await self._complete_fills()
         await self._count_absences(record)
         if by_client:
@@ -178,10 +181,11 @@ class Verification:
     ) -> None:
         """Hand what was read to ingest, and note what it says about the pass."""
         report = self.report
+        fresh = _ids(reading.sightings) - report.sighted
+        report.sighted |= fresh
         for sighting in reading.sightings:
             self._compare_clocks(sighting)
             if sighting.report.venue_order_id:
-                report.sighted.add(sighting.report.venue_order_id)
                 if _lacks_fill_facts(sighting):
                     self._without_fill.add(sighting.report.venue_order_id)
         for silence in reading.silences:
@@ -205,6 +209,10 @@ class Verification:
             )
         )
         report.outcomes += taken.outcomes
+        for key, why in taken.disbelieved.items():
+            # Shown, but not believed: that verifies nothing.
+            report.failed[key[2:]] = why
+            report.sighted -= {key[2:]} & fresh
         for outcome in taken.outcomes:
             if outcome.result in {Result.LOST, Result.UNWRITABLE}:
                 report.failed[outcome.key[2:]] = outcome.why
@@ -315,9 +323,14 @@ class Verification:
     async def _keep_identity(self, record: AccountRecord) -> None:
         """Record whose account this is at its first sighting."""
         seen = self.report.sighted & {key[2:] for key in self._work.known}
-        if record.identity is None and seen:
+        if not seen or (record.identity is not None and not self._accept_absent):
+            return
+        try:
             identity = await self._venue.identify()
-            await self._store.keep_account(msgspec.structs.replace(record, identity=identity.mark))
+        except (VenueSilent, VenueRefused):
+            return  # the next pass will know
+        # With a person's word also another one than before: a portfolio or a host may change.
+        await self._store.keep_account(msgspec.structs.replace(record, identity=identity.mark))
 
     def _conclude(self, ids: Iterable[str], by_client: Sequence[Known]) -> None:
         """Whatever was asked for and not answered has failed; what was seen after all has not."""
@@ -336,10 +349,11 @@ class Verification:
         }
 
 
-def _is_settled(known: Known) -> bool:
-    """Whether nothing more is to be asked: the row is only compared with a truth that is final."""
+def _is_settled(known: Known, now: datetime) -> bool:
+    """Whether nothing is to be asked now: the row is only compared with a truth that is final."""
     truth = known.truth
-    return truth is not None and truth.is_final and known.due_at is None and known.absent is None
+    is_due = known.due_at is not None and known.due_at <= now
+    return truth is not None and truth.is_final and not is_due and known.absent is None
 
 
 def _ids(sightings: Iterable[Sighting]) -> set[str]:

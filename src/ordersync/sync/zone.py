@@ -38,7 +38,8 @@ async def compare_times(account: str, *, venue: Venue, store: OrderStore) -> Fin
     return Finding(
         severity=Severity.WARNING,
         about="created_at",
-        what=f"the table's creation times are {offset / 60:+.0f} min off the venue's{_zone(offset)}.",
+        what=f"the table's creation times are {offset / 60:+.0f} min off the venue's"
+        f"{_zone(offset)}.",
         mend="Set orders.timezone to the zone that your bot writes (as in Europe/Berlin).",
     )
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from ordersync.errors import VenueRefused, VenueSilent
-from ordersync.ports import Finding, Identity, Severity
+from ordersync.ports import Finding, Identity, Severity, judge_key
 from ordersync.truth.evidence import Absence, Reading, Sighting, Silence
 from ordersync.venues.answers import Answer, Blame, NotFound, Unusable, decode, excerpt
 from ordersync.venues.budget import RateBudget
@@ -207,6 +207,7 @@ class Coinbase:
                 what=f"{self._host} answers; the key opens portfolio {identity.name}.",
             )
         ]
+        found.append(judge_key(identity))
         skew = abs(self._skew.total_seconds())
         found.append(
             Finding(

@@ -307,7 +307,10 @@ class OrderStore(Protocol):
         """Rows that do not say that they are final. Costs what these rows cost, not the history."""
 
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
-        """Rows that say they are final, created or finished since, without final truth."""
+        """Rows that say they are final, created, filled or written since.
+
+        Also those whose end is known: a bot may have overwritten it with another.
+        """
 
     async def list_witnesses(self, account: str, limit: int) -> list[str]:
         """Venue ids of the newest rows, whatever they say: to prove that an account answers."""

@@ -290,6 +290,8 @@ class House:
     def running(self, *arguments: str) -> Iterator[Running]:
         """`ordersync run` as a child, ended with the block."""
         command = [sys.executable, "-m", "ordersync", *(arguments or ("run",))]
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # under nohup: a child would inherit it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         with subprocess.Popen(
             command,
             cwd=self.folder,

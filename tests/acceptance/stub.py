@@ -175,6 +175,7 @@ class Stub:
     can_trade: bool = True
     can_transfer: bool = False
     skew: timedelta = timedelta()  # how far its clock is ahead of this machine's
+    leeway: float = 5  # seconds by which a token may be ahead of its clock
     slow_time: float = 0  # seconds before /time looks at its clock
     page: int = 250
     not_found_word: str = "NOT_FOUND"
@@ -400,7 +401,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "sub": claims["sub"] == key.name,
                 "iss": claims["iss"] == "cdp",
                 "exp": 0 < claims["exp"] - claims["nbf"] <= 120,  # noqa: PLR2004
-                f"nbf {claims['nbf'] - moment:+.3f} s": claims["nbf"] <= moment,
+                f"nbf {claims['nbf'] - moment:+.3f} s": claims["nbf"] <= moment + self.venue.leeway,
                 "expired": moment < claims["exp"],
                 "uri": bool(re.fullmatch(rf"GET [^/?]+{re.escape(path)}", claims.get("uri", ""))),
                 "fresh": token not in self.venue.tokens,

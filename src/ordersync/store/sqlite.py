@@ -138,7 +138,7 @@ class SqliteStore:
         return await self._with(lambda c: self._claims(c, *self._open_rows(account)))
 
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
-        """Rows whose word is final, with a time since then, and without final truth."""
+        """Rows whose word is final, with a time since then."""
         return await self._with(lambda c: self._finished(c, account, since))
 
     async def list_witnesses(self, account: str, limit: int) -> list[str]:
@@ -236,18 +236,7 @@ class SqliteStore:
         day = (since - timedelta(days=1)).strftime("%Y-%m-%d")
         text = self._about(account).finished_since(words)
         found = self._claims(connection, text, {"day": day, "seconds": since.timestamp()})
-        recent = [claim for claim in found if mapping.newest_time(claim) >= since]
-        keys = {c.row_id: key_of(c.venue_order_id, c.client_order_id) for c in recent}
-        settled = self._final_keys(connection, account, [k for k in keys.values() if k])
-        return [claim for claim in recent if keys[claim.row_id] not in settled]
-
-    def _final_keys(
-        self, connection: sqlite3.Connection, account: str, keys: list[str]
-    ) -> set[str]:
-        if not self._has_tables or not keys:
-            return set()
-        rows = connection.execute(sql.FINAL_KEYS, (account, _text(keys)))
-        return {key for (key,) in rows}
+        return [claim for claim in found if mapping.newest_time(claim) >= since]
 
     def _claims(
         self,

@@ -28,6 +28,7 @@ IDS_AT_A_TIME = 800
 """How many ids are asked for before what came is written: no row waits for the last answer."""
 
 LIST_PAYS_FROM = 200
+NOT_PROVEN = "not found at the venue; not proven yet"
 CLOCKS_AGREE = timedelta(minutes=5)
 WINDOW = timedelta(hours=24)
 LONG_AGO = timedelta(days=365)
@@ -148,9 +149,8 @@ class Verification:
             asked_at = self._clock.now()
             reading = await self._venue.ask_ids(ids[n : n + IDS_AT_A_TIME])
             self._absences += reading.absences
+            self._batch_witnesses |= _ids(reading.sightings)
             await self._feed(reading, asked_at)
-            # A witness is one that could be believed.
-            self._batch_witnesses |= _ids(reading.sightings) & self.report.sighted
         await self._complete_fills()
         await self._count_absences(record)
         if by_client:
@@ -185,9 +185,8 @@ class Verification:
         report.sighted |= fresh
         for sighting in reading.sightings:
             self._compare_clocks(sighting)
-            if sighting.report.venue_order_id:
-                if _lacks_fill_facts(sighting):
-                    self._without_fill.add(sighting.report.venue_order_id)
+            if sighting.report.venue_order_id and _lacks_fill_facts(sighting):
+                self._without_fill.add(sighting.report.venue_order_id)
         for silence in reading.silences:
             report.troubles[silence.why] = None
             for order in silence.orders:
@@ -262,7 +261,7 @@ class Verification:
         for absence in absent:
             order = absence.venue_order_id or ""
             if order not in self.report.sighted and order not in self.report.not_found:
-                why = proven.doubt or "not found at the venue; not proven yet"
+                why = proven.doubt or NOT_PROVEN
                 self.report.failed[order] = why
                 if not proven.doubt and self._may_be_decided(f"v:{order}"):
                     self.report.undecided.add(f"v:{order}")
@@ -284,24 +283,38 @@ class Verification:
         """Find orders that never learned their venue id, in the history around their creation."""
         by_client = {k.key[2:]: k for k in known if k.claims[0].created_at is not None}
         asked_at = self._clock.now()
+        absent: list[Absence] = []
+        witnessed: list[Absence] = []
         for start, end, client_ids in _windows(by_client):
             reading = await self._venue.ask_created(start, end, client_ids)
             ours = [s for s in reading.sightings if s.report.client_order_id in by_client]
-            shown = _ids(reading.sightings) & (self.report.sighted | _ids(ours))
-            same_identity = record.identity is not None
-            if not account_proves_itself(
-                same_identity=same_identity and self._clocks_agree is True,
-                asked=self.report.asked,
-                absent=len(reading.absences),
-                endpoint_sighted_another=bool(shown),
-            ):
-                reading = msgspec.structs.replace(reading, absences=())
-            await self._feed(
-                Reading(sightings=tuple(ours), silences=reading.silences),
-                asked_at,
-                absences=reading.absences,
-            )
-            self.report.sighted |= {s.report.client_order_id or "" for s in ours}
+            await self._feed(Reading(sightings=tuple(ours), silences=reading.silences), asked_at)
+            shown = _ids(reading.sightings) & self.report.sighted
+            self.report.sighted |= {
+                s.report.client_order_id or "" for s in ours if s.report.venue_order_id in shown
+            }
+            absent += reading.absences
+            witnessed += reading.absences if shown or self._accept_absent else ()
+        for absence in absent:
+            self.report.failed[absence.client_order_id or ""] = NOT_PROVEN
+        # Only where the rows' times are the venue's was the window searched the right one.
+        if witnessed and self._clocks_agree and await self._proves_itself(record, len(absent)):
+            await self._feed(Reading(), asked_at, absences=witnessed)
+
+    async def _proves_itself(self, record: AccountRecord, absent: int) -> bool:
+        """Whether absences from a history that showed other orders of this table may count."""
+        if self._accept_absent:
+            return True
+        try:
+            same_identity = record.identity == (await self._venue.identify()).mark
+        except (VenueSilent, VenueRefused):
+            return False
+        return account_proves_itself(
+            same_identity=same_identity,
+            asked=self.report.asked,
+            absent=absent,
+            endpoint_sighted_another=True,
+        )
 
     def _compare_clocks(self, sighting: Sighting) -> None:
         """Whether the table's creation times are the venue's, or of another zone."""

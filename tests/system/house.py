@@ -20,7 +20,7 @@ from ordersync.simulator import Faults, Life, World, app, limit_gtc, serving
 from tests.virtual import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from starlette.applications import Starlette
@@ -156,6 +156,15 @@ class House:
         # The bot may be careless with its disk; nothing here cuts the power.
         connection.execute("PRAGMA synchronous = OFF")
         return connection
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Somebody holds the database for writing."""
+        with contextlib.closing(self._connect()) as connection:
+            connection.isolation_level = None
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("ROLLBACK")
 
     def row(self, row_id: int) -> Row:
         with contextlib.closing(self._connect()) as connection:

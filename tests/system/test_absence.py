@@ -56,7 +56,7 @@ async def test_one_sync_decides_about_an_order_that_never_was(tmp_path: Path) ->
         tally = tallies(house, gone)
         assert sum(tally.values()) >= 3
         assert tally.keys() == {"batch", "by_id"}
-        assert house.events(order=gone.order_id) == ["unknown"]
+        assert house.events(order=gone.order_id) == ["suspect", "unknown"]
 
 
 @virtually

@@ -28,15 +28,13 @@ from ordersync.ports import (
     Overlay,
     Result,
 )
+from ordersync.sync.cases import add_absences
 from ordersync.truth.cadence import next_ask_final, next_ask_unknown
 from ordersync.truth.evidence import (
     Absence,
     AbsencePolicy,
-    Case,
     Sighting,
     Silence,
-    Verdict,
-    verdict,
 )
 from ordersync.truth.merge import contradicts, facts, merge, objection
 from ordersync.truth.model import EventEvidence, EventKind, Order, Source
@@ -232,7 +230,14 @@ class Ingest:
             if truth is None or (not truth.is_final and a.as_of > truth.as_of)
         ]
         if absences and absent is known.absent:
-            absent = self._absent(parcel, absences, known)
+            absent = add_absences(
+                known,
+                absences,
+                now=parcel.venue_now,
+                ages_from_rows=parcel.ages_from_rows,
+                told_after=self._told_after,
+                policy=self._policy,
+            )
             evidence = EventEvidence(
                 answer="absence",
                 endpoint=",".join(dict.fromkeys(a.endpoint for a in absences)),
@@ -267,27 +272,6 @@ class Ingest:
                 self._vouched.clear()
             self._vouched[account, known.key] = (known.version, truth)
 
-    def _absent(self, parcel: Parcel, absences: Sequence[Absence], known: Known) -> Absent:
-        """The case with these readings in it, and what it proves now."""
-        now = parcel.venue_now
-        before = known.absent
-        case = before.case if before else Case(opened_at=now, tallies={})
-        for absence in absences:
-            case = case.with_absence(absence)
-        overlay, since = (before.overlay, before.since) if before else (None, None)
-        if overlay is not Overlay.UNKNOWN:
-            found = verdict(
-                case,
-                age=now - born_at(known, case.opened_at, ages_from_rows=parcel.ages_from_rows),
-                sighted_before=known.truth is not None,
-                told_after=self._told_after,
-                policy=self._policy,
-            )
-            reached = _OVERLAYS[found]
-            if reached is not None and reached is not overlay:
-                overlay, since = reached, now
-        return Absent(case=case, overlay=overlay, since=since, asked_at=now)
-
     def _due_at(self, known: Known, truth: Order | None, absent: Absent | None) -> datetime | None:
         """When to ask again although no open row may lead here."""
         now = self._clock.now()
@@ -303,24 +287,6 @@ class Ingest:
             return None
         since = known.final_since or now
         return next_ask_final(final_since=since, asked_at=now, settled=truth.settled)
-
-
-_OVERLAYS: dict[Verdict, Overlay | None] = {
-    Verdict.OPEN: None,
-    Verdict.SUSPECT: Overlay.SUSPECT,
-    Verdict.UNKNOWN: Overlay.UNKNOWN,
-}
-
-
-def born_at(known: Known, first_absence: datetime, *, ages_from_rows: bool) -> datetime:
-    """From when an order's age counts: its creation, else our first sight of its absence.
-
-    `ages_from_rows` False: the table's times do not agree with the venue's.
-    """
-    if known.truth is not None and known.truth.created_at is not None:
-        return known.truth.created_at
-    created = [c.created_at for c in known.claims if c.created_at is not None]
-    return max(created) if created and ages_from_rows else first_absence
 
 
 def key_of(name: OrderName) -> str:

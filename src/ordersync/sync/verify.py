@@ -13,7 +13,8 @@ import msgspec
 
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.ports import Claim, Known, OrderName, Outcome, Overlay, Result
-from ordersync.sync.ingest import Ingest, Parcel, born_at
+from ordersync.sync.cases import born_at
+from ordersync.sync.ingest import Ingest, Parcel
 from ordersync.sync.proof import prove
 from ordersync.truth.evidence import Absence, Reading, Sighting, account_proves_itself
 from ordersync.truth.model import Source

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from benchmarks import scene
-from benchmarks.commit import APPEND, UPDATE, UPSERT, bare_parameters, connect, parcel
+from benchmarks.commit import APPEND, UPDATE, UPSERT, bare_parameters, connect
 from benchmarks.measure import Line, Options, in_turn, median, settle
 
 if TYPE_CHECKING:
@@ -30,15 +30,13 @@ RATE_GOAL = 30_000
 async def run(options: Options, folder: Path) -> list[Line]:
     """10,000 and 100,000 of them."""
     answers, lines = scene.Answers(), []
-    for count, rounds in ((10_000, 5), (100_000, 3)):
-        if options.quick and lines:
-            break
+    for count, rounds in ((3_000, 2),) if options.quick else ((10_000, 5), (100_000, 2)):
         base = folder / f"base-{count}.db"
         await scene.make_known(base, count, answers)
         now = datetime.now(UTC)
         fills = [answers.sighting(n, filled=True, as_of=now) for n in range(1, count + 1)]
-        lines.append(await _advance(base, fills, options.of(rounds, 3)))
-        lines.append(await _take(base, fills))
+        lines.append(await _advance(base, fills, rounds))
+        base.unlink()  # a kilobyte an order, many times over
     return lines
 
 
@@ -49,7 +47,7 @@ async def _advance(base: Path, fills: Sequence[Sighting], rounds: int) -> Line:
     known = await store.read(scene.ACCOUNT, scene.names(count))
     await store.close()
     steps = scene.steps(known, fills)
-    bare = await bare_parameters(base, fills)
+    bare, taken = await bare_parameters(base, fills)
 
     async def ours() -> float:
         shutil.copy(base, work)
@@ -80,25 +78,8 @@ async def _advance(base: Path, fills: Sequence[Sighting], rounds: int) -> Line:
         ratio=speed,
         goal=f">= {SPEED_GOAL:g} x, >= {RATE_GOAL:,}/s",
         met=speed >= SPEED_GOAL and rate >= RATE_GOAL,
-        note="" if bare_rate >= RATE_GOAL else f"the floor itself is below {RATE_GOAL:,}/s",
-    )
-
-
-async def _take(base: Path, fills: Sequence[Sighting]) -> Line:
-    """All of the write path: read, merge, advance, and when to look again."""
-    work = base.with_name("work.db")
-    shutil.copy(base, work)
-    store = scene.open_store(work)
-    await store.open(create=True)
-    start = time.perf_counter()
-    await scene.ingest_on(store).take(parcel(fills))
-    took = time.perf_counter() - start
-    await store.close()
-    assert scene.number_of_untrue(work) == 0
-    return Line(
-        what=f"the whole way of {len(fills):,} sightings through ingest",
-        unit="/s",
-        ours=len(fills) / took,
+        note=f"all of ingest, once: {count / taken:,.0f}/s"
+        + ("" if bare_rate >= RATE_GOAL else f"; the floor itself is below {RATE_GOAL:,}/s"),
     )
 
 

@@ -56,7 +56,7 @@ Bare = tuple[tuple[object, ...], tuple[object, ...], tuple[object, ...]]
 async def run(options: Options, folder: Path) -> list[Line]:
     """One report at a time in both kinds of journal, then many at once."""
     answers, lines = scene.Answers(), []
-    count = options.of(1500, 150)
+    count = options.of(1000, 100)
     for journal in ("delete", "wal"):
         ours, floor = folder / f"ours-{journal}.db", folder / f"floor-{journal}.db"
         await scene.make_known(ours, count, answers, journal=journal)
@@ -86,7 +86,8 @@ async def _one_at_a_time(
     ours: Path, floor: Path, count: int, answers: scene.Answers, journal: str
 ) -> Line:
     sightings = _fills(answers, count)
-    bare = iter(await bare_parameters(floor, sightings))
+    parameters, _ = await bare_parameters(floor, sightings)
+    bare = iter(parameters)
     store = scene.open_store(ours)
     await store.open(create=True)
     ingest, connection = scene.ingest_on(store), connect(floor)
@@ -120,7 +121,7 @@ async def _one_at_a_time(
 async def _many_at_once(ours: Path, floor: Path, count: int, answers: scene.Answers) -> Line:
     """How many a second while reports keep coming, against one commit for each of them."""
     sightings = _fills(answers, count)
-    bare = await bare_parameters(floor, sightings[: count // 4])
+    bare, _ = await bare_parameters(floor, sightings[: count // 4])
     connection = connect(floor)
     store = scene.open_store(ours)
     await store.open(create=True)
@@ -190,16 +191,19 @@ def _timed_write(connection: sqlite3.Connection, parameters: Bare) -> float:
     return took
 
 
-async def bare_parameters(path: Path, sightings: Sequence[Sighting]) -> list[Bare]:
+async def bare_parameters(path: Path, sightings: Sequence[Sighting]) -> tuple[list[Bare], float]:
     """What the floor writes: the very rows, truths and events that ours would.
 
-    They are made by letting a store write a copy of the file, and reading what it wrote.
+    They are made by letting ingest write a copy of the file, and reading what it wrote; how
+    many seconds that took is told too.
     """
     copy = path.with_suffix(".copy")
     shutil.copy(path, copy)
     store = scene.open_store(copy)
     await store.open(create=True)
+    start = time.perf_counter()
     await scene.ingest_on(store).take(parcel(sightings))
+    took = time.perf_counter() - start
     await store.close()
     connection = sqlite3.connect(copy)
     (logged,) = connection.execute("SELECT max(log_id) FROM ordersync_events").fetchone()
@@ -208,7 +212,7 @@ async def bare_parameters(path: Path, sightings: Sequence[Sighting]) -> list[Bar
     ]
     connection.close()
     copy.unlink()
-    return parameters
+    return parameters, took
 
 
 def _of_order(connection: sqlite3.Connection, log_id: int, sighting: Sighting) -> Bare:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,19 +21,20 @@ PAIRS = 3
 
 async def run(options: Options, folder: Path) -> list[Line]:
     """Resident memory after ten idle seconds; all processes idle at the same time."""
-    pause = options.of(10, 3)
+    pause, pairs = options.of(10, 2), options.of(PAIRS, 1)
     names = folder / "modules.txt"
     async with exchange.elsewhere(folder, ORDERS) as settings:
         program = ("modules", str(names), "-c", str(settings.path), "run")
+        idler = ("imports", str(names))
         async with _child(*program):
             await asyncio.sleep(3)
         assert names.exists(), "ordersync did not end in good order"
-        ours, floor = [], []
-        for _ in range(options.of(PAIRS, 1)):
-            async with _child(*program) as running, _child("imports", str(names)) as importing:
-                await asyncio.sleep(pause)
-                ours.append(await _resident_mb(running.pid))
-                floor.append(await _resident_mb(importing.pid))
+        async with AsyncExitStack() as stack:
+            running = [await stack.enter_async_context(_child(*program)) for _ in range(pairs)]
+            idling = [await stack.enter_async_context(_child(*idler)) for _ in range(pairs)]
+            await asyncio.sleep(pause)
+            ours = [await _resident_mb(one.pid) for one in running]
+            floor = [await _resident_mb(one.pid) for one in idling]
     ratio = median(ours) / median(floor)
     return [
         Line(

@@ -73,7 +73,7 @@ _decode = msgspec.json.Decoder(TypedPage).decode
 
 async def run(options: Options, folder: Path) -> list[Line]:
     """100,000 open orders, one in a hundred of them filled meanwhile."""
-    count = options.of(100_000, 10_000)
+    count = options.of(100_000, 5_000)
     answers = scene.Answers()
     base, work = folder / "base.db", folder / "work.db"
     await scene.make_known(base, count, answers)

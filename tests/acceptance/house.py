@@ -1,4 +1,4 @@
-"""A stranger's bot: its folder, its models, its table; and the way its owner runs ordersync on it."""
+"""A stranger's bot: its folder, its models, its table; and how its owner runs ordersync."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from tests.acceptance.stub import Stub
 
 SOURCE: Final = Path(__file__).parents[2] / "src"
-DISTURBED: Final = re.compile(r"Traceback \(most recent call last\)|unhandled|never awaited", re.IGNORECASE)
+DISTURBED: Final = re.compile(
+    r"Traceback \(most recent call last\)|unhandled|never awaited", re.IGNORECASE
+)
 TOKEN: Final = re.compile(r"eyJ[\w-]{10,}\.[\w-]{10,}")
 
 
@@ -144,7 +146,12 @@ class House:
             session.commit()
             return trade.id
 
-    def place(self, *, row: dict[str, Any] | None = None, **order: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401
+    def place(
+        self,
+        *,
+        row: dict[str, Any] | None = None,
+        **order: Any,  # noqa: ANN401
+    ) -> tuple[int, dict[str, Any]]:
         """An order at the venue, and the bot's row about it."""
         order.setdefault("created", ago(hours=2))
         made = self.stub.add(**order)
@@ -190,7 +197,9 @@ class House:
     # -- the owner's side
 
     def environment(self, **more: str) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "LANG", "VIRTUAL_ENV") if name in os.environ}
+        kept = {
+            name: os.environ[name] for name in ("PATH", "LANG", "VIRTUAL_ENV") if name in os.environ
+        }
         return {
             **kept,
             "HOME": str(self.folder),
@@ -227,13 +236,20 @@ class House:
         assert not TOKEN.search(said.out + said.err), f"a token was printed\n{said}"
 
     def init(self, *more: str, **keywords: Any) -> Said:  # noqa: ANN401
-        arguments = ["--database", self.url, "--key-file", str(self.key_file), "--rest-url", self.stub.url]
+        arguments = [
+            "--database",
+            self.url,
+            "--key-file",
+            str(self.key_file),
+            "--rest-url",
+            self.stub.url,
+        ]
         return self.ordersync("init", *arguments, *more, **keywords)
 
     def ready(self, *, unknown: str = "", words: str = "") -> None:
-        """What `init` writes for this table, by hand; absences a second apart, so that nobody waits for ten."""
+        """What `init` writes for this table, by hand; absences a second apart, to be quick."""
         self.configure(
-            '''
+            """
             [orders]
             table = "trades"
             id = "id"
@@ -253,13 +269,13 @@ class House:
             completed = ["filled", "canceled+fills", "expired+fills"]
             failed = ["rejected"]
             cancelled = ["canceled", "expired", "replaced"]
-            '''
+            """
             + (f'{unknown} = ["unknown"]\n' if unknown else "")
             + words,
         )
 
     def settle(self, section: str, line: str) -> None:
-        """Put one line into a section of ordersync.toml, in place of what the section said of that key."""
+        """Put one line into a section of ordersync.toml, in place of what it said of that key."""
         key = line.partition("=")[0].strip()
         text = self.config.read_text()
         head, found, tail = text.partition(f"[{section}]\n")
@@ -290,7 +306,9 @@ class House:
     def running(self, *arguments: str) -> Iterator[Running]:
         """`ordersync run` as a child, ended with the block."""
         command = [sys.executable, "-m", "ordersync", *(arguments or ("run",))]
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # under nohup: a child would inherit it
+        if (
+            signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        ):  # under nohup: a child would inherit it
             signal.signal(signal.SIGINT, signal.default_int_handler)
         with subprocess.Popen(
             command,
@@ -341,8 +359,12 @@ class Running:
         raise AssertionError(f"not within {within} s: {what}\n{self.so_far}")
 
     def asked(self) -> None:
-        """It is up: the venue has heard of it and it has made its first pass."""
-        self.until(lambda: self.house.stub.asked and "ordersync_events" in self.house.tables(), 15, "first pass")
+        """It is up, and its first pass lies behind it."""
+        self.until(
+            lambda: "Sync complete" in self.so_far or "No stale orders" in self.so_far,
+            20,
+            "the first pass",
+        )
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> Said:
         self.child.send_signal(by)

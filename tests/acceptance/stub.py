@@ -1,4 +1,4 @@
-"""A Coinbase Advanced Trade REST stub written from the protocol alone: stdlib and PyJWT, nothing of ours."""
+"""A Coinbase REST stub written from the protocol alone: stdlib and PyJWT, nothing of ours."""
 
 from __future__ import annotations
 
@@ -26,8 +26,18 @@ HOME: Final = "11111111-2222-4333-8444-555555555555"
 ELSEWHERE: Final = "99999999-8888-4777-8666-555555555555"
 BROKERAGE: Final = "/api/v3/brokerage"
 STATUSES: Final = frozenset(
-    "PENDING OPEN FILLED CANCELLED EXPIRED FAILED UNKNOWN_ORDER_STATUS QUEUED CANCEL_QUEUED"
-    " EDIT_QUEUED".split(),
+    [
+        "PENDING",
+        "OPEN",
+        "FILLED",
+        "CANCELLED",
+        "EXPIRED",
+        "FAILED",
+        "UNKNOWN_ORDER_STATUS",
+        "QUEUED",
+        "CANCEL_QUEUED",
+        "EDIT_QUEUED",
+    ],
 )
 UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -61,7 +71,7 @@ def wire_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "000Z"
 
 
-def coinbase_order(  # one keyword for each thing that the tests vary
+def coinbase_order(  # noqa: PLR0913 - one keyword for each thing that the tests vary
     *,
     created: datetime,
     status: str,
@@ -135,7 +145,9 @@ def coinbase_order(  # one keyword for each thing that the tests vary
 class Key:
     """A CDP key: its name and its private half."""
 
-    private: EllipticCurvePrivateKey = field(default_factory=lambda: generate_private_key(SECP256R1()))
+    private: EllipticCurvePrivateKey = field(
+        default_factory=lambda: generate_private_key(SECP256R1())
+    )
     name: str = field(default_factory=lambda: f"organizations/{uuid4()}/apiKeys/{uuid4()}")
 
     @property
@@ -223,7 +235,9 @@ class Stub:
         self.orders[made["order_id"]] = made
         return made
 
-    def add_fill(self, order: dict[str, Any], *, when: datetime, size: str, price: str, fee: str) -> None:
+    def add_fill(
+        self, order: dict[str, Any], *, when: datetime, size: str, price: str, fee: str
+    ) -> None:
         self.fills.append(
             {
                 "entry_id": str(uuid4()),
@@ -251,7 +265,7 @@ class Stub:
         return sorted(self.orders.values(), key=lambda o: str(o.get("created_time")), reverse=True)
 
 
-class _Refusal(Exception):  # noqa: N818 - it is an answer
+class _Refusal(Exception):
     def __init__(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
         super().__init__(status)
         self.status, self.body, self.headers = status, body, headers or {}
@@ -260,7 +274,13 @@ class _Refusal(Exception):  # noqa: N818 - it is an answer
 def _invalid(why: str) -> _Refusal:
     return _Refusal(
         400,
-        {"error": "INVALID_ARGUMENT", "error_details": why, "message": why, "code": 3, "details": []},
+        {
+            "error": "INVALID_ARGUMENT",
+            "error_details": why,
+            "message": why,
+            "code": 3,
+            "details": [],
+        },
     )
 
 
@@ -278,7 +298,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_POST = do_PUT = do_DELETE = do_PATCH = _refuse_method  # noqa: N815 - the base class' names
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class' name
+    def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         if length:
             self.rfile.read(length)
@@ -303,7 +323,9 @@ class _Handler(BaseHTTPRequestHandler):
         if mode == "half-honest":
             self._send(status, text[: len(text) // 2], "application/json", headers)
         elif mode == "half-dishonest":
-            self._send(status, text[: len(text) // 2], "application/json", headers, length=len(text))
+            self._send(
+                status, text[: len(text) // 2], "application/json", headers, length=len(text)
+            )
             self.close_connection = True
         else:
             self._send(status, text, "application/json", headers)
@@ -400,7 +422,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "typ": head.get("typ") == "JWT",
                 "sub": claims["sub"] == key.name,
                 "iss": claims["iss"] == "cdp",
-                "exp": 0 < claims["exp"] - claims["nbf"] <= 120,  # noqa: PLR2004
+                "exp": 0 < claims["exp"] - claims["nbf"] <= 120,
                 f"nbf {claims['nbf'] - moment:+.3f} s": claims["nbf"] <= moment + self.venue.leeway,
                 "expired": moment < claims["exp"],
                 "uri": bool(re.fullmatch(rf"GET [^/?]+{re.escape(path)}", claims.get("uri", ""))),
@@ -449,14 +471,16 @@ class _Handler(BaseHTTPRequestHandler):
             if order.get("order_id") == order_id:
                 return {"order": order}
         why = "order with this orderID was not found"
-        raise _Refusal(404, {"error": self.venue.not_found_word, "error_details": why, "message": why})
+        raise _Refusal(
+            404, {"error": self.venue.not_found_word, "error_details": why, "message": why}
+        )
 
     def _list(self, query: dict[str, list[str]], mode: str) -> object:
         ids = query.get("order_ids", [])
         statuses = query.get("order_status", [])
         if any(not UUID.fullmatch(order_id) for order_id in ids):
             raise _invalid("order_ids holds a malformed id")
-        if len(ids) > 100:  # noqa: PLR2004
+        if len(ids) > 100:
             raise _invalid("at most 100 order_ids")
         if any(status not in STATUSES for status in statuses):
             raise _invalid("order_status")

@@ -1,4 +1,4 @@
-"""The main job, as its user does it: init, sync, and a look at the rows through the bot's own models."""
+"""The main job as its user does it: init, sync, and a look through the bot's own models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.acceptance.house import House, ago, naive
+from tests.acceptance.house import House, ago, naive, pause
 
 if TYPE_CHECKING:
     from tests.acceptance.stub import Stub
@@ -19,7 +19,7 @@ LAST_FILL = ago(minutes=50)
 
 
 def place_every_kind(house: House) -> dict[str, tuple[int, tuple[str, float, bool]]]:
-    """Rows by name, each with what it has to say in the end: its word, its fee, whether it has fills."""
+    """Rows by name, each with what it must say in the end: word, fee, whether it has fills."""
     story: dict[str, tuple[int, tuple[str, float, bool]]] = {}
 
     def tell(
@@ -44,12 +44,27 @@ def place_every_kind(house: House) -> dict[str, tuple[int, tuple[str, float, boo
     tell("rejected", "failed", status="FAILED")
     tell("wrongly failed", "completed", 0.2, status="FILLED", filled="10", row={"status": "failed"})
     tell("rightly failed", "failed", status="FAILED", row={"status": "failed"})
-    tell("wrongly cancelled", "completed", 0.3, status="FILLED", filled="10", row={"status": "cancelled"})
+    tell(
+        "wrongly cancelled",
+        "completed",
+        0.3,
+        status="FILLED",
+        filled="10",
+        row={"status": "cancelled"},
+    )
     tell("wrongly completed", "cancelled", status="CANCELLED", row={"status": "completed"})
     tell("simple", "completed", 0.2, status="FILLED", filled="10", source="RETAIL_SIMPLE")
     tell("simple and open", "pending", status="OPEN", source="RETAIL_SIMPLE")
     tell("unsettled", "completed", 0.2, status="FILLED", filled="10", settled=False)
-    tell("quote-sized", "completed", 0.06, status="FILLED", filled="40", average="0.25", quote_size="10")
+    tell(
+        "quote-sized",
+        "completed",
+        0.06,
+        status="FILLED",
+        filled="40",
+        average="0.25",
+        quote_size="10",
+    )
     tell("cancel queued", "pending", status="CANCEL_QUEUED")
     tell("edit queued", "open", status="EDIT_QUEUED", row={"status": "open"})
     tell("not on the book yet", "pending", status="PENDING")
@@ -63,9 +78,13 @@ def place_every_kind(house: House) -> dict[str, tuple[int, tuple[str, float, boo
     return story
 
 
-def test_after_init_and_sync_every_row_is_right_and_a_second_sync_writes_nothing(house: House) -> None:
+def test_after_init_and_sync_every_row_is_right_and_a_second_sync_writes_nothing(
+    house: House,
+) -> None:
     story = place_every_kind(house)
-    own_wishes = house.sql("SELECT id, bot_id, product_id, side, size, price, order_id, created_at FROM trades")
+    own_wishes = house.sql(
+        "SELECT id, bot_id, product_id, side, size, price, order_id, created_at FROM trades"
+    )
     closed_long_ago = house.sql("SELECT * FROM trades WHERE id <= 3")
     schema = house.sql("SELECT sql FROM sqlite_master WHERE tbl_name = 'trades'")
     assert house.init().status == 0
@@ -73,17 +92,25 @@ def test_after_init_and_sync_every_row_is_right_and_a_second_sync_writes_nothing
 
     said = house.ordersync("sync")
 
-    told = {name: (t.status, t.fee, t.filled_at is not None) for name, t in rows(house, story).items()}
+    told = {
+        name: (t.status, t.fee, t.filled_at is not None) for name, t in rows(house, story).items()
+    }
     assert told == {name: end for name, (_, end) in story.items()}, said
     for name, trade in rows(house, story).items():
         if trade.filled_at is not None:
             assert trade.filled_at == naive(LAST_FILL), name
     assert said.status == 0, said
     updated = 14
-    assert f"Sync complete: {updated} updated, 1 not found on exchange, 0 failed" in said.out.splitlines()
-    assert house.sql(
-        "SELECT id, bot_id, product_id, side, size, price, order_id, created_at FROM trades",
-    ) == own_wishes
+    assert (
+        f"Sync complete: {updated} updated, 1 not found on exchange, 0 failed"
+        in said.out.splitlines()
+    )
+    assert (
+        house.sql(
+            "SELECT id, bot_id, product_id, side, size, price, order_id, created_at FROM trades",
+        )
+        == own_wishes
+    )
     assert house.sql("SELECT * FROM trades WHERE id <= 3") == closed_long_ago
     assert house.sql("SELECT sql FROM sqlite_master WHERE tbl_name = 'trades'") == schema
     assert house.sql("PRAGMA journal_mode") == [("delete",)]
@@ -109,7 +136,9 @@ def test_each_repair_is_told_in_the_line_that_users_look_for(house: House) -> No
 
     line = f"Updating order {order['order_id']}: pending -> completed"
     assert any(line in told for told in said.err.splitlines()), said
-    assert "updat" not in said.out.replace("Sync complete: 1 updated", "").lower(), "logs go to stderr"
+    assert "updat" not in said.out.replace("Sync complete: 1 updated", "").lower(), (
+        "logs go to stderr"
+    )
 
 
 def test_stale_orders_are_announced_in_the_line_that_users_look_for(house: House) -> None:
@@ -132,7 +161,9 @@ def test_without_stale_orders_sync_says_so(house: House) -> None:
 
 
 def test_a_fee_that_settles_later_is_repaired_later(house: House, stub: Stub) -> None:
-    row, order = house.place(status="FILLED", filled="10", fee="0", last_fill=LAST_FILL, settled=False)
+    row, order = house.place(
+        status="FILLED", filled="10", fee="0", last_fill=LAST_FILL, settled=False
+    )
     order["total_fees"] = ""
     house.ready()
     assert house.ordersync("sync").status == 0
@@ -140,6 +171,7 @@ def test_a_fee_that_settles_later_is_repaired_later(house: House, stub: Stub) ->
 
     order.update(settled=True, total_fees="0.17")
     stub.add_fill(order, when=LAST_FILL, size="10", price="2", fee="0.17")
+    pause(16)  # nobody asks more often whether a fee has settled
     said = house.ordersync("sync")
 
     assert house.trade(row).fee == pytest.approx(0.17), said
@@ -185,7 +217,9 @@ def test_a_true_row_keeps_the_time_that_its_bot_wrote(house: House) -> None:
 
 
 def test_an_open_order_that_the_bot_thinks_dead_comes_back_to_life(house: House) -> None:
-    row, _ = house.place(row={"status": "cancelled"}, status="OPEN", filled="2", last_fill=LAST_FILL)
+    row, _ = house.place(
+        row={"status": "cancelled"}, status="OPEN", filled="2", last_fill=LAST_FILL
+    )
     house.ready()
 
     said = house.ordersync("sync")
@@ -237,7 +271,9 @@ def test_a_word_for_unknown_is_written_where_the_user_gave_one(house: House) -> 
 
 def test_an_order_proven_gone_that_turns_up_again_is_true_again(house: House, stub: Stub) -> None:
     house.place(status="OPEN")
-    row, order = house.place(status="FILLED", filled="10", fee="0.1", created=ago(days=3), last_fill=LAST_FILL)
+    row, order = house.place(
+        status="FILLED", filled="10", fee="0.1", created=ago(days=3), last_fill=LAST_FILL
+    )
     hidden = stub.orders.pop(order["order_id"])
     house.ready(unknown="lost")
     house.ordersync("sync")
@@ -267,7 +303,9 @@ def test_with_the_defaults_a_long_gone_order_is_proven_after_ten_seconds(house: 
 
 def test_three_hundred_stuck_orders_are_asked_for_in_bulk(house: House, stub: Stub) -> None:
     placed = [
-        house.place(status="FILLED", filled="1", fee="0.01", created=ago(days=2), last_fill=LAST_FILL)[0]
+        house.place(
+            status="FILLED", filled="1", fee="0.01", created=ago(days=2), last_fill=LAST_FILL
+        )[0]
         for _ in range(301)
     ]
     stub.page = 40
@@ -281,8 +319,14 @@ def test_three_hundred_stuck_orders_are_asked_for_in_bulk(house: House, stub: St
 
 
 def test_one_malformed_order_id_does_not_spoil_the_answer_about_the_others(house: House) -> None:
-    good = [house.place(status="FILLED", filled="10", fee="0.1", last_fill=LAST_FILL)[0] for _ in range(4)]
-    odd = [house.bot_writes(order_id=text, created_at=ago(days=3)) for text in ("", "tmp-1", "0x12 ' \"%")]
+    good = [
+        house.place(status="FILLED", filled="10", fee="0.1", last_fill=LAST_FILL)[0]
+        for _ in range(4)
+    ]
+    odd = [
+        house.bot_writes(order_id=text, created_at=ago(days=3))
+        for text in ("", "tmp-1", "0x12 ' \"%")
+    ]
     house.ready(unknown="lost")
 
     said = house.ordersync("sync")
@@ -304,7 +348,9 @@ def test_the_old_spelling_of_not_found_is_an_absence_too(house: House, stub: Stu
 
 def test_a_list_that_forgets_an_order_does_not_make_it_gone(house: House, stub: Stub) -> None:
     house.place(status="OPEN")
-    row, order = house.place(status="FILLED", filled="10", fee="0.1", created=ago(days=3), last_fill=LAST_FILL)
+    row, order = house.place(
+        status="FILLED", filled="10", fee="0.1", created=ago(days=3), last_fill=LAST_FILL
+    )
     stub.forgotten.add(order["order_id"])
     house.ready(unknown="lost")
 
@@ -320,7 +366,8 @@ def test_more_than_a_thousand_open_orders_are_not_cut_off_at_the_cap_of_the_list
     made = [stub.add(created=ago(hours=1, seconds=n), status="OPEN") for n in range(1030)]
     with house.engine.begin() as connection:
         connection.exec_driver_sql(
-            "INSERT INTO trades (bot_id, product_id, side, size, price, fee, order_id, status, created_at)"
+            "INSERT INTO trades (bot_id, product_id, side, size, price, fee, order_id,"
+            " status, created_at)"
             " VALUES (1, 'AVNT-USD', 'buy', 10, 2, 0, ?, 'open', ?)",
             [(order["order_id"], naive(ago(days=3)).isoformat(" ")) for order in made],
         )
@@ -343,7 +390,9 @@ def test_the_bot_may_write_while_sync_repairs(house: House) -> None:
     with house.running("sync") as syncing:
         written = []
         while syncing.child.poll() is None:
-            written.append(house.bot_writes(order_id=str(uuid4()), status="completed", created_at=ago(days=90)))
+            written.append(
+                house.bot_writes(order_id=str(uuid4()), status="completed", created_at=ago(days=90))
+            )
         said = syncing.stop()
 
     assert said.status == 0, said
@@ -420,7 +469,9 @@ def test_a_venue_whose_clock_is_ahead_or_behind_is_understood(house: House, stub
     assert house.trade(row).status == "completed"
 
 
-def test_a_slow_answer_about_the_time_does_not_put_tokens_into_the_future(house: House, stub: Stub) -> None:
+def test_a_slow_answer_about_the_time_does_not_put_tokens_into_the_future(
+    house: House, stub: Stub
+) -> None:
     house.place(status="FILLED", filled="10", fee="0.1", last_fill=LAST_FILL)
     stub.slow_time, stub.leeway = 1.9, 0
     house.ready()

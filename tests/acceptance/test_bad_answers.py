@@ -53,18 +53,27 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
-def test_each_bad_order_is_quarantined_raw_and_reported_while_the_others_go_on(house: House) -> None:
+def test_each_bad_order_is_quarantined_raw_and_reported_while_the_others_go_on(
+    house: House,
+) -> None:
     bad: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {}
     good = []
     for name, damage in DAMAGES.items():
         row, order = house.place(
-            status="FILLED", filled="10", average="2.5", fee="0.1", created=ago(days=2), last_fill=ago(days=1),
+            status="FILLED",
+            filled="10",
+            average="2.5",
+            fee="0.1",
+            created=ago(days=2),
+            last_fill=ago(days=1),
         )
         healthy = dict(order)
         damage(order)
         bad[name] = (row, order, healthy)
         good.append(
-            house.place(status="FILLED", filled="1", fee="0.1", created=ago(days=2), last_fill=ago(days=1))[0],
+            house.place(
+                status="FILLED", filled="1", fee="0.1", created=ago(days=2), last_fill=ago(days=1)
+            )[0],
         )
     house.ready(unknown="unknown")
 
@@ -74,9 +83,17 @@ def test_each_bad_order_is_quarantined_raw_and_reported_while_the_others_go_on(h
     written = {name: house.trade(row).status for name, (row, _, _) in bad.items()}
     assert {name: word for name, word in written.items() if word != "pending"} == {}, said
     assert said.status == 2, said
-    assert f"Sync complete: {len(good)} updated, 0 not found on exchange, {len(bad)} failed" in said.out, said
+    assert (
+        f"Sync complete: {len(good)} updated, 0 not found on exchange, {len(bad)} failed"
+        in said.out
+    ), said
 
-    kept = [json.loads(line) for line in house.ordersync("history", "--json", str(bad["an unknown status word"][0])).out.splitlines()]
+    kept = [
+        json.loads(line)
+        for line in house.ordersync(
+            "history", "--json", str(bad["an unknown status word"][0])
+        ).out.splitlines()
+    ]
     assert "HALF_BAKED" in json.dumps(kept), kept
     assert "quarantined" in {event["kind"] for event in kept}
 
@@ -105,9 +122,13 @@ def test_a_json_literal_that_is_no_json_is_silence(house: House) -> None:
     assert house.trade(row).status == "pending"
 
 
-def test_a_batch_that_holds_orders_nobody_asked_for_is_no_proof_of_absence(house: House, stub: Stub) -> None:
+def test_a_batch_that_holds_orders_nobody_asked_for_is_no_proof_of_absence(
+    house: House, stub: Stub
+) -> None:
     house.place(status="OPEN", created=ago(days=2))
-    row, order = house.place(status="FILLED", filled="10", fee="0.1", created=ago(days=3), last_fill=ago(days=2))
+    row, order = house.place(
+        status="FILLED", filled="10", fee="0.1", created=ago(days=3), last_fill=ago(days=2)
+    )
     house.ready(unknown="lost")
     right = order["order_id"]
     order["order_id"] = str(uuid4())
@@ -154,3 +175,22 @@ def test_exact_numbers_survive_as_the_venue_wrote_them(house: House) -> None:
     assert event["after"]["avg_price"] == "0.000000001234567891"
     assert event["after"]["fee"] == "0.30000000000000000001"
     assert house.trade(row).fee == 0.3
+
+
+def test_a_price_far_below_a_cent_is_written_in_plain_digits_into_a_text_column(
+    house: House,
+) -> None:
+    row, _ = house.place(
+        status="FILLED",
+        filled="10",
+        average="0.00000000021",
+        fee="0.00000000007",
+        last_fill=ago(hours=1),
+    )
+    house.sql("ALTER TABLE trades ADD COLUMN paid TEXT")
+    house.ready()
+    house.settle("orders", 'avg_price = "paid"')
+
+    said = house.ordersync("sync")
+
+    assert house.sql("SELECT paid FROM trades WHERE id = ?", row) == [("0.00000000021",)], said

@@ -68,9 +68,14 @@ def test_a_text_key_and_iso_text_times_keep_their_form(bare: House, stub: Stub) 
     )
     order = filled(stub)
     placed = ago(hours=2).strftime("%Y-%m-%dT%H:%M:%SZ")
-    bare.sql("INSERT INTO orders VALUES ('a', ?, 'pending', ?, NULL, '0', NULL, '0.00', NULL)", order["order_id"], placed)
     bare.sql(
-        "INSERT INTO orders VALUES ('b', ?, 'completed', '2026-01-01T00:00:00Z', '2026-01-01T00:00:07Z',"
+        "INSERT INTO orders VALUES ('a', ?, 'pending', ?, NULL, '0', NULL, '0.00', NULL)",
+        order["order_id"],
+        placed,
+    )
+    bare.sql(
+        "INSERT INTO orders VALUES ('b', ?, 'completed', '2026-01-01T00:00:00Z',"
+        " '2026-01-01T00:00:07Z',"
         " '1.50', '3.10', '0.01', '2026-01-01T00:00:07Z')",
         str(uuid4()),
     )
@@ -112,7 +117,8 @@ def test_a_text_key_and_iso_text_times_keep_their_form(bare: House, stub: Stub) 
 
 def test_a_table_keyed_by_the_venues_id(bare: House, stub: Stub) -> None:
     bare.sql(
-        "CREATE TABLE trades (order_id TEXT PRIMARY KEY, status TEXT, created_at TIMESTAMP, filled_at TIMESTAMP)",
+        "CREATE TABLE trades (order_id TEXT PRIMARY KEY, status TEXT, created_at TIMESTAMP,"
+        " filled_at TIMESTAMP)",
     )
     order = filled(stub)
     bare.sql(
@@ -120,14 +126,21 @@ def test_a_table_keyed_by_the_venues_id(bare: House, stub: Stub) -> None:
         order["order_id"],
         naive(ago(hours=2)).isoformat(" "),
     )
-    bare.sql("INSERT INTO trades VALUES (?, 'completed', '2026-01-01 00:00:00', NULL)", str(uuid4()))
+    bare.sql(
+        "INSERT INTO trades VALUES (?, 'completed', '2026-01-01 00:00:00', NULL)", str(uuid4())
+    )
     said = bare.init()
     assert said.status == 0, said
-    assert (bare.mapping()["orders"]["id"], bare.mapping()["orders"]["venue_order_id"]) == ("order_id", "order_id")
+    assert (bare.mapping()["orders"]["id"], bare.mapping()["orders"]["venue_order_id"]) == (
+        "order_id",
+        "order_id",
+    )
 
     synced(bare, "trades")
 
-    [(status, when)] = bare.sql("SELECT status, filled_at FROM trades WHERE order_id = ?", order["order_id"])
+    [(status, when)] = bare.sql(
+        "SELECT status, filled_at FROM trades WHERE order_id = ?", order["order_id"]
+    )
     assert status == "completed"
     assert datetime.fromisoformat(when) == naive(LAST_FILL)
 
@@ -147,13 +160,23 @@ def test_times_as_numbers_since_the_epoch(
     stored: Any,  # noqa: ANN401
 ) -> None:
     bare.sql(
-        f"CREATE TABLE trades (id INTEGER PRIMARY KEY, order_id TEXT, status TEXT, created_at {declared},"
+        "CREATE TABLE trades (id INTEGER PRIMARY KEY, order_id TEXT, status TEXT, created_at"
+        f" {declared},"
         f" filled_at {declared})",
     )
     order = filled(stub)
     gone = str(uuid4())
-    bare.sql("INSERT INTO trades VALUES (1, ?, 'pending', ?, NULL)", order["order_id"], stored(ago(hours=2)))
-    bare.sql("INSERT INTO trades VALUES (2, ?, 'completed', ?, ?)", str(uuid4()), stored(ago(days=90)), stored(ago(days=89)))
+    bare.sql(
+        "INSERT INTO trades VALUES (1, ?, 'pending', ?, NULL)",
+        order["order_id"],
+        stored(ago(hours=2)),
+    )
+    bare.sql(
+        "INSERT INTO trades VALUES (2, ?, 'completed', ?, ?)",
+        str(uuid4()),
+        stored(ago(days=90)),
+        stored(ago(days=89)),
+    )
     bare.sql("INSERT INTO trades VALUES (3, ?, 'pending', ?, NULL)", gone, stored(ago(hours=3)))
     said = bare.init("--unknown-word", "lost")
     assert said.status == 0, said
@@ -161,7 +184,11 @@ def test_times_as_numbers_since_the_epoch(
 
     synced(bare, "trades")
 
-    assert bare.sql("SELECT status FROM trades ORDER BY id") == [("completed",), ("completed",), ("pending",)]
+    assert bare.sql("SELECT status FROM trades ORDER BY id") == [
+        ("completed",),
+        ("completed",),
+        ("pending",),
+    ]
     [(when,)] = bare.sql("SELECT filled_at FROM trades WHERE id = 1")
     assert isinstance(when, float if declared == "REAL" else int)
     assert abs(when - stored(LAST_FILL)) <= 1
@@ -169,7 +196,8 @@ def test_times_as_numbers_since_the_epoch(
 
 def test_names_with_blanks_quotes_capitals_and_reserved_words(bare: House, stub: Stub) -> None:
     bare.sql(
-        'CREATE TABLE "My ""Bot"" Orders" ("Order" INTEGER PRIMARY KEY, "Venue Id" TEXT, "Select" TEXT,'
+        'CREATE TABLE "My ""Bot"" Orders" ("Order" INTEGER PRIMARY KEY, "Venue Id" TEXT,'
+        ' "Select" TEXT,'
         ' "createdAt" DATETIME, "filledAt" DATETIME, "größe %s :x ?" REAL)',
     )
     order = filled(stub)
@@ -195,18 +223,27 @@ def test_names_with_blanks_quotes_capitals_and_reserved_words(bare: House, stub:
 
     said = synced(bare, 'My "Bot" Orders'.replace('"', '""'))
 
-    assert bare.sql('SELECT "Select", "größe %s :x ?" FROM "My ""Bot"" Orders"') == [("completed", 10.0)], said
+    assert bare.sql('SELECT "Select", "größe %s :x ?" FROM "My ""Bot"" Orders"') == [
+        ("completed", 10.0)
+    ], said
     assert bare.ordersync("doctor").status == 0
 
 
 def test_rows_of_another_exchange_are_left_alone(bare: House, stub: Stub) -> None:
     bare.sql(
-        "CREATE TABLE trades (id INTEGER PRIMARY KEY, exchange TEXT, order_id TEXT, status TEXT, created_at TEXT)",
+        "CREATE TABLE trades (id INTEGER PRIMARY KEY, exchange TEXT, order_id TEXT, status"
+        " TEXT, created_at TEXT)",
     )
     at = naive(ago(days=2)).isoformat(" ")
     ours, theirs, nobodys = filled(stub), filled(stub), filled(stub)
     for exchange, order in (("cb", ours), ("kraken", theirs), (None, nobodys)):
-        bare.sql("INSERT INTO trades (exchange, order_id, status, created_at) VALUES (?, ?, 'pending', ?)", exchange, order["order_id"], at)
+        bare.sql(
+            "INSERT INTO trades (exchange, order_id, status, created_at) VALUES (?, ?,"
+            " 'pending', ?)",
+            exchange,
+            order["order_id"],
+            at,
+        )
     bare.configure(
         """
         [orders]
@@ -222,14 +259,21 @@ def test_rows_of_another_exchange_are_left_alone(bare: House, stub: Stub) -> Non
 
     said = synced(bare, "trades")
 
-    assert bare.sql("SELECT status FROM trades ORDER BY id") == [("completed",), ("pending",), ("pending",)], said
+    assert bare.sql("SELECT status FROM trades ORDER BY id") == [
+        ("completed",),
+        ("pending",),
+        ("pending",),
+    ], said
     questions = str([asked.query for asked in stub.asked])
     assert theirs["order_id"] not in questions
 
 
-def test_a_row_that_never_learned_its_venue_id_is_found_by_its_client_id(bare: House, stub: Stub) -> None:
+def test_a_row_that_never_learned_its_venue_id_is_found_by_its_client_id(
+    bare: House, stub: Stub
+) -> None:
     bare.sql(
-        "CREATE TABLE trades (id INTEGER PRIMARY KEY, client_id TEXT, order_id TEXT UNIQUE, status TEXT,"
+        "CREATE TABLE trades (id INTEGER PRIMARY KEY, client_id TEXT, order_id TEXT UNIQUE,"
+        " status TEXT,"
         " created_at TIMESTAMP, filled_at TIMESTAMP)",
     )
     at = naive(ago(hours=2)).isoformat(" ")
@@ -239,8 +283,16 @@ def test_a_row_that_never_learned_its_venue_id_is_found_by_its_client_id(bare: H
     bare.sql("INSERT INTO trades VALUES (1, 'bot-7', NULL, 'pending', ?, NULL)", at)
     bare.sql("INSERT INTO trades VALUES (2, 'bot-8', '', 'failed', ?, NULL)", at)
     bare.sql("INSERT INTO trades VALUES (3, 'bot-9', NULL, 'pending', ?, NULL)", at)
-    bare.sql("INSERT INTO trades VALUES (4, ?, ?, 'pending', ?, NULL)", known["client_order_id"], known["order_id"], at)
-    bare.sql("INSERT INTO trades VALUES (5, 'bot-1', ?, 'completed', '2026-01-01 00:00:00', NULL)", str(uuid4()))
+    bare.sql(
+        "INSERT INTO trades VALUES (4, ?, ?, 'pending', ?, NULL)",
+        known["client_order_id"],
+        known["order_id"],
+        at,
+    )
+    bare.sql(
+        "INSERT INTO trades VALUES (5, 'bot-1', ?, 'completed', '2026-01-01 00:00:00', NULL)",
+        str(uuid4()),
+    )
     said = bare.init()
     assert said.status == 0, said
     assert bare.mapping()["orders"]["client_order_id"] == "client_id"
@@ -278,13 +330,19 @@ def test_a_check_on_the_status_keeps_unknown_out(bare: House, stub: Stub) -> Non
     assert "unknown" in bare.ordersync("history", "2").out
 
 
-def test_init_uses_the_words_that_a_check_allows_even_before_a_row_does(bare: House, stub: Stub) -> None:
+def test_init_uses_the_words_that_a_check_allows_even_before_a_row_does(
+    bare: House, stub: Stub
+) -> None:
     bare.sql(
         "CREATE TABLE trades (id INTEGER PRIMARY KEY, order_id TEXT, status TEXT"
         " CHECK (status IN ('NEW', 'DONE', 'KO')), created_at TIMESTAMP)",
     )
     order = filled(stub)
-    bare.sql("INSERT INTO trades VALUES (1, ?, 'NEW', ?)", order["order_id"], naive(ago(hours=2)).isoformat(" "))
+    bare.sql(
+        "INSERT INTO trades VALUES (1, ?, 'NEW', ?)",
+        order["order_id"],
+        naive(ago(hours=2)).isoformat(" "),
+    )
 
     said = bare.init()
 
@@ -294,23 +352,40 @@ def test_init_uses_the_words_that_a_check_allows_even_before_a_row_does(bare: Ho
         assert set(bare.mapping()["orders"]["status_words"]) <= {"NEW", "DONE", "KO"}, said
 
 
-def test_a_row_that_the_database_refuses_is_reported_and_the_rest_is_written(bare: House, stub: Stub) -> None:
-    bare.sql("CREATE TABLE trades (id INTEGER PRIMARY KEY, order_id TEXT, status TEXT, created_at TIMESTAMP)")
+def test_a_row_that_the_database_refuses_is_reported_and_the_rest_is_written(
+    bare: House, stub: Stub
+) -> None:
+    bare.sql(
+        "CREATE TABLE trades (id INTEGER PRIMARY KEY, order_id TEXT, status TEXT, created_at"
+        " TIMESTAMP)"
+    )
     at = naive(ago(hours=2)).isoformat(" ")
     orders = [filled(stub) for _ in range(5)]
     for order in orders:
-        bare.sql("INSERT INTO trades (order_id, status, created_at) VALUES (?, 'pending', ?)", order["order_id"], at)
-    bare.sql("INSERT INTO trades (order_id, status, created_at) VALUES ('x', 'completed', '2026-01-01 00:00:00')")
+        bare.sql(
+            "INSERT INTO trades (order_id, status, created_at) VALUES (?, 'pending', ?)",
+            order["order_id"],
+            at,
+        )
+    bare.sql(
+        "INSERT INTO trades (order_id, status, created_at) VALUES ('x', 'completed',"
+        " '2026-01-01 00:00:00')"
+    )
     bare.sql(
         "CREATE TRIGGER no BEFORE UPDATE ON trades WHEN NEW.id = 2"
         " BEGIN SELECT RAISE(ABORT, 'the bot says no'); END",
     )
-    bare.sql("CREATE TRIGGER quiet BEFORE UPDATE ON trades WHEN NEW.id = 4 BEGIN SELECT RAISE(IGNORE); END")
+    bare.sql(
+        "CREATE TRIGGER quiet BEFORE UPDATE ON trades WHEN NEW.id = 4 BEGIN SELECT"
+        " RAISE(IGNORE); END"
+    )
     assert bare.init().status == 0
 
     said = bare.ordersync("sync")
 
-    assert [status for (status,) in bare.sql("SELECT status FROM trades WHERE id < 6 ORDER BY id")] == [
+    assert [
+        status for (status,) in bare.sql("SELECT status FROM trades WHERE id < 6 ORDER BY id")
+    ] == [
         "completed",
         "pending",
         "completed",
@@ -325,7 +400,9 @@ def test_a_row_that_the_database_refuses_is_reported_and_the_rest_is_written(bar
 
 
 def test_a_word_outside_the_mapping_is_reported_and_never_overwritten(house: House) -> None:
-    row, order = house.place(row={"status": "on_hold"}, status="FILLED", filled="10", last_fill=LAST_FILL)
+    row, order = house.place(
+        row={"status": "on_hold"}, status="FILLED", filled="10", last_fill=LAST_FILL
+    )
     good, _ = house.place(status="FILLED", filled="10", fee="0.1", last_fill=LAST_FILL)
     house.sql("UPDATE trades SET status = 'pending' WHERE id = ?", row)
     house.ready()
@@ -341,31 +418,56 @@ def test_a_word_outside_the_mapping_is_reported_and_never_overwritten(house: Hou
 
 
 def test_a_true_synonym_is_left_as_the_bot_spelled_it(bare: House, stub: Stub) -> None:
-    bare.sql("CREATE TABLE trades (id INTEGER PRIMARY KEY, order_id TEXT, status TEXT, created_at TIMESTAMP)")
+    bare.sql(
+        "CREATE TABLE trades (id INTEGER PRIMARY KEY, order_id TEXT, status TEXT, created_at"
+        " TIMESTAMP)"
+    )
     at = naive(ago(hours=2)).isoformat(" ")
-    words = ["pending", "open", "active", "new", "submitted", "completed", "filled", "done", "cancelled", "canceled"]
+    words = [
+        "pending",
+        "open",
+        "active",
+        "new",
+        "submitted",
+        "completed",
+        "filled",
+        "done",
+        "cancelled",
+        "canceled",
+    ]
     for word in words:
         status = {"c": "CANCELLED", "f": "FILLED", "d": "FILLED"}.get(word[0], "OPEN")
         status = "FILLED" if word == "completed" else status
-        order = filled(stub) if status == "FILLED" else stub.add(created=ago(hours=2), status=status)
-        bare.sql("INSERT INTO trades (order_id, status, created_at) VALUES (?, ?, ?)", order["order_id"], word, at)
+        order = (
+            filled(stub) if status == "FILLED" else stub.add(created=ago(hours=2), status=status)
+        )
+        bare.sql(
+            "INSERT INTO trades (order_id, status, created_at) VALUES (?, ?, ?)",
+            order["order_id"],
+            word,
+            at,
+        )
     assert bare.init().status == 0
 
     said = synced(bare, "trades")
 
-    assert [status for (status,) in bare.sql("SELECT status FROM trades ORDER BY id")] == words, said
+    assert [status for (status,) in bare.sql("SELECT status FROM trades ORDER BY id")] == words, (
+        said
+    )
     assert "Sync complete: 0 updated" in said.out
 
 
 def test_where_keeps_ordersync_out_of_the_other_rows(bare: House, stub: Stub) -> None:
     bare.sql(
-        "CREATE TABLE trades (id INTEGER PRIMARY KEY, order_id TEXT, status TEXT, created_at TEXT, is_paper BOOLEAN)",
+        "CREATE TABLE trades (id INTEGER PRIMARY KEY, order_id TEXT, status TEXT, created_at"
+        " TEXT, is_paper BOOLEAN)",
     )
     at = naive(ago(hours=2)).isoformat(" ")
     orders = [filled(stub), filled(stub)]
     for paper, order in enumerate(orders):
         bare.sql(
-            "INSERT INTO trades (order_id, status, created_at, is_paper) VALUES (?, 'pending', ?, ?)",
+            "INSERT INTO trades (order_id, status, created_at, is_paper) VALUES (?,"
+            " 'pending', ?, ?)",
             order["order_id"],
             at,
             paper,
@@ -389,9 +491,12 @@ def test_where_keeps_ordersync_out_of_the_other_rows(bare: House, stub: Stub) ->
     assert bare.sql("SELECT status FROM trades ORDER BY id") == [("completed",), ("pending",)], said
 
 
-def test_two_rows_with_one_order_both_get_the_status_and_neither_the_quantities(bare: House, stub: Stub) -> None:
+def test_two_rows_with_one_order_both_get_the_status_and_neither_the_quantities(
+    bare: House, stub: Stub
+) -> None:
     bare.sql(
-        "CREATE TABLE trades (id INTEGER PRIMARY KEY, order_id TEXT, status TEXT, created_at TEXT, filled_qty REAL,"
+        "CREATE TABLE trades (id INTEGER PRIMARY KEY, order_id TEXT, status TEXT, created_at"
+        " TEXT, filled_qty REAL,"
         " fee REAL)",
     )
     order = filled(stub)
@@ -406,7 +511,10 @@ def test_two_rows_with_one_order_both_get_the_status_and_neither_the_quantities(
 
     said = synced(bare, "trades")
 
-    assert bare.sql("SELECT status, filled_qty, fee FROM trades WHERE id < 9") == [("completed", None, None)] * 2, said
+    assert (
+        bare.sql("SELECT status, filled_qty, fee FROM trades WHERE id < 9")
+        == [("completed", None, None)] * 2
+    ), said
 
 
 class Base(DeclarativeBase):
@@ -422,7 +530,9 @@ class Deal(Base):
     key: Mapped[str] = mapped_column(String(36), primary_key=True)
     venue_order_id: Mapped[str] = mapped_column(String(64), unique=True)
     state: Mapped[str] = mapped_column(
-        Enum("pending", "completed", "failed", "cancelled", native_enum=False, create_constraint=True),
+        Enum(
+            "pending", "completed", "failed", "cancelled", native_enum=False, create_constraint=True
+        ),
     )
     filled_qty: Mapped[Decimal | None] = mapped_column(Numeric(20, 8, asdecimal=True))
     avg_price: Mapped[Decimal | None] = mapped_column(Numeric(20, 8, asdecimal=True))
@@ -432,7 +542,9 @@ class Deal(Base):
 
 
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
-def test_numeric_columns_and_enums_of_sqlalchemy_are_written_so_that_it_reads_them(bare: House, stub: Stub) -> None:
+def test_numeric_columns_and_enums_of_sqlalchemy_are_written_so_that_it_reads_them(
+    bare: House, stub: Stub
+) -> None:
     engine = create_engine(bare.url)
     Base.metadata.create_all(engine)
     order = filled(stub, filled="10.123456789123", average="0.2196000000001", fee="0.06049999")
@@ -479,7 +591,13 @@ def test_the_journal_mode_of_the_users_file_is_never_changed(house: House) -> No
 def test_relative_paths_start_at_the_folder_of_the_file(house: House, tmp_path: Path) -> None:
     row, _ = house.place(status="FILLED", filled="10", fee="0.1", last_fill=LAST_FILL)
     said = house.ordersync(
-        "init", "--database", "sqlite:///bot.db", "--key-file", "coinbase.json", "--rest-url", house.stub.url,
+        "init",
+        "--database",
+        "sqlite:///bot.db",
+        "--key-file",
+        "coinbase.json",
+        "--rest-url",
+        house.stub.url,
     )
     assert said.status == 0, said
     assert house.mapping()["database"]["url"] == "sqlite:///bot.db"
@@ -514,13 +632,21 @@ def test_a_table_with_only_an_id_a_status_and_no_time_at_all(bare: House, stub: 
     assert bare.sql("SELECT status FROM o WHERE id < 3") == [("completed",), ("pending",)], said
 
 
-def test_rows_with_an_empty_status_or_an_unreadable_time_do_not_stop_the_others(house: House) -> None:
+def test_rows_with_an_empty_status_or_an_unreadable_time_do_not_stop_the_others(
+    house: House,
+) -> None:
     row, _ = house.place(status="FILLED", filled="10", fee="0.1", last_fill=LAST_FILL)
     house.ready()
     with sqlite3.connect(house.database) as connection:
-        for word, at in ((b"\xff\x00", "2026-01-01"), ("pending", "yesterday"), ("pending", 5), ("", "")):
+        for word, at in (
+            (b"\xff\x00", "2026-01-01"),
+            ("pending", "yesterday"),
+            ("pending", 5),
+            ("", ""),
+        ):
             connection.execute(
-                "INSERT INTO trades (bot_id, product_id, side, size, price, order_id, status, created_at)"
+                "INSERT INTO trades (bot_id, product_id, side, size, price, order_id,"
+                " status, created_at)"
                 " VALUES (1, 'X', 'buy', 1, 1, ?, ?, ?)",
                 (str(uuid4()), word, at),
             )

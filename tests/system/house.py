@@ -20,7 +20,7 @@ from ordersync.simulator import Faults, Life, World, app, limit_gtc, serving
 from tests.virtual import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from starlette.applications import Starlette
@@ -157,15 +157,6 @@ class House:
         connection.execute("PRAGMA synchronous = OFF")
         return connection
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Somebody holds the database for writing."""
-        with contextlib.closing(self._connect()) as connection:
-            connection.isolation_level = None
-            connection.execute("BEGIN IMMEDIATE")
-            yield
-            connection.execute("ROLLBACK")
-
     def row(self, row_id: int) -> Row:
         with contextlib.closing(self._connect()) as connection:
             connection.row_factory = sqlite3.Row
@@ -202,6 +193,11 @@ class House:
     def untrue(self, placed: Placed) -> list[str]:
         """In what a row differs from the exchange; empty where it is true."""
         return self.differences(self.row(placed.row_id), self.truth(placed))
+
+    def all_untrue(self, placed: Iterable[Placed]) -> dict[int, list[str]]:
+        """The rows that differ from the exchange, and in what."""
+        found = {one.row_id: self.untrue(one) for one in placed}
+        return {row_id: differences for row_id, differences in found.items() if differences}
 
     @staticmethod
     def differences(row: Row, truth: Truth) -> list[str]:

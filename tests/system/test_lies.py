@@ -37,7 +37,7 @@ async def test_a_stale_read_does_not_reopen_what_has_ended(tmp_path: Path) -> No
             house.faults.add(Fault(kind=Kind.STALE, value=120))
             for _ in range(400):
                 await house.wait(seconds=0.5)
-                assert all(house.untrue(one) == [] for one in placed)
+                assert house.all_untrue(placed) == {}
         assert house.events("conflict", "repaired") == []
 
 
@@ -140,7 +140,7 @@ async def test_a_page_that_lacks_a_few_is_contradicted_by_the_single_look_up(
         house.faults.add(Fault(kind=Kind.LOST_PAGE, on="list"))
         report = await house.sync()
         assert (report.failed, report.not_found) == ({}, set())
-        assert all(house.untrue(one) == [] for one in placed)
+        assert house.all_untrue(placed) == {}
         assert house.events("suspect", "unknown") == []
 
 

@@ -97,7 +97,7 @@ class Scene:
     async def check_recovery(self) -> None:
         self.house.faults.clear()
         await self.house.sync()
-        assert {one.row_id: self.house.untrue(one) for one in self.orders if self.house.untrue(one)} == {}
+        assert self.house.all_untrue(self.orders) == {}
         assert self.gone
         assert self.house.word(self.gone) == "unknown"
 
@@ -126,7 +126,7 @@ def test_no_answer_changes_nothing(tmp_path: Path, name: str, endpoint: str) -> 
             else:
                 # Nobody needs these two here: not the fills of orders that say all of it
                 # themselves, nor the venue's clock where ours is right.
-                assert all(house.untrue(one) == [] for one in scene.orders)
+                assert house.all_untrue(scene.orders) == {}
             await scene.check_recovery()
 
     run_virtually(main)
@@ -147,7 +147,7 @@ def test_an_order_that_cannot_be_believed_changes_nothing_of_its_own(
             house.faults.add(sat_on(SPOILT[name], endpoint, spoilt))
             report = await house.sync()
             if endpoint == "get":
-                assert all(house.untrue(one) == [] for one in scene.orders)
+                assert house.all_untrue(scene.orders) == {}
             if endpoint == "any":
                 assert house.dump("ordersync_orders") == before
                 assert {one.row_id: house.row(one.row_id) for one in scene.orders} == {
@@ -245,7 +245,7 @@ async def test_an_outage_in_the_middle_of_the_first_pass_does_not_end_the_servic
         placed = [house.place(Life.filled()) for _ in range(3)]
         house.faults.add(Fault(kind=Kind.SERVER_ERROR, on="key_permissions", after=1))
         report = await house.sync()
-        assert all(house.untrue(one) == [] for one in placed)
+        assert house.all_untrue(placed) == {}
         assert report.failed == {}
         house.faults.clear()
         gone = house.invent()

@@ -71,7 +71,7 @@ async def test_one_sync_makes_every_kind_of_order_true(tmp_path: Path) -> None:
     async with built(tmp_path) as house:
         placed = place_every_kind(house)
         report = await house.sync()
-        assert {one.row_id: house.untrue(one) for one in placed if house.untrue(one)} == {}
+        assert house.all_untrue(placed) == {}
         assert (report.failed, report.doubt, report.not_found) == ({}, "", set())
         assert all(house.row(one.row_id)["order_id"] == one.order_id for one in placed)
 
@@ -285,6 +285,40 @@ async def test_fills_that_lag_behind_their_order_are_found_at_the_last_look(tmp_
         assert house.untrue(placed) == []
 
 
+@pytest.mark.xfail(strict=True, reason="store.projection writes a fill's time without its quantity")
+@virtually
+async def test_the_time_of_an_earlier_fill_is_not_taken_for_that_of_the_last(
+    tmp_path: Path,
+) -> None:
+    """Known while the order was open; its end tells no time, the listing of fills does."""
+    async with built(tmp_path) as house:
+        life = Life.filled(timedelta(minutes=65), fills=[(MINUTE, HALF)])
+        placed = house.place(life)
+        async with house.running():
+            await house.wait(minutes=1)
+            house.faults.add(Fault(kind=Kind.MISSING_FIELD, on="list", value="last_fill_time"))
+            await house.wait(minutes=8)
+        assert house.untrue(placed) == []
+
+
+@virtually
+async def test_fills_that_nobody_could_tell_are_asked_for_until_somebody_does(
+    tmp_path: Path,
+) -> None:
+    async with built(tmp_path) as house:
+        house.faults.add(Fault(kind=Kind.MISSING_FIELD, on="list", value="last_fill_time"))
+        house.faults.add(Fault(kind=Kind.SERVER_ERROR, on="fills"))
+        placed = house.place(Life.filled())
+        async with house.running():
+            await house.wait(minutes=5)
+            assert house.word(placed) == "completed"
+            assert house.row(placed.row_id)["filled_at"] is None
+            house.faults.clear()
+            house.faults.add(Fault(kind=Kind.MISSING_FIELD, on="list", value="last_fill_time"))
+            await house.wait(minutes=5)
+        assert house.untrue(placed) == []
+
+
 @virtually
 async def test_orders_that_change_while_they_are_paged_are_true_in_the_end(tmp_path: Path) -> None:
     async with built(tmp_path) as house:
@@ -294,7 +328,7 @@ async def test_orders_that_change_while_they_are_paged_are_true_in_the_end(tmp_p
         ]
         async with house.running():
             await house.wait(seconds=75)
-        assert all(house.untrue(one) == [] for one in placed)
+        assert house.all_untrue(placed) == {}
 
 
 @virtually

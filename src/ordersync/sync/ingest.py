@@ -283,10 +283,20 @@ class Ingest:
         if same and known.due_at is not None and known.due_at > now:
             return known.due_at
         was_known = known.truth is not None and known.truth.is_final
-        if was_known and known.due_at is None and truth.settled is not False:
+        # What lacks the price or the time of its fills is as little at rest as their fees.
+        settled = truth.settled if _tells_its_fills(truth) else False
+        if was_known and known.due_at is None and settled is not False:
             return None
         since = known.final_since or now
-        return next_ask_final(final_since=since, asked_at=now, settled=truth.settled)
+        return next_ask_final(final_since=since, asked_at=now, settled=settled)
+
+
+def _tells_its_fills(truth: Order) -> bool:
+    """Whether price and time of all that was filled are known."""
+    if not truth.filled_qty:
+        return True
+    told = (truth.priced, truth.filled)
+    return all(fact is not None and fact.filled_qty >= truth.filled_qty for fact in told)
 
 
 def key_of(name: OrderName) -> str:

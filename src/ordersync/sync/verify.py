@@ -120,6 +120,7 @@ class Verification:
         self._source = source
         self._accept_absent = accept_absent
         self._progress = progress
+        self._known = work.known
         now = clock.now()
         self._asked = {key: k for key, k in work.known.items() if not _is_settled(k, now)}
         self._absences: list[Absence] = []
@@ -137,6 +138,9 @@ class Verification:
         """Ask, merge, write. Raises what the store raises; a venue's failures are in the report."""
         report, work = self.report, self._work
         record = await self._store.get_account(self._account)
+        # Rows are read before the question is asked: an open truth overwrites no younger word.
+        due = await self._store.read(self._account, work.due) if work.due else []
+        self._known = {**work.known, **{k.key: k for k in due}}
         ids = [k.key[2:] for k in self._asked.values() if k.key.startswith("v:")]
         ids += [name.venue_order_id for name in work.due if name.venue_order_id]
         by_client = [k for k in self._asked.values() if k.key.startswith("c:")]
@@ -204,7 +208,7 @@ class Verification:
                 restate=restate,
                 # Read before the question was asked; a step that proves stale is lost and
                 # read again.
-                known=self._work.known,
+                known=self._known,
                 ages_from_rows=self._clocks_agree is not False,
             )
         )

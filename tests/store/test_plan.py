@@ -214,8 +214,8 @@ def test_the_write_finds_its_rows_by_their_key(
 
 
 OURS = {
-    "TRUTHS": "SEARCH o USING PRIMARY KEY (account=? AND order_key=?)",
-    "STANDING_TRUTHS": "SEARCH o USING PRIMARY KEY (account=? AND order_key=?)",
+    "TRUTHS": "USING INDEX sqlite_autoindex_ordersync_orders_1 (account=? AND order_key=?)",
+    "STANDING_TRUTHS": "USING INDEX sqlite_autoindex_ordersync_orders_1 (account=? AND order_key=?)",
     "ABSENCES": "USING PRIMARY KEY (account=? AND order_key=?)",
     "DUE_TIMES": "USING PRIMARY KEY (account=? AND order_key=?)",
     "DROP_ABSENCES": "USING PRIMARY KEY (account=? AND order_key=?)",

@@ -171,7 +171,6 @@ async def test_a_final_word_on_an_old_open_order_is_taken_back_too(tmp_path: Pat
             assert house.word(placed) == OPEN
 
 
-@pytest.mark.xfail(strict=True, reason="list_finished leaves out rows whose truth is final already")
 @virtually
 async def test_a_final_word_written_over_a_true_one_is_repaired(tmp_path: Path) -> None:
     """The bot's patience ends a moment after we wrote the fill: it writes `failed` over it."""

@@ -118,13 +118,15 @@ class Transaction:
     def _put_truths(self, pending: list[Draft], now: datetime) -> set[str]:
         """The keys whose truth now is what their step says it is."""
         connection = self._connection
-        changed = [truth_row(made, now) for made in pending if made.truth_changed]
+        # In the order of their keys: with many of them, that reads and writes each page once.
+        changed = sorted(
+            (made for made in pending if made.truth_changed), key=lambda made: made.known.key
+        )
         standing: set[str] = set()
-        if changed:
-            rows = connection.execute(
-                sql.PUT_TRUTHS, (self._account, _encode(changed).decode(), spell(now))
-            )
-            standing.update(key for (key,) in rows)
+        at, put = spell(now), connection.cursor().execute
+        for made in changed:
+            if put(sql.PUT_TRUTH, truth_row(made, self._account, at)).rowcount:
+                standing.add(made.known.key)
         kept = [
             (made.known.key, made.known.version)
             for made in pending
@@ -191,15 +193,18 @@ class Transaction:
         rows = []
         at = spell(now)
         for n, (key, plain) in enumerate(made_events):
-            numbered = msgspec.structs.replace(plain, id=f"{log_id}-{n}")
-            by_key.setdefault(key, []).append(numbered)
-            body = _encode(numbered).decode()
-            rows.append((log_id, n, at, account, key, plain.kind.value, body))
+            # Nobody else has seen it yet; a copy of each would cost as much as its encoding.
+            msgspec.structs.force_setattr(plain, "id", f"{log_id}-{n}")
+            by_key.setdefault(key, []).append(plain)
+            rows.append((log_id, n, at, account, key, str(plain.kind), _encode(plain).decode()))
         connection.executemany(sql.PUT_EVENT, rows)
         return by_key
 
     def _told_once(self, made: Draft, now: datetime) -> list[Event]:
         """Events of this step that are recorded once for each distinct content."""
+        claims = made.known.claims
+        if len(claims) <= 1 and not (made.step.notes or self._rows.refused or self._contested):
+            return []
         told: list[tuple[EventKind, str, EventEvidence, Claim | None]] = [
             (note.kind, note.digest, note.evidence, None) for note in made.step.notes
         ]
@@ -240,18 +245,22 @@ class Transaction:
         connection, account = self._connection, self._account
         closed: list[str] = []
         undue: list[str] = []
+        absences: list[tuple[object, ...]] = []
+        due: list[tuple[object, ...]] = []
         for made in alive:
             known, step = made.known, made.step
             if step.absent is None and known.absent is not None:
                 closed += [known.key, *_client_key(made)]
             elif step.absent is not None and step.absent != known.absent:
                 body = _encode(step.absent).decode()
-                connection.execute(sql.PUT_ABSENCE, (account, known.key, made.overlay, body))
+                absences.append((account, known.key, made.overlay, body))
             if step.due_at is None and known.due_at is not None:
                 undue.append(known.key)
             elif step.due_at is not None and step.due_at != known.due_at:
-                names = _names(made)
-                connection.execute(sql.PUT_DUE, (account, known.key, *names, spell(step.due_at)))
+                due.append((account, known.key, *_names(made), spell(step.due_at)))
+        for statement, rows in ((sql.PUT_ABSENCE, absences), (sql.PUT_DUE, due)):
+            if rows:
+                connection.executemany(statement, rows)
         for statement, keys in ((sql.DROP_ABSENCES, closed), (sql.DROP_DUE, undue)):
             if keys:
                 connection.execute(statement, (account, _encode(keys).decode()))

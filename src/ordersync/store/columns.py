@@ -82,10 +82,8 @@ def write_time(moment: datetime, form: TimeForm, zone: ZoneInfo) -> str | int | 
         number = moment.timestamp() * form.unit
         return round(number) if form.whole else number
     local = moment.astimezone(UTC) if form.zone else moment.astimezone(zone)
-    text = local.strftime(f"%Y-%m-%d{form.sep}%H:%M:%S")
-    if form.digits:
-        text += f".{local.microsecond:06d}"[: form.digits + 1]
-    return text + form.zone
+    text = local.replace(tzinfo=None).isoformat(form.sep, "microseconds")
+    return text[: len(text) - 6 + form.digits if form.digits else -7] + form.zone
 
 
 def time_form(declared: str, own: Sequence[object], siblings: Sequence[object]) -> TimeForm:

@@ -14,7 +14,7 @@ import msgspec
 from ordersync.ports import Advance, Claim, Known, Meaning, Overlay
 from ordersync.store.projection import Patch, patch
 from ordersync.store.words import label_of
-from ordersync.truth.merge import facts
+from ordersync.truth.merge import same_facts
 from ordersync.truth.model import (
     Event,
     EventEvidence,
@@ -28,17 +28,16 @@ if TYPE_CHECKING:
     from ordersync.store.mapping import Mapping
 
 
+_encode = msgspec.json.Encoder().encode
+
+
 class Draft(msgspec.Struct, kw_only=True):
     """One Advance on its way through a transaction."""
 
     step: Advance
+    known: Known
     truth_changed: bool
     patches: list[Patch]
-
-    @property
-    def known(self) -> Known:
-        """What was known before."""
-        return self.step.known
 
     @property
     def overlay(self) -> Overlay | None:
@@ -72,9 +71,7 @@ class Draft(msgspec.Struct, kw_only=True):
 def draft(mapping: Mapping, step: Advance, now: datetime) -> Draft:
     """What this step asks for."""
     known, truth = step.known, step.truth
-    changed = truth is not None and (
-        known.truth is None or (truth is not known.truth and facts(truth) != facts(known.truth))
-    )
+    changed = truth is not None and (known.truth is None or (not same_facts(truth, known.truth)))
     overlay = step.absent.overlay if step.absent else None
     alone = len(known.claims) == 1
     # An answer without the order is no ground to call it open again.
@@ -84,35 +81,36 @@ def draft(mapping: Mapping, step: Advance, now: datetime) -> Draft:
         for claim in known.claims
         if (found := patch(mapping, claim, truth, overlay, alone=alone, asked_at=asked_at, now=now))
     ]
-    return Draft(step=step, truth_changed=changed, patches=patches)
+    return Draft(step=step, known=known, truth_changed=changed, patches=patches)
 
 
 def spell(moment: datetime) -> str:
     """A time as our own tables hold it: RFC 3339, UTC, microseconds; text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
-def truth_row(made: Draft, now: datetime) -> list[object]:
-    """The truth as PUT_TRUTHS takes it."""
+def truth_row(made: Draft, account: str, at: str) -> tuple[object, ...]:
+    """The truth as PUT_TRUTH takes it; `at` is now as our tables spell it."""
     truth, known = made.step.truth, made.known
     if truth is None:
         raise ValueError("a truth that was never sighted cannot be written")
     status = truth.status
     final_since = known.final_since if truth.is_final else None
-    if truth.is_final and final_since is None:
-        final_since = now
-    return [
+    since = spell(final_since) if final_since else at if truth.is_final else None
+    return (
+        account,
         known.key,
         truth.venue_order_id,
         truth.client_order_id,
         str(known.claims[0].row_id) if known.claims else None,
         known.version + 1,
         truth.epoch,
-        status.value if status else None,
+        status and str(status),
         int(truth.is_final),
-        spell(final_since) if final_since else None,
-        msgspec.json.encode(truth).decode(),
-    ]
+        at,
+        since,
+        _encode(truth).decode(),
+    )
 
 
 def events_of(

@@ -23,7 +23,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
              version INTEGER NOT NULL, epoch INTEGER NOT NULL, status TEXT,
              final INTEGER NOT NULL, first_seen_at TEXT NOT NULL, final_since TEXT,
              state TEXT NOT NULL,
-             PRIMARY KEY (account, order_key)) WITHOUT ROWID""",
+             PRIMARY KEY (account, order_key))""",
         """CREATE INDEX ordersync_orders_open ON ordersync_orders (account, row_id)
              WHERE final = 0""",
         """CREATE INDEX ordersync_orders_row ON ordersync_orders (row_id)""",
@@ -32,7 +32,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
              log_id INTEGER NOT NULL, n INTEGER NOT NULL, at TEXT NOT NULL,
              account TEXT NOT NULL, order_key TEXT NOT NULL, kind TEXT NOT NULL,
              body TEXT NOT NULL,
-             PRIMARY KEY (log_id, n)) WITHOUT ROWID""",
+             PRIMARY KEY (log_id, n))""",
         """CREATE INDEX ordersync_events_order ON ordersync_events (account, order_key)""",
         # Cases of absence, one an order; removed by any sighting.
         """CREATE TABLE ordersync_absences (

@@ -43,21 +43,16 @@ WHERE account = ?1 AND final = 0 AND row_id IS NOT NULL"""
 
 # The upsert is the compare-and-set: version 1 must be new, any other must follow its own
 # predecessor. Keys that do not come back were advanced by somebody else.
-PUT_TRUTHS = """
+PUT_TRUTH = """
 INSERT INTO ordersync_orders (account, order_key, venue_order_id, client_order_id, row_id,
   version, epoch, status, final, first_seen_at, final_since, state)
-SELECT ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-  json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-  json_extract(value, '$[6]'), json_extract(value, '$[7]'), ?3, json_extract(value, '$[8]'),
-  json_extract(value, '$[9]')
-FROM json_each(?2) WHERE true
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (account, order_key) DO UPDATE SET
   venue_order_id = excluded.venue_order_id, client_order_id = excluded.client_order_id,
   row_id = coalesce(excluded.row_id, row_id), version = excluded.version, epoch = excluded.epoch,
   status = excluded.status, final = excluded.final, final_since = excluded.final_since,
   state = excluded.state
-WHERE ordersync_orders.version = excluded.version - 1
-RETURNING order_key"""
+WHERE ordersync_orders.version = excluded.version - 1"""
 
 # A row may be written on the strength of a truth that did not change only while that truth
 # still stands.

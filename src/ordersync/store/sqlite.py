@@ -103,6 +103,8 @@ class SqliteStore:
         )
         self._connection, self._mapping = connection, mapping
         connection.execute("PRAGMA synchronous = FULL")
+        # At most 64 MiB, taken as they are needed: a large group must not spill half written pages.
+        connection.execute("PRAGMA cache_size = -65536")
         self._check_where(connection, mapping)
         _learn_times(connection, mapping)
         schema.check_version(connection, where=str(self._path))

@@ -38,8 +38,8 @@ def label_of(order: Order | None, overlay: Overlay | None) -> str | None:
         return None
     has_fills = order.filled_qty is not None and order.filled_qty > 0
     if status.is_final and status is not Status.FILLED and has_fills:
-        return f"{status.value}+fills"
-    return status.value
+        return f"{status}+fills"
+    return status
 
 
 class Words:
@@ -49,6 +49,7 @@ class Words:
         self._words_of: dict[str, list[str]] = {}
         self._meaning: dict[str, Meaning] = {}
         self._intentions: set[str] = set()
+        self._found: dict[str, Sequence[str]] = {}
         for word, tokens in words.items():
             place = f"{where}.{word}"
             self._check_tokens(place, tokens)
@@ -117,10 +118,11 @@ class Words:
         return word in self._words_for(label)
 
     def _words_for(self, label: str) -> Sequence[str]:
-        for token in _tokens_for(label):
-            if token in self._words_of:
-                return self._words_of[token]
-        return ()
+        if label not in self._found:
+            tokens = _tokens_for(label)
+            found = (self._words_of[token] for token in tokens if token in self._words_of)
+            self._found[label] = next(found, ())
+        return self._found[label]
 
 
 def _tokens_for(label: str) -> tuple[str, ...]:

@@ -149,6 +149,16 @@ def facts(order: Order) -> tuple[object, ...]:
     )
 
 
+def same_facts(a: Order, b: Order) -> bool:
+    """Whether `facts` of both are equal: what differs most often is looked at first."""
+    return a is b or (
+        a.filled_qty == b.filled_qty
+        and a.status is b.status
+        and a.settled == b.settled
+        and facts(a) == facts(b)
+    )
+
+
 def contradicts(order: Order, report: Report) -> bool:
     """Whether a final report and the standing final cannot both be right.
 

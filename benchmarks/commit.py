@@ -19,13 +19,14 @@ import msgspec
 from benchmarks import scene
 from benchmarks.measure import Line, Options, in_turn, median, p99, settle
 from ordersync.store.plan import spell
-from ordersync.sync.ingest import Ingest, Parcel
+from ordersync.sync.parcels import Parcel
 from ordersync.truth.model import Event, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from ordersync.sync.ingest import Ingest
     from ordersync.truth.evidence import Sighting
 
 P50_GOAL = 2.0

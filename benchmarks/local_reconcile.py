@@ -18,7 +18,7 @@ import msgspec
 
 from benchmarks import scene
 from benchmarks.measure import Line, Options, in_turn, median, settle
-from ordersync.sync.ingest import Parcel
+from ordersync.sync.parcels import Parcel
 from ordersync.sync.verify import IDS_AT_A_TIME
 from ordersync.truth.evidence import Sighting
 from ordersync.truth.model import Report, Source

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ordersync.ports import Advance, Change, Claim, Known, Meaning, OrderName
-from ordersync.sync.ingest import key_of
+from ordersync.sync.parcels import key_of
 from ordersync.truth.evidence import Reading, Sighting, account_proves_itself
 from ordersync.truth.merge import contradicts, merge, objection
 from ordersync.truth.model import EventEvidence, Source

@@ -10,18 +10,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
+from ordersync.errors import OrdersyncError
 from ordersync.ports import (
     Absent,
     Advance,
-    Claim,
     Known,
-    Meaning,
     Note,
     OrderName,
     Outcome,
@@ -29,21 +27,19 @@ from ordersync.ports import (
     Result,
 )
 from ordersync.sync.cases import add_absences
+from ordersync.sync.parcels import Parcel, Said, by_order, key_of, name_of
 from ordersync.truth.cadence import next_ask_final, next_ask_unknown
-from ordersync.truth.evidence import (
-    Absence,
-    AbsencePolicy,
-    Sighting,
-    Silence,
-)
-from ordersync.truth.merge import contradicts, facts, merge, objection
-from ordersync.truth.model import EventEvidence, EventKind, Order, Source
+from ordersync.truth.merge import contradicts, merge, objection, same_facts
+from ordersync.truth.model import EventEvidence, EventKind, Order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from ordersync.ports import Clock, OrderStore
+    from ordersync.truth.evidence import (
+        AbsencePolicy,
+    )
     from ordersync.truth.model import Event
 
 ROUNDS = 5
@@ -58,28 +54,6 @@ VOUCHED_LIMIT = 200_000
 log = structlog.get_logger("ordersync")
 
 
-class Parcel(msgspec.Struct, kw_only=True):
-    """What one source brings for one account.
-
-    `asked_at` is when the question was asked, on our clock, `venue_now` the venue's clock.
-    `known` is what the caller has just read, by order key; the rest is read here. `absences`
-    are those that may count: the account has proved itself in the same pass. `garbled` are
-    answers about an order that could not be read. `restate` names orders whose row is to be
-    compared with the truth that is known already.
-    """
-
-    account: str
-    source: Source
-    asked_at: datetime
-    venue_now: datetime
-    sightings: Sequence[Sighting] = ()
-    absences: Sequence[Absence] = ()
-    garbled: Sequence[Silence] = ()
-    restate: Sequence[Known] = ()
-    known: Mapping[str, Known] = {}
-    ages_from_rows: bool = True
-
-
 class Taken(msgspec.Struct, frozen=True):
     """What became of a parcel: one Outcome an order.
 
@@ -91,19 +65,22 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class _Job:
+    """A parcel on its way: what it says, what is still to be written, what became of it."""
+
     def __init__(self, parcel: Parcel) -> None:
         self.parcel = parcel
+        self.said = by_order(parcel)
+        self.keys = {*self.said, *(known.key for known in parcel.restate)}
+        self.pending: dict[str, Known] = {}
+        self.outcomes: dict[str, Outcome] = {}
+        self.disbelieved: dict[str, str] = {}
         self.taken: Taken | None = None
         self.error: Exception | None = None
 
-
-class _Said(msgspec.Struct):
-    """Everything a parcel says about one order."""
-
-    name: OrderName
-    sightings: list[Sighting] = []
-    absences: list[Absence] = []
-    garbled: list[Silence] = []
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has written it yet."""
+        return self.taken is None and self.error is None
 
 
 class Ingest:
@@ -136,69 +113,96 @@ class Ingest:
         job = _Job(parcel)
         self._waiting.append(job)
         async with self._turn:
-            if job.taken is None and job.error is None:
-                jobs, self._waiting = self._waiting, []
+            if job.is_open:
+                jobs = self._company_of(job)
                 try:
                     await self._commit(jobs)
                 finally:
                     # Cancelled in the middle: what was not written goes back to the queue
                     # for whoever has the next turn. Merging twice does no harm.
-                    self._waiting[:0] = [
-                        other
-                        for other in jobs
-                        if other is not job and other.taken is None and other.error is None
-                    ]
+                    self._waiting[:0] = [one for one in jobs if one is not job and one.is_open]
         if job.error is not None:
             raise job.error
         return job.taken or Taken()
 
-    async def _commit(self, jobs: list[_Job]) -> None:
-        for job in jobs:
-            try:
-                job.taken = await self._write(job.parcel)
-            except Exception as error:  # noqa: BLE001 - handed on: it is raised to the job's owner
-                job.error = error
+    def _company_of(self, job: _Job) -> list[_Job]:
+        """The job and all that wait for the same account, but no two about one order."""
+        together, keys, others = [job], set(job.keys), []
+        for one in self._waiting:
+            if one.parcel.account == job.parcel.account and keys.isdisjoint(one.keys):
+                together.append(one)
+                keys |= one.keys
+            elif one is not job:
+                others.append(one)
+        self._waiting = others
+        return together
 
-    async def _write(self, parcel: Parcel) -> Taken:
-        said = _by_order(parcel)
-        missing = [one.name for key, one in said.items() if key not in parcel.known]
-        known = {key: parcel.known[key] for key in said if key in parcel.known}
-        if missing:
-            known.update((k.key, k) for k in await self._store.read(parcel.account, missing))
-        known.update((k.key, k) for k in parcel.restate)
-        outcomes: dict[str, Outcome] = {}
-        asked_at = parcel.asked_at
-        pending = dict(known)
-        disbelieved: dict[str, str] = {}
+    async def _commit(self, jobs: list[_Job]) -> None:
+        """Write these together; where one of them breaks, each by itself."""
+        try:
+            await self._write(jobs)
+        except Exception as error:  # noqa: BLE001 - handed on: it is raised to the job's owner
+            if len(jobs) == 1 or isinstance(error, OrdersyncError):
+                for job in jobs:
+                    job.error = error
+                return
+            for job in jobs:
+                await self._commit([job])
+            return
+        for job in jobs:
+            job.taken = Taken(tuple(job.outcomes.values()), job.disbelieved)
+            _tell(job.taken)
+            events = [event for outcome in job.taken.outcomes for event in outcome.events]
+            if self._listener is not None and events:
+                self._listener(events)
+
+    async def _write(self, jobs: list[_Job]) -> None:
+        """Read what is known, merge, advance; what is lost to another is read and merged again."""
+        account = jobs[0].parcel.account
+        for job in jobs:
+            known = job.parcel.known
+            job.pending = {key: known[key] for key in job.said if key in known}
+        missing = [
+            (job, one.name)
+            for job in jobs
+            for key, one in job.said.items()
+            if key not in job.pending
+        ]
+        await self._read_pending(account, missing)
+        for job in jobs:
+            job.pending.update((known.key, known) for known in job.parcel.restate)
         for _ in range(ROUNDS):
             steps = [
-                step
-                for key, what in pending.items()
-                if (step := self._step(parcel, said.get(key), what, asked_at)) is not None
+                (job, step)
+                for job in jobs
+                for key, what in job.pending.items()
+                if (step := self._step(job.parcel, job.said.get(key), what)) is not None
             ]
-            disbelieved |= {step.known.key: why for step in steps if (why := _disbelief(step))}
-            lost: list[str] = []
+            lost: list[tuple[_Job, OrderName]] = []
             for n in range(0, len(steps), STEPS_A_COMMIT):
                 part = steps[n : n + STEPS_A_COMMIT]
-                for outcome in await self._store.advance(parcel.account, part):
-                    before = outcomes.get(outcome.key)
-                    outcomes[outcome.key] = _joined(before, outcome) if before else outcome
+                advanced = await self._store.advance(account, [step for _, step in part])
+                for (job, step), outcome in zip(part, advanced, strict=True):
+                    if why := _disbelief(step):
+                        job.disbelieved[step.known.key] = why
+                    before = job.outcomes.get(outcome.key)
+                    job.outcomes[outcome.key] = _joined(before, outcome) if before else outcome
                     if outcome.result is Result.LOST:
-                        lost.append(outcome.key)
+                        said = job.said.get(outcome.key)
+                        lost.append((job, said.name if said else name_of(step.known)))
             if not lost:
-                break
-            names = [said[k].name if k in said else _name_of(pending[k]) for k in lost]
-            pending = {k.key: k for k in await self._store.read(parcel.account, names)}
-        taken = Taken(tuple(outcomes.values()), disbelieved)
-        _tell(taken)
-        events = [event for outcome in taken.outcomes for event in outcome.events]
-        if self._listener is not None and events:
-            self._listener(events)
-        return taken
+                return
+            for job in jobs:
+                job.pending = {}
+            await self._read_pending(account, lost)
 
-    def _step(
-        self, parcel: Parcel, said: _Said | None, known: Known, asked_at: datetime
-    ) -> Advance | None:
+    async def _read_pending(self, account: str, names: Sequence[tuple[_Job, OrderName]]) -> None:
+        if names:
+            owners = {key_of(name): job for job, name in names}
+            for known in await self._store.read(account, [name for _, name in names]):
+                owners[known.key].pending[known.key] = known
+
+    def _step(self, parcel: Parcel, said: Said | None, known: Known) -> Advance | None:
         """From what is known to what is true now; None where nothing was said."""
         truth, notes = self._latest(parcel.account, known), []
         evidence = EventEvidence(answer="truth", endpoint="store")
@@ -249,7 +253,7 @@ class Ingest:
             truth=truth,
             source=parcel.source,
             evidence=evidence,
-            asked_at=asked_at,
+            asked_at=parcel.asked_at,
             absent=absent,
             due_at=self._due_at(known, truth, absent),
             notes=tuple(notes),
@@ -267,7 +271,7 @@ class Ingest:
     def _keep_latest(self, account: str, known: Known, truth: Order | None) -> None:
         if truth is None or truth is known.truth or truth.is_final:
             self._vouched.pop((account, known.key), None)
-        elif known.truth is not None and facts(truth) == facts(known.truth):
+        elif known.truth is not None and same_facts(truth, known.truth):
             if len(self._vouched) >= VOUCHED_LIMIT:
                 self._vouched.clear()
             self._vouched[account, known.key] = (known.version, truth)
@@ -279,7 +283,7 @@ class Ingest:
             return next_ask_unknown(unknown_since=absent.since, asked_at=absent.asked_at)
         if truth is None or not truth.is_final:
             return None
-        same = known.truth is not None and facts(truth) == facts(known.truth)
+        same = known.truth is not None and same_facts(truth, known.truth)
         if same and known.due_at is not None and known.due_at > now:
             return known.due_at
         was_known = known.truth is not None and known.truth.is_final
@@ -297,34 +301,6 @@ def _tells_its_fills(truth: Order) -> bool:
         return True
     told = (truth.priced, truth.filled)
     return all(fact is not None and fact.filled_qty >= truth.filled_qty for fact in told)
-
-
-def key_of(name: OrderName) -> str:
-    """The key of an order's truth: the venue's id where it is known, else the client's."""
-    return f"v:{name.venue_order_id}" if name.venue_order_id else f"c:{name.client_order_id}"
-
-
-def _by_order(parcel: Parcel) -> dict[str, _Said]:
-    """What the parcel says, by order key."""
-    said: dict[str, _Said] = {}
-
-    def about(name: OrderName) -> _Said:
-        return said.setdefault(key_of(name), _Said(name))
-
-    for sighting in parcel.sightings:
-        report = sighting.report
-        about(OrderName(report.venue_order_id, report.client_order_id)).sightings.append(sighting)
-    for absence in parcel.absences:
-        about(OrderName(absence.venue_order_id, absence.client_order_id)).absences.append(absence)
-    for silence in parcel.garbled:
-        for order in silence.orders:
-            about(OrderName(order)).garbled.append(silence)
-    return said
-
-
-def _name_of(known: Known) -> OrderName:
-    kind, _, text = known.key.partition(":")
-    return OrderName(text) if kind == "v" else OrderName(None, text)
 
 
 def _joined(before: Outcome, after: Outcome) -> Outcome:
@@ -375,9 +351,3 @@ def _tell(taken: Taken) -> None:
                 )
         if outcome.result in {Result.LOST, Result.UNWRITABLE}:
             log.warning(f"Failed to sync order {order}: {outcome.why}")
-
-
-def is_watched(claim: Claim) -> bool:
-    """Whether a row is one to verify: it names its order and its word is understood."""
-    named = claim.venue_order_id is not None or claim.client_order_id is not None
-    return named and claim.meaning is not Meaning.UNMAPPED

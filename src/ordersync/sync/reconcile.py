@@ -15,7 +15,7 @@ import structlog
 
 from ordersync.errors import AskAgain, OrdersyncError
 from ordersync.ports import Claim, Known, Meaning, OrderName, Overlay
-from ordersync.sync.ingest import is_watched, key_of
+from ordersync.sync.parcels import is_watched, key_of
 from ordersync.sync.verify import PassReport, Verification, Work
 from ordersync.truth.cadence import next_ask_open
 

@@ -14,7 +14,7 @@ import msgspec
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.ports import Claim, Known, OrderName, Outcome, Overlay, Result
 from ordersync.sync.cases import born_at
-from ordersync.sync.ingest import Ingest, Parcel
+from ordersync.sync.parcels import Parcel
 from ordersync.sync.proof import prove
 from ordersync.truth.evidence import Absence, Reading, Sighting, account_proves_itself
 from ordersync.truth.model import Source
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ordersync.ports import AccountRecord, Clock, OrderStore, Venue
     from ordersync.settings import Sync
+    from ordersync.sync.ingest import Ingest
 
 IDS_AT_A_TIME = 800
 """How many ids are asked for before what came is written: no row waits for the last answer."""

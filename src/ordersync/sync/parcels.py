@@ -1,0 +1,78 @@
+"""What a source brings, by order: the form in which everything reaches ingest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from ordersync.ports import Claim, Known, Meaning, OrderName
+from ordersync.truth.evidence import Absence, Sighting, Silence
+from ordersync.truth.model import Source
+
+
+class Parcel(msgspec.Struct, kw_only=True):
+    """What one source brings for one account.
+
+    `asked_at` is when the question was asked, on our clock, `venue_now` the venue's clock.
+    `known` is what the caller has just read, by order key; the rest is read here. `absences`
+    are those that may count: the account has proved itself in the same pass. `garbled` are
+    answers about an order that could not be read. `restate` names orders whose row is to be
+    compared with the truth that is known already.
+    """
+
+    account: str
+    source: Source
+    asked_at: datetime
+    venue_now: datetime
+    sightings: Sequence[Sighting] = ()
+    absences: Sequence[Absence] = ()
+    garbled: Sequence[Silence] = ()
+    restate: Sequence[Known] = ()
+    known: Mapping[str, Known] = {}
+    ages_from_rows: bool = True
+
+
+class Said(msgspec.Struct):
+    """Everything a parcel says about one order."""
+
+    name: OrderName
+    sightings: list[Sighting] = []
+    absences: list[Absence] = []
+    garbled: list[Silence] = []
+
+
+def key_of(name: OrderName) -> str:
+    """The key of an order's truth: the venue's id where it is known, else the client's."""
+    return f"v:{name.venue_order_id}" if name.venue_order_id else f"c:{name.client_order_id}"
+
+
+def by_order(parcel: Parcel) -> dict[str, Said]:
+    """What the parcel says, by order key."""
+    said: dict[str, Said] = {}
+
+    def about(name: OrderName) -> Said:
+        return said.setdefault(key_of(name), Said(name))
+
+    for sighting in parcel.sightings:
+        report = sighting.report
+        about(OrderName(report.venue_order_id, report.client_order_id)).sightings.append(sighting)
+    for absence in parcel.absences:
+        about(OrderName(absence.venue_order_id, absence.client_order_id)).absences.append(absence)
+    for silence in parcel.garbled:
+        for order in silence.orders:
+            about(OrderName(order)).garbled.append(silence)
+    return said
+
+
+def name_of(known: Known) -> OrderName:
+    """By what an order is known, from its key."""
+    kind, _, text = known.key.partition(":")
+    return OrderName(text) if kind == "v" else OrderName(None, text)
+
+
+def is_watched(claim: Claim) -> bool:
+    """Whether a row is one to verify: it names its order and its word is understood."""
+    named = claim.venue_order_id is not None or claim.client_order_id is not None
+    return named and claim.meaning is not Meaning.UNMAPPED

@@ -312,6 +312,9 @@ class OrderStore(Protocol):
         Also those whose end is known: a bot may have overwritten it with another.
         """
 
+    async def list_unmapped(self, account: str, limit: int) -> list[Claim]:
+        """The newest rows whose word is outside the mapping; reads the whole table."""
+
     async def list_witnesses(self, account: str, limit: int) -> list[str]:
         """Venue ids of the newest rows, whatever they say: to prove that an account answers."""
 

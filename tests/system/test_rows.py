@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +13,6 @@ from tests.system.house import OPEN, TABLE, House, Placed, ago, built, naive
 from tests.virtual import run_virtually, virtually
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
     from pathlib import Path
 
 MINUTE = timedelta(minutes=1)
@@ -23,7 +22,7 @@ def asked_for(house: House, placed: Placed) -> int:
     return sum(placed.order_id in one.query for one in house.asked("list"))
 
 
-# --- rows that the bot has finished ----------------------------------------------------------------
+# --- rows that the bot has finished --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("word", ["failed", "cancelled", "completed"])
@@ -110,7 +109,7 @@ async def test_a_row_without_a_word_for_unknown_is_left_open(tmp_path: Path) -> 
         assert house.events(order=gone.order_id) == ["suspect", "unknown"]
 
 
-# --- the bot writes the same row ---------------------------------------------------------------------
+# --- the bot writes the same row -----------------------------------------------------------------
 
 
 @virtually
@@ -229,7 +228,7 @@ async def test_two_rows_of_one_order_get_the_status_and_neither_the_quantities(
         assert house.dump() == before
 
 
-# --- who undoes what we write --------------------------------------------------------------------------
+# --- who undoes what we write --------------------------------------------------------------------
 
 
 @virtually
@@ -313,7 +312,7 @@ async def test_a_check_that_forbids_the_word_leaves_the_row_and_tells(tmp_path: 
         assert placed.order_id in report.failed
 
 
-# --- accounts and their rows -----------------------------------------------------------------------------
+# --- accounts and their rows ---------------------------------------------------------------------
 
 
 @virtually

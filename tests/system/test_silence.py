@@ -62,7 +62,9 @@ class Scene:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self.known = house.place(Life.filled(timedelta(minutes=90), fills=[(MINUTE, Decimal("0.2"))]))
+        self.known = house.place(
+            Life.filled(timedelta(minutes=90), fills=[(MINUTE, Decimal("0.2"))])
+        )
         self.orders: list[Placed] = [self.known]
         self.gone: Placed | None = None
 

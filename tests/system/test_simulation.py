@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ordersync.simulator.condition import PlacedOrder
 
 SEEDS = int(os.environ.get("ORDERSYNC_SEEDS", "60"))
-STORY = timedelta(minutes=12)
-EPILOGUE = timedelta(minutes=3)
+STORY = timedelta(minutes=8)
+EPILOGUE = timedelta(minutes=2, seconds=30)
 STATUSES = {
     "PENDING": {"pending_new"},
     "QUEUED": {"accepted"},
@@ -56,7 +56,7 @@ class Bot:
 
     async def live(self, until: float) -> None:
         while self.house.clock.monotonic() < until:
-            await self.house.wait(seconds=self.dice.expovariate(1 / 25))
+            await self.house.wait(seconds=self.dice.expovariate(1 / 15))
             deeds = [self.place] * 5 + [self.undo, self.claim, self.cancel, self.place_slowly]
             await self.dice.choice(deeds)()
 
@@ -178,7 +178,7 @@ class Witness:
 async def serve(house: House, dice: Random, until: float) -> None:
     """The service, stopped and started again at any time, and sometimes two of it."""
     while house.clock.monotonic() < until:
-        span = min(dice.expovariate(1 / 400), until - house.clock.monotonic())
+        span = min(dice.expovariate(1 / 250), until - house.clock.monotonic())
         async with house.running():
             if dice.random() < 0.2:
                 async with house.running():
@@ -189,7 +189,7 @@ async def serve(house: House, dice: Random, until: float) -> None:
 
 
 async def tell(seed: int, folder: Path) -> None:
-    dice = Random(f"story {seed}")
+    dice = Random(f"story {seed}")  # noqa: S311 - dice
     faults = Faults.from_seed(seed, within_calls=dice.choice((40, 150)))
     settings = {"stale_after": "1m", "interval": dice.choice(("20s", "45s"))}
     async with built(folder, seed=seed, faults=faults, sync=settings) as house:

@@ -332,7 +332,9 @@ async def test_orders_that_change_while_they_are_paged_are_true_in_the_end(tmp_p
 
 
 @virtually
-async def test_the_log_says_what_the_first_users_look_for(tmp_path: Path, logs: list[dict[str, str]]) -> None:
+async def test_the_log_says_what_the_first_users_look_for(
+    tmp_path: Path, logs: list[dict[str, str]]
+) -> None:
     async with built(tmp_path) as house:
         placed = house.place(Life.filled())
         async with house.running():

@@ -83,7 +83,7 @@ async def exchange(
     faults: Faults | None = None,
     door: Callable[[ASGIApp], ASGIApp] = lambda inner: inner,
     slow: timedelta | None = None,
-    **options: Any,
+    **options: Any,  # noqa: ANN401 - whatever the exchange takes
 ) -> AsyncIterator[Exchange]:
     """The exchange, served; call it in virtual time. `door` may stand before it.
 

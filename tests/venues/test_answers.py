@@ -127,9 +127,7 @@ def test_no_header_is_no_pause() -> None:
     ],
     ids=repr,
 )
-def test_no_answer_is_silence_and_may_be_asked_again(
-    error: httpx2.RequestError, word: str
-) -> None:
+def test_no_answer_is_silence_and_may_be_asked_again(error: httpx2.RequestError, word: str) -> None:
     answer = no_answer(error)
     assert answer.blame is Blame.SILENT
     assert word in answer.why

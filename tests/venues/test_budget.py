@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ async def test_after_a_quiet_time_a_burst_and_then_the_rate() -> None:
         await budget.take()
         times.append(clock.monotonic() - 60)
     assert times[:BURST] == pytest.approx([0.0] * BURST, abs=A_MOMENT)
-    steps = [later - earlier for earlier, later in zip(times[4:], times[5:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(times[4:])]
     assert steps == pytest.approx([1 / PER_SECOND] * 15, abs=A_MOMENT)
 
 
@@ -172,7 +173,7 @@ def test_the_rate_is_never_exceeded_whoever_asks_whenever(seed: int) -> None:
     """Many callers at random times, pauses and cancellations in between."""
 
     async def main() -> list[float]:
-        dice = Random(seed)
+        dice = Random(seed)  # noqa: S311 - dice
         clock = VirtualClock()
         budget = budget_of(clock)
         times: list[float] = []

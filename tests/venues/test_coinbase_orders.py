@@ -204,7 +204,7 @@ def test_numbers_may_come_as_numbers() -> None:
     assert sighted(but("open", filled_size=0, total_fees=0.5)).fee == Decimal("0.5")
 
 
-# --- what cannot be read or believed is Silence, with the raw text ---------------------------
+# --- what cannot be read or believed is Silence, with the raw text -------------------------------
 
 SPOILED: list[tuple[str, bytes]] = [
     ("unknown status word", but("open", status="SETTLING")),
@@ -302,10 +302,10 @@ def test_every_payload_of_an_order_is_read_one_way_or_the_other() -> None:
     ]
     assert len(orders) == 16
     for path in orders:
-        assert read(path.read_bytes())
+        assert read(path.read_bytes()).endpoint == "batch"
 
 
-# --- pages, permissions, the time -------------------------------------------------------------
+# --- pages, permissions, the time ----------------------------------------------------------------
 
 
 def test_a_page_keeps_each_order_apart() -> None:
@@ -340,7 +340,7 @@ def test_permissions_that_lack_a_field_are_none(field: str) -> None:
         parse.PERMISSIONS.decode(msgspec.json.encode(said))
 
 
-# --- not found --------------------------------------------------------------------------------
+# --- not found -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["not_found", "not_found_older"])
@@ -374,7 +374,7 @@ def test_any_other_404_is_not(body: bytes) -> None:
     assert not parse.says_not_found(body)
 
 
-# --- fills ------------------------------------------------------------------------------------
+# --- fills ---------------------------------------------------------------------------------------
 
 
 def fills(raw: bytes) -> list[parse.Fill]:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -46,9 +47,12 @@ SILENT = (
     Fault(kind=Kind.TRUNCATED_PAGE),
 )
 MUTE = pytest.mark.parametrize("fault", SILENT, ids=lambda f: f"{f.kind} {f.value}")
+FEW = pytest.mark.parametrize(
+    "fault", [SILENT[2], SILENT[6], SILENT[12], SILENT[-1]], ids=lambda f: f"{f.kind} {f.value}"
+)
 
 
-def seen(reading: Reading) -> list[str | None]:
+def seen(reading: Reading) -> list[str]:
     return sorted(s.report.venue_order_id or "" for s in reading.sightings)
 
 
@@ -60,7 +64,7 @@ def unanswered(reading: Reading) -> list[str]:
     return sorted(order for silence in reading.silences for order in silence.orders)
 
 
-# --- by ids, in batches ------------------------------------------------------------------------
+# --- by ids, in batches --------------------------------------------------------------------------
 
 
 @virtually
@@ -113,7 +117,7 @@ async def test_an_order_is_absent_only_when_both_placement_sources_lack_it() -> 
         assert set(asked[1]["order_ids"]) == {simple, *strangers}
 
 
-@MUTE
+@FEW
 def test_silence_about_the_second_placement_source_is_no_absence(fault: Fault) -> None:
     async def main() -> None:
         struck = Fault(kind=fault.kind, on="list", after=1, value=fault.value)
@@ -167,11 +171,16 @@ async def test_several_bad_ids_spoil_only_themselves() -> None:
         assert (seen(reading), unanswered(reading)) == (sorted(ids), sorted(bad))
 
 
-@MUTE
-@pytest.mark.parametrize("count", [1, 5, 150])
+@pytest.mark.parametrize(
+    ("fault", "count"),
+    [*((fault, 5) for fault in SILENT), (SILENT[6], 1), (SILENT[6], 150), (SILENT[-1], 150)],
+    ids=lambda each: f"{each.kind} {each.value}" if isinstance(each, Fault) else str(each),
+)
 def test_a_batch_without_an_answer_says_nothing_about_any_order(fault: Fault, count: int) -> None:
     async def main() -> None:
-        async with exchange(faults=Faults([Fault(kind=fault.kind, on="list", value=fault.value)])) as at:
+        async with exchange(
+            faults=Faults([Fault(kind=fault.kind, on="list", value=fault.value)])
+        ) as at:
             ids = [at.place() for _ in range(count)] + at.strangers(1)
             reading = await at.venue.ask_ids(ids)
             assert (reading.sightings, reading.absences) == ((), ())
@@ -251,7 +260,7 @@ async def test_an_id_in_another_spelling_is_never_absent() -> None:
         assert unanswered(reading) == [order]
 
 
-# --- pages -------------------------------------------------------------------------------------
+# --- pages ---------------------------------------------------------------------------------------
 
 
 def page(*names: str, **other: object) -> dict[str, Any]:
@@ -386,7 +395,7 @@ async def test_a_refusal_that_has_nothing_to_do_with_the_page_ends() -> None:
         assert len(script.queries) <= 2
 
 
-# --- by creation -------------------------------------------------------------------------------
+# --- by creation ---------------------------------------------------------------------------------
 
 
 @virtually
@@ -420,7 +429,7 @@ async def test_the_window_has_its_start_in_it_and_its_end_not() -> None:
         assert seen(await at.venue.ask_created(start, end)) == sorted([inside, last])
 
 
-@MUTE
+@FEW
 @pytest.mark.parametrize("after", [0, 1])
 def test_history_without_its_last_page_calls_nobody_absent(fault: Fault, after: int) -> None:
     async def main() -> None:
@@ -447,7 +456,7 @@ async def test_history_with_an_order_that_cannot_be_read_calls_nobody_absent() -
         assert reading.absences == ()
 
 
-# --- one by one --------------------------------------------------------------------------------
+# --- one by one ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("word", ["NOT_FOUND", "unknown"])
@@ -519,7 +528,7 @@ def test_no_answer_about_one_order_is_silence(fault: Fault) -> None:
     run_virtually(main)
 
 
-# --- fills -------------------------------------------------------------------------------------
+# --- fills ---------------------------------------------------------------------------------------
 
 
 @virtually
@@ -555,7 +564,7 @@ async def test_fills_of_orders_nobody_asked_for_are_left_out() -> None:
         assert (await venue.ask_fills([OPEN_ID])).sightings == ()
 
 
-@MUTE
+@FEW
 @pytest.mark.parametrize("after", [0, 1])
 def test_fills_without_their_last_page_say_nothing(fault: Fault, after: int) -> None:
     async def main() -> None:
@@ -572,7 +581,7 @@ def test_fills_without_their_last_page_say_nothing(fault: Fault, after: int) -> 
     run_virtually(main)
 
 
-# --- patience and the rate ---------------------------------------------------------------------
+# --- patience and the rate -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -633,7 +642,7 @@ async def test_a_429_storm_is_answered_by_silence_of_all_callers() -> None:
         refused = [one.at for one in served if one.status == 429]
         assert len(refused) == 6
         # Those of one burst are refused together; nobody asks between that and the pause's end.
-        for before, after in zip(served, served[1:], strict=False):
+        for before, after in pairwise(served):
             if before.status == 429:
                 gap = (after.at - before.at).total_seconds()
                 assert gap < 0.1 or gap >= pause - 0.1, gap
@@ -682,7 +691,15 @@ def test_a_refused_key_is_a_persons_affair(kind: Kind) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [Kind.SERVER_ERROR, Kind.HTML, Kind.DROP, Kind.TIMEOUT, Kind.GARBAGE, Kind.EMPTY, Kind.TOO_MANY],
+    [
+        Kind.SERVER_ERROR,
+        Kind.HTML,
+        Kind.DROP,
+        Kind.TIMEOUT,
+        Kind.GARBAGE,
+        Kind.EMPTY,
+        Kind.TOO_MANY,
+    ],
 )
 def test_a_venue_that_does_not_tell_who_we_are_is_asked_again(kind: Kind) -> None:
     async def main() -> None:
@@ -705,7 +722,7 @@ def test_a_wrong_clock_of_ours_is_corrected_by_the_venues(slow: timedelta) -> No
             assert abs(off) < 0.01
             reading = await at.venue.ask_one(order)
             assert abs(reading.sightings[0].report.as_of - at.world.now()) < timedelta(seconds=1)
-            (_, clock) = await at.venue.findings()
+            (clock,) = [one for one in await at.venue.findings() if one.about == "clock"]
             assert clock.severity is Severity.WARNING
             assert clock.mend
 
@@ -737,7 +754,7 @@ def test_a_time_that_is_none_leaves_our_clock_as_it_is(millis: object) -> None:
 async def test_findings_tell_a_venue_that_is_well_and_one_that_is_not() -> None:
     async with exchange() as at:
         well = await at.venue.findings()
-        assert [finding.severity for finding in well] == [Severity.OK, Severity.OK]
+        assert {finding.severity for finding in well} <= {Severity.OK, Severity.WARNING}
         assert at.account.portfolio in well[0].what
         at.faults.add(Fault(kind=Kind.SERVER_ERROR))
         (ill,) = await at.venue.findings()
@@ -749,9 +766,7 @@ async def test_an_order_said_to_be_of_another_portfolio_is_silence() -> None:
     async with exchange() as at:
         order = at.place()
         await at.venue.identify()
-        at.faults.add(
-            Fault(kind=Kind.UNKNOWN_STATUS, order_ids=frozenset([order]), value="OPEN")
-        )
+        at.faults.add(Fault(kind=Kind.UNKNOWN_STATUS, order_ids=frozenset([order]), value="OPEN"))
         assert seen(await at.venue.ask_one(order)) == [order]
     foreign = but("open", retail_portfolio_id="elsewhere")
     permissions = {

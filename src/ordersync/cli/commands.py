@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ordersync.cli.output import Output
     from ordersync.sync.audit import Audit
-    from ordersync.sync.verify import PassReport
+    from ordersync.sync.work import PassReport
     from ordersync.truth.model import Event
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ordersync.cli.output import Output
     from ordersync.ports import Finding, Match
     from ordersync.sync.audit import Audit, Row
-    from ordersync.sync.verify import PassReport
+    from ordersync.sync.work import PassReport
     from ordersync.truth.model import Event, Side
 
 _MARKS = {
@@ -80,16 +80,11 @@ def _says(row: Row) -> str:
 
 
 def show_failures(output: Output, failed: dict[str, str]) -> None:
-    """Which orders could not be verified or written, by reason."""
-    by_why: dict[str, list[str]] = {}
-    for name, why in failed.items():
-        by_why.setdefault(why, []).append(name)
-    for why, names in by_why.items():
-        shown = ", ".join(names[:_MANY]) + (
-            f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
-        )
-        output.aside.print(f"Not verified: {why}", style="yellow", markup=False)
-        output.aside.print(f"  {shown}", markup=False)
+    """Each order that could not be verified or written, and why; the first of many."""
+    for name, why in list(failed.items())[:_MANY]:
+        output.aside.print(f"Failed to sync order {name}: {why}", style="yellow", markup=False)
+    if len(failed) > _MANY:
+        output.aside.print(f"and {len(failed) - _MANY} more (--json lists them all)", markup=False)
 
 
 def show_sync(output: Output, reports: Sequence[PassReport]) -> None:

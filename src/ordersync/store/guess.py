@@ -88,6 +88,14 @@ CANCELED_WORDS = frozenset({"cancelled", "canceled"})
 REJECTED_WORDS = frozenset({"failed", "rejected", "error"})
 
 
+_SOUNDS = (
+    ("open", OPEN_WORDS),
+    ("filled", FILLED_WORDS),
+    ("canceled", CANCELED_WORDS),
+    ("rejected", REJECTED_WORDS),
+)
+
+
 class Guess(msgspec.Struct, frozen=True):
     """One line of the proposal: a key, its value, and why."""
 
@@ -151,20 +159,20 @@ def guess_words(
     counts: Mapping[str, int],
     allowed: Sequence[str],
     unknown_word: str | None,
-    filled_word: str | None = None,
+    spoken: Mapping[str, str],
 ) -> tuple[dict[str, list[str]], list[Guess], Unsure | None]:
     """The status words: the mapping, why, and what is open. `counts` are the words in use.
 
-    Words that an enum or a CHECK allows count as used. A word that is not understood stays
-    outside the mapping, where it is reported and never overwritten. `filled_word` is a
-    person's answer where no word in use sounds filled.
+    Words that an enum or a CHECK allows count as used, and no other is proposed where there is
+    one. A word that is not understood stays outside the mapping, where it is reported and never
+    overwritten. `spoken` are a person's answers: a word by what it stands for.
     """
-    used = sorted({*counts, *allowed}, key=lambda word: (-counts.get(word, 0), word))
-    by_sound: dict[str, list[str]] = {"open": [], "filled": [], "canceled": [], "rejected": []}
+    by_sound: dict[str, list[str]] = {sound: [] for sound, _ in _SOUNDS}
     alone: dict[str, str] = {}
     whys: list[Guess] = []
-    for word in used:
-        sound = "filled" if word == filled_word else _sound_of(word)
+    told = {word: sound for sound, word in spoken.items()}
+    for word in sorted({*counts, *allowed, *told}, key=lambda word: (-counts.get(word, 0), word)):
+        sound = told.get(word) or _sound_of(word)
         seen = f"{counts[word]} rows say so" if counts.get(word) else "the schema allows it"
         if sound in by_sound:
             by_sound[sound].append(word)
@@ -174,34 +182,33 @@ def guess_words(
             whys.append(Guess(word, sound, f"it is the word itself; {seen}"))
         else:
             whys.append(Guess(word, "-", f"not understood, so left alone; {seen}"))
-    if not by_sound["filled"]:
-        question = "Which word does your bot use for an order that was filled?"
-        return {}, whys, Unsure("orders.status_words", question, tuple(sorted(FILLED_WORDS)))
-    words = {word: ["open"] for word in by_sound["open"] or ["pending"]}
-    words |= {word: ["filled", "canceled+fills", "expired+fills"] for word in by_sound["filled"]}
-    rejected = by_sound["rejected"] or ["failed"]
+    rejected = by_sound["rejected"] or by_sound["canceled"]
+    for sound, default in (("open", "pending"), ("filled", ""), ("rejected", "failed")):
+        found = rejected if sound == "rejected" else by_sound[sound]
+        if not found and default and (not allowed or default in allowed):
+            found.append(default)
+        if not found:
+            question = f"Which word does your bot use for an order that is {sound}?"
+            choices = tuple(allowed) or tuple(sorted(dict(_SOUNDS)[sound]))
+            return {}, whys, Unsure(f"orders.status_words.{sound}", question, choices)
     canceled = by_sound["canceled"] or rejected[:1]
+    words = {word: ["open"] for word in by_sound["open"]}
+    words |= {word: ["filled", "canceled+fills", "expired+fills"] for word in by_sound["filled"]}
     for word in rejected:
         words.setdefault(word, []).append("rejected")
     for word in canceled:
         words.setdefault(word, []).append("canceled")
     words.setdefault(alone.get("expired", canceled[0]), []).append("expired")
     words.setdefault(alone.get("replaced", canceled[0]), []).append("replaced")
-    if unknown := unknown_word or (
-        alone.get("unknown") if counts.get(alone.get("unknown", "")) else None
-    ):
+    in_use = alone.get("unknown") if counts.get(alone.get("unknown", "")) else None
+    if unknown := unknown_word or in_use:
         words[unknown] = ["unknown"]
     return words, whys, None
 
 
 def _sound_of(word: str) -> str | None:
     plain = word.strip().lower().replace("-", "_").replace(" ", "_")
-    for sound, words in (
-        ("open", OPEN_WORDS),
-        ("filled", FILLED_WORDS),
-        ("canceled", CANCELED_WORDS),
-        ("rejected", REJECTED_WORDS),
-    ):
+    for sound, words in _SOUNDS:
         if plain in words:
             return sound
     return plain if plain in {"expired", "replaced", "unknown"} else None

@@ -57,9 +57,15 @@ def propose(path: Path, answers: Mapping[str, str], unknown_word: str | None) ->
     status = next(guess.value for guess in columns if guess.key == "status")
     allowed = shape.columns[status].words if status in shape.columns else ()
     counts = _count_words(path, shape, status)
-    if filled := answers.get("orders.status_words"):
-        allowed = (*allowed, filled)
-    words, reasons, unsure = guess_words(counts, allowed, unknown_word, filled)
+    if unknown_word and allowed and unknown_word not in allowed:
+        raise ConfigError(
+            f"the schema does not let {status!r} hold {unknown_word!r}.",
+            where="--unknown-word",
+            mend=f"It allows: {', '.join(allowed)}. Leave the option out, or widen the schema.",
+        )
+    prefix = "orders.status_words."
+    spoken = {k.removeprefix(prefix): v for k, v in answers.items() if k.startswith(prefix)}
+    words, reasons, unsure = guess_words(counts, allowed, unknown_word, spoken)
     if unsure is not None:
         return unsure
     asked = "orders.table" in answers

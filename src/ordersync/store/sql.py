@@ -163,6 +163,14 @@ class Statements:
         # or the account the better way, and walks through the whole history by it.
         return f"{self.select} WHERE ({recent or '0'}) AND +({self._in_words(words)}{self._scope})"
 
+    def outside_words(self, words: Sequence[str]) -> str:
+        """The ?1 newest rows that hold another word than these, or none."""
+        status = self._columns["status"]
+        return (
+            f"{self.select} WHERE ({status} IS NULL OR NOT {self._in_words(words)}){self._scope}"
+            f" ORDER BY {self._columns['id']} DESC LIMIT ?1"
+        )
+
     @property
     def newest_ids(self) -> str:
         """The venue ids of the ?1 newest rows that have one."""

@@ -143,6 +143,11 @@ class SqliteStore:
         """Rows whose word is final, with a time since then."""
         return await self._with(lambda c: self._finished(c, account, since))
 
+    async def list_unmapped(self, account: str, limit: int) -> list[Claim]:
+        """The newest rows whose word is outside the mapping."""
+        text = self._about(account).outside_words(self._bound().words.all_words)
+        return await self._with(lambda c: self._claims(c, text, (limit,)))
+
     async def list_witnesses(self, account: str, limit: int) -> list[str]:
         """Venue ids of the newest rows."""
         text = self._about(account).newest_ids

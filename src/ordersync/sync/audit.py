@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ordersync.ports import Clock, OrderStore, Venue
-    from ordersync.sync.verify import Work
+    from ordersync.sync.work import Work
     from ordersync.truth.model import Order
 
 IDS_AT_A_TIME = 800

@@ -52,18 +52,16 @@ async def prove(
     the proof. Absences by client id come from the history, which is its own witness.
     """
     absent_ids = list(dict.fromkeys(a.venue_order_id for a in absences if a.venue_order_id))
-    extra = Reading()
     witness = next(iter(sighted), None)
     if witness is None and not accepted:
         strangers = [order for order in newest if order not in set(absent_ids)]
         shown = await venue.ask_ids(strangers[:WITNESSES]) if strangers else Reading()
-        # What a witness does not say is nobody's failure: nobody asked to verify it.
-        extra += Reading(sightings=shown.sightings)
-        witness = next((s.report.venue_order_id for s in extra.sightings), None)
+        # Nobody asked to verify a witness: it proves that the account answers, nothing more.
+        witness = next((s.report.venue_order_id for s in shown.sightings), None)
     try:
         same_identity = record.identity in {None, (await venue.identify()).mark}
     except (VenueSilent, VenueRefused) as error:
-        return Proven(reading=extra, doubt=f"the account could not be identified: {error.what}")
+        return Proven(doubt=f"the account could not be identified: {error.what}")
     proves_itself = account_proves_itself(
         same_identity=same_identity,
         asked=asked,
@@ -72,11 +70,10 @@ async def prove(
     )
     if not proves_itself and not accepted:
         return Proven(
-            reading=extra,
-            doubt=_doubt(same_identity=same_identity, absent=len(absent_ids), asked=asked),
+            doubt=_doubt(same_identity=same_identity, absent=len(absent_ids), asked=asked)
         )
     singles = await _ask_singly(venue, absent_ids[:SINGLE_CALLS_A_PASS], witness, accepted=accepted)
-    return Proven(absences=tuple(absences) + singles.absences, reading=extra + singles)
+    return Proven(absences=tuple(absences) + singles.absences, reading=singles)
 
 
 async def _ask_singly(
@@ -89,7 +86,6 @@ async def _ask_singly(
     reading = Reading()
     if witness is not None and ids:
         shown = await venue.ask_one(witness)
-        reading += Reading(sightings=shown.sightings)
         if not shown.sightings and not accepted:
             return reading
     elif not accepted:

@@ -16,7 +16,8 @@ import structlog
 from ordersync.errors import AskAgain, OrdersyncError
 from ordersync.ports import Claim, Known, Meaning, OrderName, Overlay
 from ordersync.sync.parcels import is_watched, key_of
-from ordersync.sync.verify import PassReport, Verification, Work
+from ordersync.sync.verify import Verification
+from ordersync.sync.work import PassReport, Work
 from ordersync.truth.cadence import next_ask_open
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ LOOK_EVERY = timedelta(milliseconds=250)
 """How often the database is asked whether somebody wrote; next to free where nobody did."""
 
 FINISHED_EVERY = timedelta(minutes=1)
+UNMAPPED_SHOWN = 100
+"""How many rows with words outside the mapping are told of."""
+
 PATIENCE = timedelta(seconds=60)
 """How long one `sync` stays for absence cases that can be decided now."""
 
@@ -83,6 +87,7 @@ class Reconciler:
         `older_than` leaves younger rows out. `waiting` hears how many orders are waited for.
         """
         work = await self.find_work(older_than=older_than, again=older_than is not None)
+        self._tell_found(len(work.known) + len(work.due))
         report = await self._verify(work, accept_absent=accept_absent, progress=progress)
         spread = self._settings.absence.spread
         deadline = self._clock.now() + PATIENCE
@@ -107,6 +112,7 @@ class Reconciler:
         if older_than is not None:
             before = self._clock.now() - older_than
             claims = [c for c in claims if c.created_at is None or c.created_at <= before]
+        unmapped = await self._store.list_unmapped(self.account, UNMAPPED_SHOWN) if finished else []
         watched = [claim for claim in claims if is_watched(claim)]
         now = self._clock.now()
         read = await self._store.read_claims(self.account, watched)
@@ -117,7 +123,7 @@ class Reconciler:
             known=known,
             due=tuple(n for n in due if key_of(n) not in known and key_of(n) not in asleep),
             unidentified=tuple(c for c in claims if _is_unidentified(c)),
-            unmapped=tuple(c for c in claims if c.meaning is Meaning.UNMAPPED),
+            unmapped=tuple(unmapped),
         )
 
     async def _work_on(self, keys: set[str], *, asked_before: int) -> Work:
@@ -242,6 +248,12 @@ class Reconciler:
             )
         )
 
+    def _tell_found(self, orders: int) -> None:
+        if orders:
+            log.info(f"Found {orders} stale orders to check", account=self.account)
+        else:
+            log.info("No stale orders found", account=self.account)
+
     def _tell_left_alone(self, report: PassReport) -> None:
         """Rows that name no order, and words outside the mapping: reported, never touched."""
         if report.unidentified:
@@ -256,10 +268,7 @@ class Reconciler:
         if report.rows_written or not quiet:
             said = (report.asked, report.rows_written, tuple(report.failed), report.doubt)
             if report.rows_written or said != self._told:
-                if report.asked:
-                    log.info(f"Found {report.asked} stale orders to check", account=self.account)
-                else:
-                    log.info("No stale orders found", account=self.account)
+                self._tell_found(report.asked)
                 self._tell_left_alone(report)
                 for name, why in list(report.failed.items())[:20]:
                     log.warning(f"Failed to sync order {name}: {why}", account=self.account)

@@ -7,15 +7,16 @@ more. What is absent from a complete answer counts only after the account has pr
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ordersync.errors import VenueRefused, VenueSilent
-from ordersync.ports import Claim, Known, OrderName, Outcome, Overlay, Result
+from ordersync.ports import Known, Overlay, Result
 from ordersync.sync.cases import born_at
 from ordersync.sync.parcels import Parcel
 from ordersync.sync.proof import prove
+from ordersync.sync.work import PassReport, Work
 from ordersync.truth.evidence import Absence, Reading, Sighting, account_proves_itself
 from ordersync.truth.model import Source
 
@@ -33,60 +34,8 @@ LIST_PAYS_FROM = 200
 NOT_PROVEN = "not found at the venue; not proven yet"
 CLOCKS_AGREE = timedelta(minutes=5)
 WINDOW = timedelta(hours=24)
+ODD_TIMES = 3
 LONG_AGO = timedelta(days=365)
-
-
-class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pass is about: orders by key as stored, and due orders without an open row.
-
-    `unidentified` rows name no order, `unmapped` ones hold a word outside the mapping: both
-    are reported and left alone. `asked_before` is how many orders an earlier reading of the
-    same pass asked for: the absent are few or many beside those too.
-    """
-
-    known: dict[str, Known] = {}
-    due: tuple[OrderName, ...] = ()
-    unidentified: tuple[Claim, ...] = ()
-    unmapped: tuple[Claim, ...] = ()
-    asked_before: int = 0
-
-
-class PassReport(msgspec.Struct, kw_only=True):
-    """What one pass found and did.
-
-    `failed` tells of each order that could not be verified or written why; `undecided` are
-    orders that another reading may prove absent; `doubt` is why no absence could count.
-    """
-
-    account: str
-    asked: int = 0
-    sighted: set[str] = set()
-    outcomes: list[Outcome] = []
-    not_found: set[str] = set()
-    undecided: set[str] = set()
-    failed: dict[str, str] = {}
-    troubles: dict[str, None] = {}
-    doubt: str = ""
-    open_at_venue: int | None = None
-    unidentified: tuple[Claim, ...] = ()
-    unmapped: tuple[Claim, ...] = ()
-
-    @property
-    def rows_written(self) -> int:
-        """How many rows of the user's table were written."""
-        return sum(outcome.rows_written for outcome in self.outcomes)
-
-    def __iadd__(self, later: PassReport) -> Self:
-        """This pass and a later one over some of its orders, as one."""
-        settled = later.sighted | later.not_found
-        self.failed = {k: w for k, w in self.failed.items() if k not in settled} | later.failed
-        self.sighted |= later.sighted
-        self.not_found |= later.not_found
-        self.outcomes += later.outcomes
-        self.troubles |= later.troubles
-        self.undecided = later.undecided
-        self.doubt = later.doubt or self.doubt
-        return self
 
 
 class Verification:
@@ -210,7 +159,7 @@ class Verification:
                 # Read before the question was asked; a step that proves stale is lost and
                 # read again.
                 known=self._known,
-                ages_from_rows=self._clocks_agree is not False,
+                ages_from_rows=self._ages_from_rows,
             )
         )
         report.outcomes += taken.outcomes
@@ -283,7 +232,7 @@ class Verification:
         """How old an order is by the venue's clock; `none` where nothing tells it."""
         now = self._venue.now()
         first = known.absent.case.opened_at if known.absent else now - none
-        return now - born_at(known, first, ages_from_rows=self._clocks_agree is not False)
+        return now - born_at(known, first, ages_from_rows=self._ages_from_rows)
 
     async def _ask_by_client_id(self, known: Sequence[Known], record: AccountRecord) -> None:
         """Find orders that never learned their venue id, in the history around their creation."""
@@ -304,7 +253,8 @@ class Verification:
         for absence in absent:
             self.report.failed[absence.client_order_id or ""] = NOT_PROVEN
         # Only where the rows' times are the venue's was the window searched the right one.
-        if witnessed and self._clocks_agree and await self._proves_itself(record, len(absent)):
+        is_right = self._agree > self._disagree
+        if witnessed and is_right and await self._proves_itself(record, len(absent)):
             await self._feed(Reading(), asked_at, absences=witnessed)
 
     async def _proves_itself(self, record: AccountRecord, absent: int) -> bool:
@@ -334,10 +284,9 @@ class Verification:
                 self._disagree += 1
 
     @property
-    def _clocks_agree(self) -> bool | None:
-        if self._agree == self._disagree == 0:
-            return None
-        return self._agree >= self._disagree
+    def _ages_from_rows(self) -> bool:
+        """Whether the rows' times tell an order's age: not where several are of another zone."""
+        return self._disagree < ODD_TIMES or self._agree >= self._disagree
 
     async def _keep_identity(self, record: AccountRecord) -> None:
         """Record whose account this is at its first sighting."""

@@ -1,0 +1,60 @@
+"""What a pass is about, and what it found and did."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ordersync.ports import Claim, Known, OrderName, Outcome
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pass is about: orders by key as stored, and due orders without an open row.
+
+    `unidentified` rows name no order, `unmapped` ones hold a word outside the mapping: both
+    are reported and left alone. `asked_before` is how many orders an earlier reading of the
+    same pass asked for: the absent are few or many beside those too.
+    """
+
+    known: dict[str, Known] = {}
+    due: tuple[OrderName, ...] = ()
+    unidentified: tuple[Claim, ...] = ()
+    unmapped: tuple[Claim, ...] = ()
+    asked_before: int = 0
+
+
+class PassReport(msgspec.Struct, kw_only=True):
+    """What one pass found and did.
+
+    `failed` tells of each order that could not be verified or written why; `undecided` are
+    orders that another reading may prove absent; `doubt` is why no absence could count.
+    """
+
+    account: str
+    asked: int = 0
+    sighted: set[str] = set()
+    outcomes: list[Outcome] = []
+    not_found: set[str] = set()
+    undecided: set[str] = set()
+    failed: dict[str, str] = {}
+    troubles: dict[str, None] = {}
+    doubt: str = ""
+    open_at_venue: int | None = None
+    unidentified: tuple[Claim, ...] = ()
+    unmapped: tuple[Claim, ...] = ()
+
+    @property
+    def rows_written(self) -> int:
+        """How many rows of the user's table were written."""
+        return sum(outcome.rows_written for outcome in self.outcomes)
+
+    def __iadd__(self, later: PassReport) -> Self:
+        """This pass and a later one over some of its orders, as one."""
+        settled = later.sighted | later.not_found
+        self.failed = {k: w for k, w in self.failed.items() if k not in settled} | later.failed
+        self.sighted |= later.sighted
+        self.not_found |= later.not_found
+        self.outcomes += later.outcomes
+        self.troubles |= later.troubles
+        self.undecided = later.undecided
+        self.doubt = later.doubt or self.doubt
+        return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import msgspec
 
 from ordersync.ports import Claim, Known, OrderName, Outcome

@@ -72,7 +72,7 @@ async def test_the_event_tells_row_and_truth_before_and_after(opened: Open) -> N
     assert (event.order.owner, event.order.symbol) == ("grid", "BTC-USD")
     assert (event.before.word, event.before.status) == ("pending", "partially_filled")
     assert (event.after.word, event.after.status) == ("completed", "filled")
-    assert (event.before.filled_qty, event.after.filled_qty) == (Decimal("0.5"), Decimal(2))
+    assert (event.before.filled_qty, event.after.filled_qty) == ("0.5", "2")
     assert event.latency_ms == 1500
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -143,7 +144,7 @@ def _side(side: Side) -> str:
     parts = [side.word or "-"]
     if side.status and side.status != side.word:
         parts.append(f"({side.status})")
-    if side.filled_qty:
+    if side.filled_qty and Decimal(side.filled_qty):
         parts.append(f"{side.filled_qty} filled")
         if side.avg_price is not None:
             parts.append(f"at {side.avg_price}")

@@ -186,7 +186,7 @@ def _note(tally: Tally, event: Event) -> str | None:
             event.at - _placed(stuck.age, tally) for stuck in PAST if stuck.order_id == order
         )
     (tally.past if is_past else tally.fresh)[order] = late
-    price = f" at {event.after.avg_price:f}" if event.after.avg_price else ""
+    price = f" at {event.after.avg_price}" if event.after.avg_price else ""
     status = event.after.status or ""
     line = (
         f"row {event.order.row_id:>3}  {event.order.symbol or '':<12} {before} -> {after}"

@@ -22,6 +22,7 @@ from ordersync.truth.model import (
     EventOrder,
     Order,
     Side,
+    digits,
 )
 
 if TYPE_CHECKING:
@@ -192,9 +193,9 @@ def _side(truth: Order | None, overlay: Overlay | None, word: str | None) -> Sid
     return Side(
         word=word,
         status=label_of(truth, overlay),
-        filled_qty=truth.filled_qty,
-        avg_price=truth.avg_price,
-        fee=truth.fee,
+        filled_qty=digits(truth.filled_qty),
+        avg_price=digits(truth.avg_price),
+        fee=digits(truth.fee),
     )
 
 

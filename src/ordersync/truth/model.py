@@ -292,13 +292,21 @@ class EventEvidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
-    """One side of a change: the row's word and the truth's facts."""
+    """One side of a change: the row's word and the truth's facts.
+
+    Numbers are plain digits, never with an exponent: not every reader of an event knows those.
+    """
 
     word: str | None = None
     status: str | None = None
-    filled_qty: Decimal | None = None
-    avg_price: Decimal | None = None
-    fee: Decimal | None = None
+    filled_qty: str | None = None
+    avg_price: str | None = None
+    fee: str | None = None
+
+
+def digits(number: Decimal | None) -> str | None:
+    """A number in plain digits."""
+    return None if number is None else format(number, "f")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -206,7 +206,6 @@ def test_two_services_on_one_table_tell_each_change_once(tmp_path: Path, seed: i
     run_virtually(main, seed=seed)
 
 
-@pytest.mark.xfail(strict=True, reason="the store keeps a case of absence without compare-and-set")
 @virtually
 async def test_two_services_tell_once_of_an_order_that_is_gone(tmp_path: Path) -> None:
     async with built(tmp_path) as house:

@@ -61,7 +61,7 @@ class Bot:
             await self.dice.choice(deeds)()
 
     def life(self) -> Life:
-        return Life.random(self.dice, span=timedelta(seconds=self.dice.choice((2, 30, 300))))
+        return Life.random(self.dice, span=timedelta(seconds=self.dice.choice((2, 20, 90))))
 
     async def place(self, *, age: timedelta = timedelta(0), **row: object) -> Placed:
         terms = market(quote_size="250") if self.dice.random() < 0.1 else None

@@ -285,7 +285,6 @@ async def test_fills_that_lag_behind_their_order_are_found_at_the_last_look(tmp_
         assert house.untrue(placed) == []
 
 
-@pytest.mark.xfail(strict=True, reason="store.projection writes a fill's time without its quantity")
 @virtually
 async def test_the_time_of_an_earlier_fill_is_not_taken_for_that_of_the_last(
     tmp_path: Path,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ordersync.ports import Advance, Claim, Outcome, Result
+from ordersync.ports import Absent, Advance, Claim, Outcome, Result
 from ordersync.store import sql
 from ordersync.store.plan import Draft, draft, event, events_of, spell, truth_row
 from ordersync.store.rows import RolledBackError, Rows
@@ -32,6 +32,7 @@ UNDONE_TIMES = 3
 UNDONE_WITHIN = timedelta(hours=1)
 
 _encode = msgspec.json.Encoder().encode
+_decode_absent = msgspec.json.Decoder(Absent).decode
 
 
 class Transaction:
@@ -83,7 +84,7 @@ class Transaction:
     ) -> list[Outcome]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            standing = self._put_truths(pending, now)
+            standing = self._put_truths(pending, now) - self._moved_cases(pending)
             alive = [made for made in pending if made.known.key in standing]
             if self._writes_rows:
                 self._write_rows(alive, now, clock)
@@ -143,6 +144,23 @@ class Transaction:
             rows = connection.execute(sql.TRUTHS, (self._account, _encode(unseen).decode()))
             standing.update(unseen - {row[0] for row in rows})
         return standing
+
+    def _moved_cases(self, pending: list[Draft]) -> set[str]:
+        """The keys whose case of absence somebody else has written since it was read."""
+        steps = {
+            made.known.key: made.known.absent
+            for made in pending
+            if made.step.absent != made.known.absent and not made.truth_changed
+        }
+        if not steps:
+            return set()
+        keys = _encode(list(steps)).decode()
+        stored = dict(self._connection.execute(sql.ABSENCES, (self._account, keys)).fetchall())
+        return {
+            key
+            for key, absent in steps.items()
+            if (_decode_absent(stored[key]) if key in stored else None) != absent
+        }
 
     def _write_rows(self, alive: list[Draft], now: datetime, clock: Clock) -> None:
         patches = [

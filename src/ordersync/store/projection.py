@@ -121,8 +121,11 @@ def _facts(
         _number(mapping, claim, cells, "avg_price", truth.priced.value)
     if truth.charged and truth.charged.filled_qty == (filled_qty or 0):
         _number(mapping, claim, cells, "fee", truth.charged.value)
-    if truth.is_final and has_fills and truth.last_fill_at and "filled_at" in mapping.at:
-        _time(mapping, claim, cells, truth.last_fill_at, status_is_true=status_is_true)
+    last = truth.filled
+    if last is None or last.filled_qty != filled_qty:
+        last = None  # the time of an earlier fill is not that of the last one
+    if truth.is_final and has_fills and last is not None and "filled_at" in mapping.at:
+        _time(mapping, claim, cells, last.value, status_is_true=status_is_true)
     if truth.is_final and truth.reason and "reason" in mapping.at:
         length = mapping.shape.columns[mapping.columns["reason"]].length
         text = truth.reason.replace("\0", "")  # where some databases end a text

@@ -264,6 +264,28 @@ async def test_a_venue_whose_clock_makes_no_sense_does_not_end_the_service(tmp_p
             assert await house.until_true(placed, within=5) <= 5
 
 
+@pytest.mark.parametrize("jump", [timedelta(minutes=5), timedelta(hours=-3)], ids=str)
+def test_a_clock_that_is_set_while_the_service_runs_needs_no_restart(
+    tmp_path: Path, jump: timedelta
+) -> None:
+    """Every token is of the wrong time then, and every answer a refusal of the key."""
+
+    async def main() -> None:
+        async with built(tmp_path) as house:
+            placed = [house.place(), house.place(Life.filled(timedelta(minutes=63)))]
+            exchange_now = house.world.now
+            async with house.running():
+                await house.wait(minutes=2)
+                house.world.now = lambda: exchange_now() + jump
+                await house.wait(minutes=3)
+                house.world.now = exchange_now
+                await house.wait(minutes=3)
+                assert house.all_untrue(placed) == {}
+            assert house.events("conflict", "quarantined", "unknown") == []
+
+    run_virtually(main)
+
+
 @virtually
 async def test_the_network_being_away_is_silence(tmp_path: Path) -> None:
     async with built(tmp_path) as house:

@@ -398,6 +398,36 @@ def test_a_pass_over_known_orders_costs_next_to_the_fewest_calls(
 
 
 @virtually
+async def test_an_account_that_had_too_many_open_orders_to_list_is_listed_again(
+    tmp_path: Path,
+) -> None:
+    async with built(tmp_path) as house:
+        orders = [
+            house.world.place(
+                house.account.portfolio,
+                "BTC-USD",
+                "BUY",
+                {"limit_limit_gtc": {"base_size": "1", "limit_price": "100"}},
+                life=Life.open() if n < 250 else Life.canceled(timedelta(minutes=62)),
+                created_at=EPOCH - timedelta(hours=1),
+            )
+            for n in range(1050)
+        ]
+        house.insert_many(
+            {"order_id": one.order_id, "created_at": naive(one.created_at)} for one in orders[:250]
+        )
+        async with house.running():
+            await house.wait(minutes=1)
+            house.forget_asked()
+            await house.wait(minutes=5)
+            assert 30 <= len(house.asked()) <= 33
+            await house.wait(minutes=7)
+            house.forget_asked()
+            await house.wait(minutes=5)
+            assert len(house.asked()) <= 11
+
+
+@virtually
 async def test_ten_thousand_orders_are_verified_in_time_and_without_a_429(tmp_path: Path) -> None:
     async with built(tmp_path) as house:
         placed = [

@@ -649,6 +649,16 @@ async def test_a_429_storm_is_answered_by_silence_of_all_callers() -> None:
 
 
 @virtually
+async def test_a_limit_that_the_bot_has_nearly_spent_is_not_overrun() -> None:
+    """The answers tell how little is left, long before the first refusal."""
+    async with exchange(requests_per_second=6) as at:
+        order = at.place()
+        for _ in range(40):
+            assert seen(await at.venue.ask_one(order)) == [order]
+        assert {one.status for one in at.asked()} == {200}
+
+
+@virtually
 async def test_thousands_of_orders_never_meet_the_rate_limit() -> None:
     async with exchange() as at:
         ids = [at.place(Life.open()) for _ in range(3_000)]

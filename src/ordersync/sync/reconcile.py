@@ -31,6 +31,9 @@ LOOK_EVERY = timedelta(milliseconds=250)
 """How often the database is asked whether somebody wrote; next to free where nobody did."""
 
 FINISHED_EVERY = timedelta(minutes=1)
+LIST_AGAIN_EVERY = 20
+"""After how many passes the number of open orders at the venue is counted anew."""
+
 UNMAPPED_SHOWN = 100
 """How many rows with words outside the mapping are told of."""
 
@@ -68,6 +71,7 @@ class Reconciler:
         self._clock = clock
         self._settings = settings
         self._open_at_venue: int | None = None
+        self._passes = 0
         self._steps: dict[str, _Step] = {}
         self._looked_for_finished_at: datetime | None = None
         self._told: tuple[object, ...] = ()
@@ -190,6 +194,10 @@ class Reconciler:
         work = await self.find_work(finished=finished)
         if finished:
             self._looked_for_finished_at = now
+        self._passes += 1
+        if self._passes % LIST_AGAIN_EVERY == 0:
+            # An account that had too many open orders for one list may have fewer by now.
+            self._open_at_venue = None
         self._note_steps(work, now)
         if work.known or work.due:
             report = await self._verify(work)

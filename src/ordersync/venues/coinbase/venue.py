@@ -36,6 +36,7 @@ CONCURRENT_CALLS = 8
 
 MODEST_PAGE = 100
 MUCH_SKEW_SECONDS = 5.0
+SKEW_EVERY_SECONDS = 20.0
 SOURCES = ("RETAIL_ADVANCED", "RETAIL_SIMPLE")
 """Both placement sources: the list shows only the first unless asked for the other."""
 
@@ -67,6 +68,7 @@ class Coinbase:
     def __init__(self, key: CdpKey, clock: Clock, *, rest_url: str | None = None) -> None:
         self._clock = clock
         self._skew = timedelta(0)
+        self._skew_measured_at = clock.monotonic()
         self._portfolio: str | None = None
         self._page = self.list_page_size
         base = rest_url or REST_URL
@@ -128,7 +130,7 @@ class Coinbase:
         """One order by its id."""
         endpoint, as_of = "by_id", self.now()
         path = f"{PREFIX}/orders/historical/{quote(venue_order_id, safe='')}"
-        answer = await self._reader.get(path)
+        answer = await self._get(path)
         if isinstance(answer, NotFound):
             if parse.says_not_found(answer.body):
                 gone = Absence(venue_order_id=venue_order_id, endpoint=endpoint, as_of=as_of)
@@ -225,6 +227,16 @@ class Coinbase:
 
     # --- the calls -------------------------------------------------------------------------
 
+    async def _get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Answer:
+        """Ask. A key that is refused may only mean that our clock was set: look at it again."""
+        answer = await self._reader.get(path, query)
+        if isinstance(answer, Unusable) and answer.blame is Blame.KEY:
+            now = self._clock.monotonic()
+            if now - self._skew_measured_at >= SKEW_EVERY_SECONDS:
+                self._skew_measured_at = now
+                await self._measure_skew()
+        return answer
+
     async def _measure_skew(self) -> None:
         """Compare the clocks. Where the venue does not tell its time, ours is taken as right."""
         before = self._clock.now()
@@ -298,7 +310,7 @@ class Coinbase:
         cursor: str | None = None
         while True:
             query = [("order_ids", i) for i in ids] + ([("cursor", cursor)] if cursor else [])
-            answer = await self._reader.get(f"{PREFIX}/orders/historical/fills", query)
+            answer = await self._get(f"{PREFIX}/orders/historical/fills", query)
             page = _page(answer, parse.FILLS)
             if isinstance(page, Unusable):
                 return Reading(silences=(_silence(endpoint, page, ids),))
@@ -325,7 +337,7 @@ class Coinbase:
             size = self._page if page == 0 else page
             sized = [("limit", str(size))] if size else []
             turned = [("cursor", cursor)] if cursor else []
-            answer = await self._reader.get(HISTORY, [*query, *sized, *turned])
+            answer = await self._get(HISTORY, [*query, *sized, *turned])
             found = _page(answer, parse.PAGE)
             if isinstance(found, Unusable):
                 if found.blame is Blame.REQUEST and page == 0 and self._page > MODEST_PAGE:

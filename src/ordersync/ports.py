@@ -157,7 +157,7 @@ class Meaning(StrEnum):
     UNMAPPED = "unmapped"
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The user's row as it was read: a claim, never evidence.
 
     `cells` are the values of the mapped columns as the database gave them; only the store
@@ -183,7 +183,7 @@ class Overlay(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Absent(msgspec.Struct, frozen=True, kw_only=True):
+class Absent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A persisted case of absence, and what it led to."""
 
     case: Case
@@ -192,7 +192,7 @@ class Absent(msgspec.Struct, frozen=True, kw_only=True):
     asked_at: datetime
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class Known(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that is stored about one order: truth with its version, rows, case of absence.
 
     `version` is 0 where there is no truth yet. `final_since` is when we learned of the final
@@ -210,7 +210,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     row_id: str | None = None
 
 
-class Note(msgspec.Struct, frozen=True, kw_only=True):
+class Note(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event to be recorded once: `digest` tells the same content from another."""
 
     kind: EventKind
@@ -218,7 +218,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     evidence: EventEvidence
 
 
-class Advance(msgspec.Struct, frozen=True, kw_only=True):
+class Advance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One order's way from what was known to what is true now.
 
     `truth` None: nothing was ever sighted. `absent` is the case of absence from now on, None
@@ -245,7 +245,7 @@ class Result(StrEnum):
     UNWRITABLE = "unwritable"  # the database will not take what is true
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One cell of a row that differs from the truth: the column, what it holds, what is true."""
 
     column: str
@@ -254,7 +254,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     true: object
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of one Advance.
 
     `claims` are the rows now there, where it was lost; `overlay` is what absence says now.
@@ -278,7 +278,7 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     unverified: tuple[str, ...] = ()
 
 
-class OrderName(msgspec.Struct, frozen=True):
+class OrderName(msgspec.Struct, frozen=True, gc=False):
     """By what an order is known: the venue's id, the client's, or both."""
 
     venue_order_id: str | None = None

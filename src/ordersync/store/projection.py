@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ordersync.truth.model import Order
 
 
-class Patch(msgspec.Struct, frozen=True, kw_only=True):
+class Patch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What to write into one row. `cells` by field,."""
 
     claim: Claim

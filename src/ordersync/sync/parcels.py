@@ -34,7 +34,7 @@ class Parcel(msgspec.Struct, kw_only=True):
     ages_from_rows: bool = True
 
 
-class Said(msgspec.Struct):
+class Said(msgspec.Struct, gc=False):
     """Everything a parcel says about one order."""
 
     name: OrderName

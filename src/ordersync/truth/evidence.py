@@ -16,7 +16,7 @@ import msgspec
 from ordersync.truth.model import Report
 
 
-class Sighting(msgspec.Struct, frozen=True, kw_only=True):
+class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A venue showed the order. `raw` is the venue's text for it, kept as evidence."""
 
     report: Report
@@ -24,7 +24,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     raw: str = ""
 
 
-class Absence(msgspec.Struct, frozen=True, kw_only=True):
+class Absence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A complete answer that had to hold the order, and did not.
 
     Only these endpoints can say so: by id, a batch of ids, the whole history over a creation
@@ -37,7 +37,7 @@ class Absence(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime
 
 
-class Silence(msgspec.Struct, frozen=True, kw_only=True):
+class Silence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """No usable answer. `orders` are the ids it was about, empty where about all of them.
 
     `raw` is kept where an answer came that could not be read; `refused` says that asking the
@@ -69,7 +69,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Tally(msgspec.Struct, frozen=True):
+class Tally(msgspec.Struct, frozen=True, gc=False):
     """How often one endpoint said that the order is absent, first and last."""
 
     count: int
@@ -77,7 +77,7 @@ class Tally(msgspec.Struct, frozen=True):
     last_at: datetime
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
+class Case(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All proven absences of one order since it was last sighted, by endpoint."""
 
     opened_at: datetime

@@ -3,6 +3,9 @@
 Statuses are FIX OrdStatus (tag 39) words as Alpaca spells them. Quantities follow FIX:
 `filled_qty` is CumQty, `avg_price` AvgPx, `leaves_qty` LeavesQty. Money and quantity are
 Decimal, times are aware UTC.
+
+`gc=False`: none of these can ever be part of a cycle, and with many of them the collector's walks
+cost a fifth of the time that a report takes.
 """
 
 from __future__ import annotations
@@ -79,7 +82,7 @@ _BEFORE_FILLS = frozenset(
 """Open standings that FIX ranks below Partially Filled: with fills they read as that."""
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a venue said about one order: a whole snapshot, cumulative, never a delta.
 
     `as_of` is when the venue vouched for this state, on the venue's clock: a frame's own
@@ -111,7 +114,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """A status with the moment at which the venue vouched for it, and its own word."""
 
     status: Status
@@ -119,7 +122,7 @@ class Standing(msgspec.Struct, frozen=True):
     word: str = ""
 
 
-class Mark(msgspec.Struct, frozen=True):
+class Mark(msgspec.Struct, frozen=True, gc=False):
     """A number that settles late, with what it was said of: the fills, settled or not, when."""
 
     value: Decimal
@@ -128,28 +131,28 @@ class Mark(msgspec.Struct, frozen=True):
     as_of: datetime
 
 
-class Moment(msgspec.Struct, frozen=True):
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """A time that belongs to a filled quantity."""
 
     value: datetime
     filled_qty: Decimal
 
 
-class Settlement(msgspec.Struct, frozen=True):
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """Whether fills and fees are booked for good, said of a filled quantity."""
 
     settled: bool
     filled_qty: Decimal
 
 
-class Dated(msgspec.Struct, frozen=True):
+class Dated(msgspec.Struct, frozen=True, gc=False):
     """A quantity that an edit may change, with the moment at which it was said."""
 
     value: Decimal
     as_of: datetime
 
 
-class Reason(msgspec.Struct, frozen=True):
+class Reason(msgspec.Struct, frozen=True, gc=False):
     """A venue's words for why an order ended, with the standing that they explain."""
 
     text: str
@@ -157,7 +160,7 @@ class Reason(msgspec.Struct, frozen=True):
     as_of: datetime
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The truth about one order: the merge of all reports about it.
 
     What is stored are facts with what is needed to compare them (see `merge`); labels such as
@@ -272,7 +275,7 @@ class Source(StrEnum):
     OPERATOR = "operator"
 
 
-class EventOrder(msgspec.Struct, frozen=True, kw_only=True):
+class EventOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Which order an event is about. `row_id` is the row's key in the user's table, as text."""
 
     row_id: str | None = None
@@ -282,7 +285,7 @@ class EventOrder(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str | None = None
 
 
-class EventEvidence(msgspec.Struct, frozen=True, kw_only=True):
+class EventEvidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an event rests on: the answer, where it came from, when, and its raw text."""
 
     answer: str
@@ -291,7 +294,7 @@ class EventEvidence(msgspec.Struct, frozen=True, kw_only=True):
     raw: str | None = None
 
 
-class Side(msgspec.Struct, frozen=True, kw_only=True):
+class Side(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One side of a change: the row's word and the truth's facts.
 
     Numbers are plain digits, never with an exponent: not every reader of an event knows those.
@@ -309,7 +312,7 @@ def digits(number: Decimal | None) -> str | None:
     return None if number is None else format(number, "f")
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One change of truth or row, with its cause; append-only.
 
     `id` is `<log id>-<n>`: the commit, and the event's place in it. `latency_ms` counts from

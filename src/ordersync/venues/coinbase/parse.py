@@ -38,7 +38,7 @@ _TENTH_DIGIT = Decimal("1e-10")
 Number = str | int | float | None
 
 
-class WireOrder(msgspec.Struct, frozen=True):
+class WireOrder(msgspec.Struct, frozen=True, gc=False):
     """An order as REST gives it; only what is read here."""
 
     order_id: str
@@ -81,7 +81,7 @@ class One(msgspec.Struct, frozen=True):
     order: msgspec.Raw
 
 
-class Fill(msgspec.Struct, frozen=True):
+class Fill(msgspec.Struct, frozen=True, gc=False):
     """One fill of a fills listing."""
 
     order_id: str

@@ -10,6 +10,7 @@ import msgspec
 
 from benchmarks import scene
 from benchmarks.measure import Line, Options, in_turn, median, settle
+from ordersync.store.makes.sqlite import SqliteFile
 from ordersync.store.mapping import bind
 from ordersync.store.plan import draft, event
 from ordersync.truth.merge import merge
@@ -35,7 +36,7 @@ async def run(options: Options, folder: Path) -> list[Line]:
     await store.open(create=True)
     known = await store.read(scene.ACCOUNT, scene.names(count))
     await store.close()
-    mapping = bind(path, scene.ORDERS, where="bench")
+    mapping = bind(SqliteFile(path), scene.ORDERS, where="bench")
     mapping.learn_time_forms({})
     drafts = [draft(mapping, step, now) for step in scene.steps(known, ends)]
     encode = msgspec.json.Encoder().encode

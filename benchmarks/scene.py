@@ -19,7 +19,8 @@ from ordersync.ports import Advance, Known, OrderName
 from ordersync.settings import Orders
 from ordersync.simulator import Life, World, limit_gtc
 from ordersync.simulator.coinbase_json import order_json
-from ordersync.store.sqlite import SqliteStore
+from ordersync.store.makes.sqlite import SqliteFile
+from ordersync.store.table_store import TableStore
 from ordersync.sync.ingest import Ingest
 from ordersync.truth.evidence import AbsencePolicy, Sighting
 from ordersync.truth.merge import merge
@@ -118,12 +119,12 @@ class Answers:
         return found
 
 
-def open_store(path: Path) -> SqliteStore:
+def open_store(path: Path) -> TableStore:
     """A store that is not open yet."""
-    return SqliteStore(path, ORDERS, SystemClock(), where="bench", contested_pause=HOUR)
+    return TableStore(SqliteFile(path), ORDERS, SystemClock(), where="bench", contested_pause=HOUR)
 
 
-def ingest_on(store: SqliteStore) -> Ingest:
+def ingest_on(store: TableStore) -> Ingest:
     """The write path into it, with the defaults of a configuration."""
     return Ingest(store, SystemClock(), policy=AbsencePolicy(), told_after=timedelta(minutes=5))
 

@@ -19,10 +19,10 @@ from ordersync.errors import ConfigError, OrdersyncError, VenueRefused, VenueSil
 from ordersync.ports import Finding, Severity, judge_key
 from ordersync.store import proposal
 from ordersync.store.guess import Unsure
+from ordersync.store.makes import database_at
 from ordersync.store.proposal import Proposal
-from ordersync.store.reflection import sqlite_path
-from ordersync.store.sqlite import SqliteStore
-from ordersync.store.views import SqliteViews
+from ordersync.store.table_store import TableStore
+from ordersync.store.views import TableViews
 from ordersync.sync.audit import Audit, audit
 from ordersync.sync.ingest import Ingest
 from ordersync.sync.reconcile import Reconciler
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from ordersync.ports import Clock, OrderStore, OrderViews, Venue
     from ordersync.settings import Account, Settings
+    from ordersync.store.database import Database
     from ordersync.sync.work import Work
     from ordersync.truth.model import Event
 
@@ -310,9 +311,8 @@ async def serving(
 
 def build_store(settings: Settings, clock: Clock, *, shadow: bool = False) -> OrderStore:
     """The store of this configuration. Raises ConfigError."""
-    path = _database_path(settings)
-    return SqliteStore(
-        path,
+    return TableStore(
+        build_database(settings),
         settings.orders,
         clock,
         where=str(settings.path),
@@ -321,9 +321,10 @@ def build_store(settings: Settings, clock: Clock, *, shadow: bool = False) -> Or
     )
 
 
-def _database_path(settings: Settings) -> Path:
+def build_database(settings: Settings) -> Database:
+    """The database of this configuration. Raises ConfigError."""
     try:
-        return sqlite_path(settings.database_url(), settings.path.parent)
+        return database_at(settings.database_url(), settings.path.parent)
     except ConfigError as error:
         if not error.where.startswith(str(settings.path)):
             error.where = f"{settings.path}: {error.where}"
@@ -332,8 +333,7 @@ def _database_path(settings: Settings) -> Path:
 
 def build_views(settings: Settings) -> OrderViews:
     """The read side of this configuration. Raises ConfigError."""
-    path = _database_path(settings)
-    return SqliteViews(path, settings.orders, where=str(settings.path))
+    return TableViews(build_database(settings), settings.orders, where=str(settings.path))
 
 
 def build_venue(settings: Settings, name: str, account: Account, clock: Clock) -> Venue:
@@ -353,7 +353,7 @@ def propose(
 
     Raises ConfigError, StoreBusy or StoreRefused.
     """
-    return proposal.propose(sqlite_path(url, base), answers, unknown_word)
+    return proposal.propose(database_at(url, base), answers, unknown_word)
 
 
 def check_proposal(path: Path, text: str) -> None:

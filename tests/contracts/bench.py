@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ordersync.ports import Advance, OrderName, Result
 from ordersync.settings import Orders
-from ordersync.store.sqlite import SqliteStore
-from ordersync.store.views import SqliteViews
+from ordersync.store.makes.sqlite import SqliteFile
+from ordersync.store.table_store import TableStore
+from ordersync.store.views import TableViews
 from ordersync.truth.merge import merge
 from ordersync.truth.model import EventEvidence, Report, Source, Status
 
@@ -296,8 +297,8 @@ class SqliteBench:
     def store(
         self, orders: Orders, clock: Clock, *, writes_rows: bool = True, pause: timedelta = PAUSE
     ) -> OrderStore:
-        return SqliteStore(
-            self.path,
+        return TableStore(
+            SqliteFile(self.path),
             orders,
             clock,
             where="ordersync.toml",
@@ -306,7 +307,7 @@ class SqliteBench:
         )
 
     def views(self, orders: Orders) -> OrderViews:
-        return SqliteViews(self.path, orders, where="ordersync.toml")
+        return TableViews(SqliteFile(self.path), orders, where="ordersync.toml")
 
     def ours(self) -> Ours:
         return Ours(

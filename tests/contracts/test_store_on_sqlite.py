@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ordersync.ports import OrderName, Result
-from ordersync.store.sqlite import SqliteStore
+from ordersync.store.makes.sqlite import SqliteFile
+from ordersync.store.table_store import TableStore
 from ordersync.truth.model import Status
 from tests.contracts.bench import (
     ACCOUNT,
@@ -45,14 +46,14 @@ async def store_of(
     *rows: tuple[object, ...],
     ending: str = "",
     **mapping: Any,  # noqa: ANN401 - any key of [orders]
-) -> AsyncIterator[SqliteStore]:
+) -> AsyncIterator[TableStore]:
     """A store on a table with these columns and rows."""
     file.run(f"CREATE TABLE trades ({columns}) {ending}")
     for row in rows:
         file.run(f"INSERT INTO trades VALUES ({', '.join('?' * len(row))})", *row)  # noqa: S608
     orders = mapped(**{**BARE, "created_at": None, **mapping})
-    store = SqliteStore(
-        file.path, orders, HandClock(), where="ordersync.toml", contested_pause=PAUSE
+    store = TableStore(
+        SqliteFile(file.path), orders, HandClock(), where="ordersync.toml", contested_pause=PAUSE
     )
     await store.open(create=True)
     try:

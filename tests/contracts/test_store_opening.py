@@ -12,7 +12,8 @@ import pytest
 from ordersync.errors import ConfigError, GiveUp, OrdersyncError, StoreBusy, StoreRefused
 from ordersync.ports import AccountRecord, Result
 from ordersync.store import schema
-from ordersync.store.sqlite import SqliteStore
+from ordersync.store.makes.sqlite import SqliteFile
+from ordersync.store.table_store import TableStore
 from tests.contracts.bench import (
     ACCOUNT,
     PAUSE,
@@ -108,13 +109,17 @@ def file(tmp_path: Path) -> SqliteBench:
     return SqliteBench(tmp_path / "bot.db")
 
 
-def store_on(path: Path, **mapping: object) -> SqliteStore:
-    return SqliteStore(
-        path, mapped(**mapping), HandClock(), where="ordersync.toml", contested_pause=PAUSE
+def store_on(path: Path, **mapping: object) -> TableStore:
+    return TableStore(
+        SqliteFile(path),
+        mapped(**mapping),
+        HandClock(),
+        where="ordersync.toml",
+        contested_pause=PAUSE,
     )
 
 
-async def refusal(store: SqliteStore, *, create: bool = True) -> OrdersyncError:
+async def refusal(store: TableStore, *, create: bool = True) -> OrdersyncError:
     """The error with which this store will not open; the store is closed."""
     with pytest.raises(OrdersyncError) as caught:
         await store.open(create=create)

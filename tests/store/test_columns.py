@@ -21,10 +21,17 @@ from ordersync.store.columns import (
     write_number,
     write_time,
 )
+from ordersync.store.shape import ColumnShape
 from tests.contracts.bench import NOON
 
 UTC_ZONE = ZoneInfo("UTC")
 LAWS = settings(max_examples=300, deadline=None, database=None, derandomize=True)
+
+
+def column(declared: str) -> ColumnShape:
+    """A column of SQLite, where any column holds anything."""
+    return ColumnShape(name="c", declared=declared, nullable=True)
+
 
 FORMS = [
     TimeForm(),
@@ -124,7 +131,7 @@ def test_what_is_written_reads_as_the_same_time_as_far_as_the_form_can_tell(
 def test_the_form_of_a_time_is_that_of_its_cells_then_of_its_siblings_then_of_its_type(
     declared: str, own: list[object], siblings: list[object], form: TimeForm
 ) -> None:
-    assert time_form(declared, own, siblings) == form
+    assert time_form(column(declared), own, siblings) == form
 
 
 # --- numbers ----------------------------------------------------------------------------------
@@ -145,7 +152,7 @@ DECLARED = [
 def test_the_form_of_a_number_follows_its_declared_type(
     declared: str, form: NumberForm, scale: int | None
 ) -> None:
-    assert number_form(declared) == (form, scale)
+    assert number_form(column(declared)) == (form, scale)
 
 
 @pytest.mark.parametrize("cell", [None, True, "", "x", "NaN", "inf", float("inf"), b"1", "1,5"])

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ordersync.ports import Finding, Severity
-from ordersync.store.sqlite import SqliteStore
+from ordersync.store.makes.sqlite import SqliteFile
+from ordersync.store.table_store import TableStore
 from tests.contracts.bench import PAUSE, TRADES, WORDS, HandClock, Kind, SqliteBench, Table, mapped
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ def file(tmp_path: Path) -> SqliteBench:
 
 async def findings(file: SqliteBench, **mapping: Any) -> dict[str, list[Finding]]:  # noqa: ANN401
     """All findings, by what they are about."""
-    store = SqliteStore(
-        file.path,
+    store = TableStore(
+        SqliteFile(file.path),
         mapped(**mapping),
         HandClock(),
         where="ordersync.toml",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ordersync.errors import ConfigError
+from ordersync.store.makes.sqlite import SqliteFile
 from ordersync.store.mapping import Mapping, bind
 from tests.contracts.bench import TRADES, WORDS, Kind, SqliteBench, Table, mapped
 
@@ -22,7 +23,7 @@ def file(tmp_path: Path) -> SqliteBench:
 
 
 def bound(file: SqliteBench, **mapping: Any) -> Mapping:  # noqa: ANN401 - any key of [orders]
-    return bind(file.path, mapped(**mapping), where="ordersync.toml")
+    return bind(SqliteFile(file.path), mapped(**mapping), where="ordersync.toml")
 
 
 def refused(file: SqliteBench, **mapping: Any) -> ConfigError:  # noqa: ANN401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,10 @@ import pytest
 from ordersync.ports import Meaning
 from ordersync.settings import AccountColumn
 from ordersync.store import sql
+from ordersync.store.makes.sqlite import NEXT_LOG_ID, SqliteFile, SqliteSpelling, update_text
 from ordersync.store.mapping import Mapping, bind
-from ordersync.store.sqlite import SqliteStore
+from ordersync.store.own import OwnStatements
+from ordersync.store.table_store import TableStore
 from tests.contracts.bench import PAUSE, HandClock, mapped
 
 if TYPE_CHECKING:
@@ -49,13 +52,13 @@ def make(path: Path, rows: int) -> Path:
 
 
 def bound(path: Path, orders: Orders | None = None) -> Mapping:
-    mapping = bind(path, orders or mapped(), where="x")
+    mapping = bind(SqliteFile(path), orders or mapped(), where="x")
     mapping.learn_time_forms({"created_at": ["2025-01-01 00:00:00"]})
     return mapping
 
 
 def index_as_proposed(path: Path) -> None:
-    proposals = sql.Statements(bound(path), None).index_proposals()
+    proposals = sql.RowStatements(SqliteSpelling(), bound(path), None).index_proposals()
     with closing(sqlite3.connect(path)) as connection:
         for _, _, ddl in proposals:
             connection.execute(ddl)
@@ -67,16 +70,17 @@ Question = tuple[str, Any]
 
 def questions(mapping: Mapping) -> dict[str, Question]:
     """Each statement of a pass, with its arguments."""
-    statements = sql.Statements(mapping, "main")
+    statements = sql.RowStatements(SqliteSpelling(), mapping, "main")
     final = mapping.words.words_meaning(Meaning.FINAL)
-    write, _ = statements.write(("filled_qty", "status"))
+    update, _ = statements.update(("filled_qty", "status"))
+    write = update_text(SqliteSpelling(), update)
     return {
         "open rows": (statements.by_words(sql.open_words(mapping)), ()),
         "finished rows": (statements.finished_since(final), {"day": "2026-02-28", "seconds": 0.0}),
-        "rows by venue ids": (statements.by_venue_ids, ('["v1","v2","nobody"]',)),
-        "rows by client ids": (statements.by_client_ids, ('["c10","c11","nobody"]',)),
-        "rows by keys": (statements.by_row_ids, ("[1,2,-1]",)),
-        "witnesses": (statements.newest_ids, (5,)),
+        "rows by venue ids": (statements.by_venue_ids, {"keys": '["v1","v2","nobody"]'}),
+        "rows by client ids": (statements.by_client_ids, {"keys": '["c10","c11","nobody"]'}),
+        "rows by keys": (statements.by_row_ids, {"keys": '["1","2","-1"]'}),
+        "witnesses": (statements.newest_ids, {"limit": 5}),
         "samples": (statements.samples("created_at"), ()),
         "write": (write, (1, "x", "v1", "c1", 1.0, "y")),
     }
@@ -214,29 +218,30 @@ def test_the_write_finds_its_rows_by_their_key(
 
 
 OURS = {
-    "TRUTHS": "(account=? AND order_key=?)",
-    "STANDING_TRUTHS": "(account=? AND order_key=?)",
-    "ABSENCES": "(account=? AND order_key=?)",
-    "DUE_TIMES": "(account=? AND order_key=?)",
-    "DROP_ABSENCES": "(account=? AND order_key=?)",
-    "DROP_DUE": "(account=? AND order_key=?)",
-    "LINK_ROW": "(account=? AND order_key=?)",
-    "DUE_ORDERS": "USING INDEX ordersync_orders_open (account=?",
-    "REPAIRS": "USING INDEX ordersync_events_order (account=? AND order_key=?)",
-    "CONTESTED": "USING PRIMARY KEY (account=? AND order_key=? AND kind=? AND digest=?)",
-    "NEXT_LOG_ID": "SEARCH ordersync_events",
+    "truths": "(account=? AND order_key=?)",
+    "versions": "(account=? AND order_key=?)",
+    "absences": "(account=? AND order_key=?)",
+    "due_times": "(account=? AND order_key=?)",
+    "drop_absences": "(account=? AND order_key=?)",
+    "drop_due": "(account=? AND order_key=?)",
+    "link_row": "(account=? AND order_key=?)",
+    "due_orders": "USING INDEX ordersync_orders_open (account=?",
+    "repairs": "USING INDEX ordersync_events_order (account=? AND order_key=?)",
+    "note": "USING PRIMARY KEY (account=? AND order_key=? AND kind=? AND digest=?)",
 }
 
 
 async def test_our_own_tables_are_never_walked(tmp_path: Path) -> None:
     path = make(tmp_path / "bot.db", 1000)
-    store = SqliteStore(path, mapped(), HandClock(), where="x", contested_pause=PAUSE)
+    store = TableStore(SqliteFile(path), mapped(), HandClock(), where="x", contested_pause=PAUSE)
     await store.open(create=True)
     await store.close()
+    own = OwnStatements(SqliteSpelling(), None)
+    texts = {name: getattr(own, name) for name in OURS} | {"next log id": NEXT_LOG_ID}
     with closing(sqlite3.connect(path)) as connection:
-        for name, expected in OURS.items():
-            text = getattr(sql, name)
-            arguments = [f"?{n}" for n in range(1, 5) if f"?{n}" in text]
-            rows = connection.execute(f"EXPLAIN QUERY PLAN {text}", ["[]"] * len(arguments))
+        for name, text in texts.items():
+            arguments = dict.fromkeys(re.findall(r":(\w+)", text), "[]")
+            rows = connection.execute(f"EXPLAIN QUERY PLAN {text}", arguments)
             found = "; ".join(row[3] for row in rows)
+            expected = OURS.get(name, "SEARCH ordersync_events")
             assert expected in found, (name, found)

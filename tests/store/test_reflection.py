@@ -10,16 +10,14 @@ import pytest
 import sqlalchemy as sa
 
 from ordersync.errors import ConfigError, StoreRefused
-from ordersync.store.reflection import (
-    TableShape,
-    list_table_names,
-    look_at_table,
-    look_at_tables,
-    sqlite_path,
-)
+from ordersync.store.makes import database_at
+from ordersync.store.makes.sqlite import SqliteFile, sqlite_path
+from ordersync.store.reflection import list_table_names, look_at_table, look_at_tables
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ordersync.store.shape import TableShape
 
 
 def shape_of(path: Path, *statements: str) -> TableShape:
@@ -27,7 +25,7 @@ def shape_of(path: Path, *statements: str) -> TableShape:
     with closing(sqlite3.connect(path)) as connection:
         for statement in statements:
             connection.execute(statement)
-    shape = look_at_table(path, "t")
+    shape = look_at_table(SqliteFile(path), "t")
     assert shape is not None
     return shape
 
@@ -101,7 +99,7 @@ def test_an_enum_of_sqlalchemys_is_known_by_its_check(path: Path) -> None:
     engine = sa.create_engine(f"sqlite:///{path}")
     metadata.create_all(engine)
     engine.dispose()
-    shape = look_at_table(path, "t")
+    shape = look_at_table(SqliteFile(path), "t")
     assert shape is not None
     assert shape.columns["status"].words == ("open", "done")
     assert shape.columns["status"].length == 4
@@ -172,16 +170,16 @@ def test_views_are_seen_as_views_and_our_tables_not_at_all(path: Path) -> None:
         "CREATE VIEW v AS SELECT * FROM t",
         "CREATE TABLE ordersync_orders (x)",
     )
-    tables = look_at_tables(path)
+    tables = look_at_tables(SqliteFile(path))
     assert {name: shape.is_view for name, shape in tables.items()} == {"t": False, "v": True}
-    assert list_table_names(path) == ["t"]
-    assert look_at_table(path, "nobody") is None
+    assert list_table_names(SqliteFile(path)) == ["t"]
+    assert look_at_table(SqliteFile(path), "nobody") is None
 
 
 def test_looking_writes_nothing(path: Path) -> None:
     shape_of(path, "CREATE TABLE t (id INTEGER PRIMARY KEY)")
     before = path.read_bytes()
-    look_at_tables(path)
+    look_at_tables(SqliteFile(path))
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["bot.db"]
 
@@ -190,7 +188,7 @@ def test_what_is_no_database_is_refused(path: Path) -> None:
     path.write_text("hello" * 1000)
     for look in (look_at_tables, list_table_names):
         with pytest.raises(StoreRefused):
-            look(path)
+            look(SqliteFile(path))
 
 
 # --- paths ------------------------------------------------------------------------------------
@@ -198,15 +196,15 @@ def test_what_is_no_database_is_refused(path: Path) -> None:
 
 def test_a_url_names_a_file(tmp_path: Path) -> None:
     assert sqlite_path("sqlite:///bot.db", tmp_path) == tmp_path / "bot.db"
-    assert sqlite_path("sqlite:////var/lib/bot.db", tmp_path).as_posix() == "/var/lib/bot.db"
+    assert str(sqlite_path("sqlite:////var/lib/bot.db", tmp_path)) == "/var/lib/bot.db"
     assert sqlite_path("sqlite+aiosqlite:///my%20bot.db?x=1", tmp_path) == tmp_path / "my bot.db"
 
 
 @pytest.mark.parametrize(
-    "url", ["", "bot.db", "sqlite://", "sqlite:///", "postgresql://u:secret@h/d", "sqlite:/x"]
+    "url", ["", "bot.db", "sqlite://", "sqlite:///", "mssql://u:secret@h/d", "sqlite:/x"]
 )
 def test_what_names_no_file_is_refused_without_its_password(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        sqlite_path(url, tmp_path)
+        database_at(url, tmp_path)
     assert caught.value.where == "database.url"
     assert "secret" not in str(caught.value)

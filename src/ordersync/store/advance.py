@@ -15,18 +15,21 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ordersync.ports import Absent, Advance, Claim, Outcome, Result
-from ordersync.store import sql
+from ordersync.store import own
 from ordersync.store.plan import Draft, draft, event, events_of, spell, truth_row
-from ordersync.store.rows import RolledBackError, Rows
+from ordersync.store.rows import HELD, RolledBackError, Rows
+from ordersync.store.statement import Ask
 from ordersync.truth.model import Event, EventEvidence, EventKind
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ordersync.ports import Clock
-    from ordersync.store.mapping import Mapping
+    from ordersync.store.database import Session
+    from ordersync.store.own import OwnStatements
     from ordersync.store.projection import Patch
+    from ordersync.store.sql import RowStatements
+    from ordersync.store.statement import RowKey
 
 UNDONE_TIMES = 3
 UNDONE_WITHIN = timedelta(hours=1)
@@ -40,20 +43,21 @@ class Transaction:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
-        mapping: Mapping,
-        statements: sql.Statements,
+        session: Session,
+        ours: OwnStatements,
+        statements: RowStatements,
         account: str,
         *,
         writes_rows: bool,
         contested_pause: timedelta,
     ) -> None:
-        self._connection = connection
-        self._mapping = mapping
+        self._session = session
+        self._own = ours
+        self._mapping = statements.mapping
         self._account = account
         self._writes_rows = writes_rows
         self._contested_pause = contested_pause
-        self._rows = Rows(connection, mapping, statements)
+        self._rows = Rows(session, statements)
         self._contested: dict[int | str, EventEvidence] = {}
         self._backed_off: set[int | str] = set()
         self._refused_before: set[str] = set()
@@ -75,15 +79,15 @@ class Transaction:
             try:
                 return self._try(drafts, pending, clock, now)
             except RolledBackError as refusal:
-                self._rows.written.clear()
                 self._contested.clear()
-                self._rows.refused[refusal.row_id] = str(refusal)
+                self._rows.start_again(refusal)
 
     def _try(
         self, drafts: list[Draft], pending: list[Draft], clock: Clock, now: datetime
     ) -> list[Outcome]:
-        self._connection.execute("BEGIN IMMEDIATE")
+        session = self._session
         try:
+            session.begin()
             standing = self._put_truths(pending, now) - self._moved_cases(pending)
             alive = [made for made in pending if made.known.key in standing]
             if self._writes_rows:
@@ -96,12 +100,10 @@ class Transaction:
                 self._outcome(made, standing if id(made) in leading else set(), events)
                 for made in drafts
             ]
-            self._connection.execute("COMMIT")
+            session.commit()
         except BaseException:
-            # Whatever it was, nothing of this group may stay half done. Some errors (a full
-            # disk, a trigger) have rolled it back already.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            # Whatever it was, nothing of this group may stay half done.
+            session.rollback()
             raise
         return outcomes
 
@@ -109,40 +111,42 @@ class Transaction:
         """A row that the database refused is not tried again until something of it changes."""
         kept = []
         for found in made.patches:
-            row = (self._account, made.known.key, EventKind.UNWRITABLE, _refusal_of(found))
-            if self._connection.execute(sql.IS_NOTED, row).fetchone():
+            kind, digest = EventKind.UNWRITABLE.value, _refusal_of(found)
+            if self._session.fetch(self._about_note(made, kind, digest)):
                 self._refused_before.add(made.known.key)
             else:
                 kept.append(found)
         made.patches = kept
 
+    def _about_note(self, made: Draft, kind: str, digest: str) -> Ask:
+        about = {"account": self._account, "order_key": made.known.key}
+        return Ask(self._own.note, {**about, "kind": kind, "digest": digest})
+
     def _put_truths(self, pending: list[Draft], now: datetime) -> set[str]:
         """The keys whose truth now is what their step says it is."""
-        connection = self._connection
-        # In the order of their keys: with many of them, that reads and writes each page once.
+        # In the order of their keys: reads and writes each page once, and never stands in
+        # another writer's way who stands in ours.
         changed = sorted(
             (made for made in pending if made.truth_changed), key=lambda made: made.known.key
         )
+        unchanged = [made for made in pending if not made.truth_changed]
         standing: set[str] = set()
-        at, put = spell(now), connection.cursor().execute
-        for made in changed:
-            if put(sql.PUT_TRUTH, truth_row(made, self._account, at)).rowcount:
-                standing.add(made.known.key)
-        kept = [
-            (made.known.key, made.known.version)
-            for made in pending
-            if not made.truth_changed and made.known.version
-        ]
-        if kept:
-            rows = connection.execute(sql.STANDING_TRUTHS, (self._account, _encode(kept).decode()))
-            standing.update(key for (key,) in rows)
-        # Never sighted: that stands while nobody else has stored a sighting.
-        unseen = {
-            made.known.key for made in pending if not made.truth_changed and not made.known.version
-        }
-        if unseen:
-            rows = connection.execute(sql.TRUTHS, (self._account, _encode(unseen).decode()))
-            standing.update(unseen - {row[0] for row in rows})
+        if unchanged:
+            # A row may be written on the strength of a truth that did not change only while
+            # that truth still stands; never sighted stands while nobody has stored a sighting.
+            keys = _keys(made.known.key for made in pending)
+            ask = Ask(self._own.versions, {"account": self._account, "keys": keys})
+            versions = dict(self._session.fetch(ask))
+            standing.update(
+                made.known.key
+                for made in unchanged
+                if versions.get(made.known.key, 0) == made.known.version
+            )
+        if changed:
+            at = spell(now)
+            rows = [truth_row(made, self._account, at) for made in changed]
+            put = self._session.upsert(own.TRUTH, rows)
+            standing.update(made.known.key for made, won in zip(changed, put, strict=True) if won)
         return standing
 
     def _moved_cases(self, pending: list[Draft]) -> set[str]:
@@ -154,8 +158,8 @@ class Transaction:
         }
         if not steps:
             return set()
-        keys = _encode(list(steps)).decode()
-        stored = dict(self._connection.execute(sql.ABSENCES, (self._account, keys)).fetchall())
+        ask = Ask(self._own.absences, {"account": self._account, "keys": _keys(steps)})
+        stored = dict(self._session.fetch(ask))
         return {
             key
             for key, absent in steps.items()
@@ -179,26 +183,37 @@ class Transaction:
         Only repairs of a truth that was known come here. Told once for each fight; an hour
         without a repair ends it.
         """
-        row = (self._account, made.known.key, str(found.claim.row_id))
+        row_id, about = found.claim.row_id, {"account": self._account, "order_key": made.known.key}
         hour_ago = spell(now - UNDONE_WITHIN)
-        (repairs,) = self._connection.execute(sql.REPAIRS, (*row, hour_ago)).fetchone()
+        since = {**about, "row_id": str(row_id), "since": hour_ago}
+        ((repairs,),) = self._session.fetch(Ask(self._own.repairs, since))
         if repairs + 1 < UNDONE_TIMES:
             return False
-        told = self._connection.execute(sql.CONTESTED, row).fetchone()
-        if told is not None and spell(now - self._contested_pause) < told[0]:
-            self._rows.refused[found.claim.row_id] = "somebody keeps undoing the row"
-            self._backed_off.add(found.claim.row_id)
+        told = self._session.fetch(self._about_note(made, own.CONTESTED_ROW, str(row_id)))
+        if told and spell(now - self._contested_pause) < told[0][0]:
+            self._rows.refused[row_id] = "somebody keeps undoing the row"
+            self._backed_off.add(row_id)
             return True
-        if told is None or told[0] <= hour_ago:
-            self._contested[found.claim.row_id] = EventEvidence(
+        if not told or told[0][0] <= hour_ago:
+            self._contested[row_id] = EventEvidence(
                 answer="repair", endpoint="row", raw=f"undone {repairs + 1} times within an hour"
             )
-        self._connection.execute(sql.PUT_CONTESTED, (*row, spell(now)))
+        self._note(made, own.CONTESTED_ROW, str(row_id), now)
         return False
+
+    def _note(self, made: Draft, kind: str, digest: str, now: datetime) -> bool:
+        """Note that something was told; whether that is new."""
+        key, at = made.known.key, spell(now)
+        note = (self._account, key, kind, digest, 1, at, at)
+        (is_new,) = self._session.upsert(own.NOTE, [note])
+        if not is_new:
+            about = {"account": self._account, "order_key": key, "kind": kind, "digest": digest}
+            self._session.run(Ask(self._own.note_again, {**about, "now": at}))
+        return is_new
 
     def _put_events(self, alive: list[Draft], now: datetime) -> dict[str, list[Event]]:
         """Append the events of what was written; by order key, with their ids."""
-        connection, account = self._connection, self._account
+        account = self._account
         made_events: list[tuple[str, Event]] = []
         for made in alive:
             key = made.known.key
@@ -206,7 +221,7 @@ class Transaction:
             made_events += [(key, e) for e in self._told_once(made, now)]
         if not made_events:
             return {}
-        (log_id,) = connection.execute(sql.NEXT_LOG_ID).fetchone()
+        log_id = self._session.next_log_id()
         by_key: dict[str, list[Event]] = {}
         rows = []
         at = spell(now)
@@ -215,7 +230,7 @@ class Transaction:
             msgspec.structs.force_setattr(plain, "id", f"{log_id}-{n}")
             by_key.setdefault(key, []).append(plain)
             rows.append((log_id, n, at, account, key, str(plain.kind), _encode(plain).decode()))
-        connection.executemany(sql.PUT_EVENT, rows)
+        self._session.upsert(own.EVENT, rows)
         return by_key
 
     def _told_once(self, made: Draft, now: datetime) -> list[Event]:
@@ -243,29 +258,25 @@ class Transaction:
         return [
             event(made, claim, kind, self._account, now, evidence=evidence)
             for kind, digest, evidence, claim in told
-            if self._connection.execute(
-                sql.PUT_NOTE, (self._account, made.known.key, kind.value, digest, spell(now))
-            ).fetchall()
+            if self._note(made, kind.value, digest, now)
         ]
 
     def _link_rows(self, alive: list[Draft]) -> None:
         """Note which row a kept truth is projected onto, where that is new."""
-        linked = [
-            (self._account, made.known.key, str(made.known.claims[0].row_id))
-            for made in alive
-            if made.links_row and not made.truth_changed
-        ]
-        if linked:
-            self._connection.executemany(sql.LINK_ROW, linked)
+        for made in alive:
+            if made.links_row and not made.truth_changed:
+                about = {"account": self._account, "order_key": made.known.key}
+                row_id = str(made.known.claims[0].row_id)
+                self._session.run(Ask(self._own.link_row, {**about, "row_id": row_id}))
 
     def _put_absences(self, alive: list[Draft]) -> None:
         """Persist cases of absence and due times where they differ."""
-        connection, account = self._connection, self._account
+        account = self._account
         closed: list[str] = []
         undue: list[str] = []
         absences: list[tuple[object, ...]] = []
         due: list[tuple[object, ...]] = []
-        for made in alive:
+        for made in sorted(alive, key=lambda made: made.known.key):
             known, step = made.known, made.step
             if step.absent is None and known.absent is not None:
                 closed += [known.key, *_client_key(made)]
@@ -276,12 +287,12 @@ class Transaction:
                 undue.append(known.key)
             elif step.due_at is not None and step.due_at != known.due_at:
                 due.append((account, known.key, *_names(made), spell(step.due_at)))
-        for statement, rows in ((sql.PUT_ABSENCE, absences), (sql.PUT_DUE, due)):
+        for upsert, rows in ((own.ABSENCE, absences), (own.DUE, due)):
             if rows:
-                connection.executemany(statement, rows)
-        for statement, keys in ((sql.DROP_ABSENCES, closed), (sql.DROP_DUE, undue)):
+                self._session.upsert(upsert, rows)
+        for text, keys in ((self._own.drop_absences, closed), (self._own.drop_due, undue)):
             if keys:
-                connection.execute(statement, (account, _encode(keys).decode()))
+                self._session.run(Ask(text, {"account": account, "keys": _keys(keys)}))
 
     def _outcome(self, made: Draft, standing: set[str], events: dict[str, list[Event]]) -> Outcome:
         key = made.known.key
@@ -308,7 +319,7 @@ class Transaction:
                 events=told,
                 overlay=made.overlay,
                 claims=tuple(rows.there[row_id] for row_id in unwritten if row_id in rows.there),
-                why=refusals[0] if refusals else "the row was written by another",
+                why=refusals[0] if refusals else self._why_lost(unwritten),
             )
         if key in self._refused_before:
             return self._unchanged(made)
@@ -321,6 +332,10 @@ class Transaction:
             overlay=made.overlay,
         )
 
+    def _why_lost(self, unwritten: Sequence[RowKey]) -> str:
+        held = any(row_id in self._rows.held for row_id in unwritten)
+        return HELD if held else "the row was written by another"
+
     def _unchanged(self, made: Draft) -> Outcome:
         if made.known.key in self._refused_before:
             why = "the database refused it before, and nothing of it has changed since"
@@ -328,6 +343,10 @@ class Transaction:
                 key=made.known.key, result=Result.UNWRITABLE, overlay=made.overlay, why=why
             )
         return Outcome(key=made.known.key, result=Result.UNCHANGED, overlay=made.overlay)
+
+
+def _keys(keys: Iterable[str]) -> str:
+    return _encode(list(keys)).decode()
 
 
 def _refusal_of(found: Patch) -> str:

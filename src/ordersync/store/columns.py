@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from datetime import UTC, datetime
 from decimal import Context, Decimal, InvalidOperation
 from enum import StrEnum
@@ -15,9 +16,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ordersync.store.shape import Kind
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from zoneinfo import ZoneInfo
+
+    from ordersync.store.shape import ColumnShape
 
 _EPOCH_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0.0, 1.0))
 _ISO = re.compile(
@@ -34,6 +39,7 @@ class NumberForm(StrEnum):
     """How a number column holds its values."""
 
     FLOAT = "float"
+    SINGLE = "float of 32 bits"
     TEXT = "text"
 
 
@@ -86,20 +92,34 @@ def write_time(moment: datetime, form: TimeForm, zone: ZoneInfo) -> str | int | 
     return text[: len(text) - 6 + form.digits if form.digits else -7] + form.zone
 
 
-def time_form(declared: str, own: Sequence[object], siblings: Sequence[object]) -> TimeForm:
-    """The form of a time column: of its own cells, else of its declared type and siblings.
+_SPELLED = frozenset({Kind.ANY, Kind.TEXT, Kind.WHOLE, Kind.DOUBLE})
 
-    A column declared as DATETIME or TIMESTAMP whose cells are naive with a space is written
-    with microseconds, as every driver that reads such a type does.
+
+def can_hold_times(column: ColumnShape) -> bool:
+    """Whether a time can be written into the column."""
+    return column.kind is Kind.TIME or column.kind in _SPELLED
+
+
+def time_form(column: ColumnShape, own: Sequence[object], siblings: Sequence[object]) -> TimeForm:
+    """The form of a time column: of its type, else of its own cells, else of its siblings.
+
+    A column declared as DATETIME or TIMESTAMP in SQLite whose cells are naive with a space is
+    written with microseconds, as every driver that reads such a type does.
     """
-    native = any(name in declared.upper() for name in ("DATETIME", "TIMESTAMP"))
+    if column.kind is Kind.TIME:
+        return TimeForm(" ", column.digits, "+00:00" if column.zoned else "")
+    native = any(name in column.declared.upper() for name in ("DATETIME", "TIMESTAMP"))
     for cells in (own, siblings):
         forms = [form for cell in cells if (form := _form_of(cell)) is not None]
+        if column.kind is Kind.WHOLE:
+            forms = [form for form in forms if form.unit]
         if forms:
             chosen = max(forms, key=forms.count)
             if native and not chosen.unit and not chosen.zone and chosen.sep == " ":
                 return TimeForm()
             return chosen
+    if column.kind is Kind.WHOLE:
+        return TimeForm("", 0, "", 1.0, whole=True)
     return TimeForm() if native else TimeForm("T", 6, "Z")
 
 
@@ -134,7 +154,17 @@ def write_number(number: Decimal, form: NumberForm, scale: int | None) -> str | 
         number = number.quantize(Decimal(1).scaleb(-scale), context=_WIDE)
     if form is NumberForm.FLOAT:
         return float(number)  # the user's column is a float; nothing is computed with it
+    if form is NumberForm.SINGLE:
+        return _single(float(number))
     return format(number, "f")
+
+
+def _single(number: float) -> float:
+    try:
+        narrow: float = struct.unpack("f", struct.pack("f", number))[0]
+    except OverflowError:
+        return number  # for the database to refuse
+    return narrow
 
 
 def same_number(cell: object, number: Decimal, form: NumberForm, scale: int | None) -> bool:
@@ -145,14 +175,31 @@ def same_number(cell: object, number: Decimal, form: NumberForm, scale: int | No
     written = write_number(number, form, scale)
     if isinstance(written, str):
         return stored == Decimal(written)
+    if form is NumberForm.SINGLE:
+        # Six digits are what every database shows of such a float, whatever it holds.
+        return math.isclose(float(stored), written, rel_tol=1e-6, abs_tol=0.0)
     # One unit in the last place: SQLite's own text-to-float conversion is not always exact,
     # and a difference that no write can remove would be written for ever.
     return math.isclose(float(stored), written, rel_tol=2**-52, abs_tol=0.0)
 
 
-def number_form(declared: str) -> tuple[NumberForm, int | None]:
-    """Form and scale of a number column from its declared type (SQLite affinity rules)."""
-    kind = declared.upper()
+_NUMBER_FORMS = {
+    Kind.EXACT: NumberForm.TEXT,
+    Kind.TEXT: NumberForm.TEXT,
+    Kind.DOUBLE: NumberForm.FLOAT,
+    Kind.SINGLE: NumberForm.SINGLE,
+}
+
+
+def number_form(column: ColumnShape) -> tuple[NumberForm, int | None] | None:
+    """Form and scale of a number column; None where its type cannot hold such numbers.
+
+    In SQLite any column can; there the declared type gives the form (SQLite affinity rules).
+    """
+    if column.kind is not Kind.ANY:
+        form = _NUMBER_FORMS.get(column.kind)
+        return (form, column.scale if column.kind is Kind.EXACT else None) if form else None
+    kind = column.declared.upper()
     if any(name in kind for name in ("CHAR", "CLOB", "TEXT")):
         return NumberForm.TEXT, None
     scale = re.search(r"(?:NUMERIC|DECIMAL)\s*\(\s*\d+\s*,\s*(\d+)\s*\)", kind)

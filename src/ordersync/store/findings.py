@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from ordersync.ports import Finding, Meaning, Severity
+from ordersync.store.mapping import WRITABLE
+from ordersync.store.statement import Ask
 from ordersync.store.words import WITH_FILLS
 
 if TYPE_CHECKING:
-    import sqlite3
-    from pathlib import Path
-
+    from ordersync.store.database import Database, Session
     from ordersync.store.mapping import Mapping
-    from ordersync.store.sql import Statements
+    from ordersync.store.sql import RowStatements
 
 
 def look_for_findings(
-    connection: sqlite3.Connection, mapping: Mapping, statements: Statements, path: Path
+    session: Session, database: Database, mapping: Mapping, statements: RowStatements
 ) -> list[Finding]:
     """All findings about the table and its mapping. Reads only."""
+    written = [mapping.columns[field] for field in WRITABLE if field in mapping.columns]
     return [
         *_about_table(mapping),
-        *_about_words(connection, mapping, statements),
+        *_about_words(session, mapping, statements),
         *_about_indexes(statements),
-        *_about_file(connection, path),
+        *database.findings(session, mapping.shape, written),
     ]
 
 
@@ -49,9 +49,7 @@ def _about_table(mapping: Mapping) -> list[Finding]:
     return found
 
 
-def _about_words(
-    connection: sqlite3.Connection, mapping: Mapping, statements: Statements
-) -> list[Finding]:
+def _about_words(session: Session, mapping: Mapping, statements: RowStatements) -> list[Finding]:
     found: list[Finding] = []
     status = mapping.shape.columns[mapping.columns["status"]]
     for word in mapping.words.all_words:
@@ -67,7 +65,7 @@ def _about_words(
                     mend="Take the word out of orders.status_words, or widen the column.",
                 )
             )
-    counts = connection.execute(statements.count_words).fetchall()
+    counts = session.fetch(Ask(statements.count_words))
     for word, count in counts:
         if mapping.words.meaning(word) is Meaning.UNMAPPED:
             name = "NULL" if word is None else repr(str(word))
@@ -110,7 +108,7 @@ def _about_words(
     return found
 
 
-def _about_indexes(statements: Statements) -> list[Finding]:
+def _about_indexes(statements: RowStatements) -> list[Finding]:
     proposals = statements.index_proposals()
     if not proposals:
         return [Finding(severity=Severity.OK, about="indexes", what="every look-up has its index.")]
@@ -118,31 +116,3 @@ def _about_indexes(statements: Statements) -> list[Finding]:
         Finding(severity=Severity.WARNING, about="indexes", what=f"{why}.", mend=f"{ddl};")
         for _, why, ddl in proposals
     ]
-
-
-def _about_file(connection: sqlite3.Connection, path: Path) -> list[Finding]:
-    found: list[Finding] = []
-    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
-        found.append(
-            Finding(
-                severity=Severity.ERROR,
-                about="rights",
-                what=f"{path} or its folder cannot be written.",
-                mend="Give this user the right to write both.",
-            )
-        )
-    else:
-        found.append(
-            Finding(severity=Severity.OK, about="rights", what="the database can be written.")
-        )
-    (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
-    if journal != "wal":
-        found.append(
-            Finding(
-                severity=Severity.WARNING,
-                about="journal",
-                what=f"the journal mode is {journal}: the bot waits while ordersync writes.",
-                mend="PRAGMA journal_mode = WAL; (once, by you; ordersync never changes it)",
-            )
-        )
-    return found

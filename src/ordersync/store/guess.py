@@ -15,7 +15,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ordersync.store.reflection import TableShape
+    from ordersync.store.shape import TableShape
 
 # The names of a field's column, the surest first; compared without case and underscores.
 NAMES: dict[str, tuple[str, ...]] = {

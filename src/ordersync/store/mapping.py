@@ -15,16 +15,17 @@ from ordersync.errors import ConfigError
 from ordersync.ports import Claim
 from ordersync.store import columns
 from ordersync.store.reflection import list_table_names, look_at_table
+from ordersync.store.shape import Kind
 from ordersync.store.words import Words
 from ordersync.truth.model import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as Dict
     from collections.abc import Sequence
-    from pathlib import Path
 
     from ordersync.settings import Orders
-    from ordersync.store.reflection import ColumnShape, TableShape
+    from ordersync.store.database import Database
+    from ordersync.store.shape import ColumnShape, TableShape
 
 FIELDS = (
     "id",
@@ -59,13 +60,13 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 NUMBERS = ("filled_qty", "avg_price", "fee")
 
 
-def bind(path: Path, orders: Orders, *, where: str) -> Mapping:
-    """The mapping of a SQLite file's table. Raises ConfigError where there is no such table."""
-    shape = look_at_table(path, orders.table)
+def bind(database: Database, orders: Orders, *, where: str) -> Mapping:
+    """The mapping of a database's table. Raises ConfigError where there is no such table."""
+    shape = look_at_table(database, orders.table)
     if shape is None:
-        names = ", ".join(list_table_names(path)) or "none"
+        names = ", ".join(list_table_names(database)) or "none"
         raise ConfigError(
-            f"the database {path} has no table {orders.table!r}.",
+            f"the database {database.where} has no table {orders.table!r}.",
             where=f"{where}: orders.table",
             mend=f"Its tables: {names}.",
         )
@@ -96,9 +97,10 @@ class Mapping:
         self.words = Words(orders.status_words, where=f"{where}: orders.status_words")
         self.zone = ZoneInfo(orders.timezone)
         self.number_forms = {
-            field: columns.number_form(self.declared(field))
+            field: form
             for field in NUMBERS
             if field in self.columns
+            and (form := columns.number_form(self.column(field))) is not None
         }
         self.time_forms: dict[str, columns.TimeForm] = {}
         self.knows_times = False
@@ -116,12 +118,12 @@ class Mapping:
                     cell for other in TIMES if other != field for cell in samples.get(other, ())
                 ]
                 self.time_forms[field] = columns.time_form(
-                    self.declared(field), samples.get(field, ()), siblings
+                    self.column(field), samples.get(field, ()), siblings
                 )
 
-    def declared(self, field: str) -> str:
-        """The declared type of a field's column."""
-        return self.shape.columns[self.columns[field]].declared
+    def column(self, field: str) -> ColumnShape:
+        """A field's column as it is declared."""
+        return self.shape.columns[self.columns[field]]
 
     def claim(self, cells: tuple[object, ...], read_at: datetime) -> Claim:
         """A row as a claim."""
@@ -195,6 +197,8 @@ class Mapping:
     @staticmethod
     def fits(column: ColumnShape, word: str) -> bool:
         """Whether an enum, a CHECK or a length lets the column hold this word."""
+        if column.is_enum and not column.words:
+            return False
         if column.words and word not in column.words:
             return False
         return column.length is None or len(word) <= column.length
@@ -243,3 +247,22 @@ class Mapping:
                     where=f"{self.where}: orders.{field}",
                     mend="Take it out of the mapping.",
                 )
+            self._check_type(field, self.shape.columns[column])
+
+    def _check_type(self, field: str, column: ColumnShape) -> None:
+        """Whether the column's type can hold what is to be written into it."""
+        fits, what = True, ""
+        if field in NUMBERS:
+            fits, what = columns.number_form(column) is not None, "a number with digits"
+        elif field in TIMES and field in WRITABLE:
+            fits, what = columns.can_hold_times(column), "a time"
+        elif field == "status":
+            fits, what = column.kind in {Kind.ANY, Kind.TEXT, Kind.WHOLE}, "a word"
+        elif field == "reason":
+            fits, what = column.kind in {Kind.ANY, Kind.TEXT}, "a text"
+        if not fits:
+            raise ConfigError(
+                f"the column {column.name!r} is {column.declared} and cannot hold {what}.",
+                where=f"{self.where}: orders.{field}",
+                mend="Map another column, or widen this one.",
+            )

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import msgspec
 
 from ordersync.errors import ConfigError
 from ordersync.store.guess import Guess, Unsure, guess_columns, guess_table, guess_words
-from ordersync.store.reflection import TableShape, explain, look_at_tables
-from ordersync.store.sql import quote as quoted
+from ordersync.store.reflection import look_at_tables
+from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from ordersync.store.database import Database
+    from ordersync.store.shape import TableShape
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,19 +28,21 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     word_reasons: tuple[Guess, ...]
 
 
-def propose(path: Path, answers: Mapping[str, str], unknown_word: str | None) -> Proposal | Unsure:
-    """The proposal for this file; the first question that is open where there is one.
+def propose(
+    database: Database, answers: Mapping[str, str], unknown_word: str | None
+) -> Proposal | Unsure:
+    """The proposal for this database; the first question that is open where there is one.
 
     `answers` are by the question's key. Raises ConfigError, StoreBusy or StoreRefused.
     """
-    tables = look_at_tables(path)
+    tables = look_at_tables(database)
     table = answers.get("orders.table") or guess_table(tables)
     if isinstance(table, Unsure):
         return table
     shape = tables.get(table)
     if shape is None:
         raise ConfigError(
-            f"the database {path} has no table {table!r}.",
+            f"the database {database.where} has no table {table!r}.",
             where="--table",
             mend=f"Its tables: {', '.join(tables) or 'none'}.",
         )
@@ -56,7 +57,7 @@ def propose(path: Path, answers: Mapping[str, str], unknown_word: str | None) ->
             columns.append(found)
     status = next(guess.value for guess in columns if guess.key == "status")
     allowed = shape.columns[status].words if status in shape.columns else ()
-    counts = _count_words(path, shape, status)
+    counts = _count_words(database, shape, status)
     if unknown_word and allowed and unknown_word not in allowed:
         raise ConfigError(
             f"the schema does not let {status!r} hold {unknown_word!r}.",
@@ -78,18 +79,21 @@ def propose(path: Path, answers: Mapping[str, str], unknown_word: str | None) ->
     )
 
 
-def _count_words(path: Path, shape: TableShape, status: str) -> dict[str, int]:
+def _count_words(database: Database, shape: TableShape, status: str) -> dict[str, int]:
     if status not in shape.columns:
         raise ConfigError(
             f"the table {shape.name!r} has no column {status!r}.",
             where="orders.status",
             mend=f"Its columns: {', '.join(shape.columns)}.",
         )
-    text = f"SELECT {quoted(status)}, count(*) FROM {quoted(shape.name)} GROUP BY 1"
+    spelling, column = database.spelling, shape.columns[status]
+    text = f"SELECT {spelling.read(column)}, count(*) FROM {spelling.table(shape)} AS t GROUP BY 1"
     try:
-        url = f"file:{quote(str(path))}?mode=ro"
-        with closing(sqlite3.connect(url, uri=True, timeout=5.0)) as connection:
-            rows = connection.execute(text).fetchall()
-    except sqlite3.Error as error:
-        raise explain(error, path) from error
+        session = database.connect(writes=False)
+        try:
+            rows = session.fetch(Ask(text))
+        finally:
+            session.close()
+    except database.errors as error:
+        raise database.explain(error) from error
     return {str(word): count for word, count in rows if word is not None}

@@ -1,32 +1,46 @@
-"""The user's rows within one transaction: written by compare-and-set, one statement a row.
+"""The user's rows within one transaction: written by compare-and-set, many in one statement.
 
-A row that somebody else wrote first is lost. A row that the database refuses (a CHECK, a
-trigger) is found and named, and all the others are written.
+A row that somebody else wrote first is lost, one that somebody holds waits for the next pass. A
+row that the database refuses (a CHECK, a trigger) is found and named; all others are written.
 """
 
 from __future__ import annotations
 
-import sqlite3
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from ordersync.ports import Claim
-    from ordersync.store.mapping import Mapping
+    from ordersync.store.database import Session
     from ordersync.store.projection import Patch
-    from ordersync.store.sql import Statements
+    from ordersync.store.sql import RowStatements
+    from ordersync.store.statement import RowKey
 
-RowKey = int | str
+LOOKED_AT = 20
+"""For how many rows that were not written it is asked whether somebody holds them."""
+
+HELD = "another transaction holds the row"
+
+
+class Care(IntEnum):
+    """How rows are written: at once, and where the database refuses, again with more care."""
+
+    ALL_AT_ONCE = 0
+    HALVES = 1  # behind a savepoint, halved until the refused row is alone
+    ONE_BY_ONE = 2  # so that a row which undoes the whole transaction is known
 
 
 class RolledBackError(Exception):
-    """The database rolled the whole transaction back because of one row."""
+    """The transaction is gone, or must go: `row_id` undid it, where that is known."""
 
-    def __init__(self, row_id: RowKey, why: str) -> None:
+    def __init__(self, why: str, row_id: RowKey | None = None) -> None:
         super().__init__(why)
         self.row_id = row_id
 
@@ -34,25 +48,33 @@ class RolledBackError(Exception):
 class Rows:
     """What became of the rows: `written` by their patch, `refused` with the reason.
 
-    `there` are the rows that were lost, as they are now.
+    `there` are the rows that were lost, as they are now; `held` those that another holds.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, mapping: Mapping, statements: Statements
-    ) -> None:
-        self._connection = connection
-        self._mapping = mapping
+    def __init__(self, session: Session, statements: RowStatements) -> None:
+        self._session = session
         self._statements = statements
+        self.care = Care.ALL_AT_ONCE
         self.written: dict[RowKey, Patch] = {}
         self.refused: dict[RowKey, str] = {}
         self.there: dict[RowKey, Claim] = {}
+        self.held: set[object] = set()
+
+    def start_again(self, refusal: RolledBackError) -> None:
+        """The transaction was rolled back: forget what it did, and take more care."""
+        self.written.clear()
+        self.held.clear()
+        if refusal.row_id is not None:
+            self.refused[refusal.row_id] = str(refusal)
+        elif self.care < Care.ONE_BY_ONE:
+            self.care = Care(self.care + 1)
 
     def has_written(self, found: Patch) -> bool:
         """Whether it was this patch that was written into its row."""
         return self.written.get(found.claim.row_id) is found
 
     def write(self, patches: Sequence[Patch]) -> None:
-        """Write these. Raises RolledBackError where one row undid the whole transaction."""
+        """Write these. Raises RolledBackError where all has to be done again, with more care."""
         groups: dict[tuple[str, ...], list[Patch]] = {}
         taken: set[RowKey] = set()
         for found in patches:
@@ -65,37 +87,55 @@ class Rows:
                 continue
             groups.setdefault(found.fields, []).append(found)
         for fields, group in groups.items():
-            self._write_group(fields, group)
-
-    def _write_group(self, fields: tuple[str, ...], patches: list[Patch]) -> None:
-        """All at once; where the database refuses one, again with care."""
-        connection, at = self._connection, self._mapping.at
-        text, compared = self._statements.write(fields)
-        places = [at["id"], *(at[field] for field in compared)]
-        written: list[Patch] = []
-        execute = connection.cursor().execute
-        found = patches[0]
-        connection.execute("SAVEPOINT ordersync_rows")
-        try:
-            for found in patches:
-                cells, new = found.claim.cells, found.cells
-                values = [*(cells[place] for place in places), *(new[field] for field in fields)]
-                if execute(text, values).rowcount:
-                    written.append(found)
-        except (sqlite3.IntegrityError, sqlite3.DataError) as refusal:
-            if not connection.in_transaction:
-                raise RolledBackError(found.claim.row_id, str(refusal)) from refusal
-            connection.execute("ROLLBACK TO ordersync_rows")
-            if len(patches) == 1:
-                self.refused[found.claim.row_id] = str(refusal)
+            if self.care is Care.ALL_AT_ONCE:
+                self._write_at_once(fields, group)
+            elif self.care is Care.HALVES:
+                self._write_halves(fields, group)
             else:
-                for one in patches:
-                    self._write_group(fields, [one])
-            return
-        finally:
-            if connection.in_transaction:
-                connection.execute("RELEASE ordersync_rows")
-        self.written.update((found.claim.row_id, found) for found in written)
+                for found in group:
+                    self._write_halves(fields, [found])
+
+    def _write_at_once(self, fields: tuple[str, ...], patches: Sequence[Patch]) -> None:
+        try:
+            self._write(fields, patches)
+        except Exception as error:
+            refusal = self._session.refusal(error)
+            if not refusal:
+                raise
+            raise RolledBackError(refusal) from error
+
+    def _write_halves(self, fields: tuple[str, ...], patches: Sequence[Patch]) -> None:
+        session = self._session
+        session.savepoint()
+        try:
+            self._write(fields, patches)
+        except Exception as error:
+            refusal = session.refusal(error)
+            if not refusal:
+                raise
+            if not session.in_transaction:
+                row_id = patches[0].claim.row_id if len(patches) == 1 else None
+                raise RolledBackError(refusal, row_id) from error
+            session.rollback_to_savepoint()
+            if len(patches) == 1:
+                self.refused[patches[0].claim.row_id] = refusal
+                return
+            middle = len(patches) // 2
+            self._write_halves(fields, patches[:middle])
+            self._write_halves(fields, patches[middle:])
+        else:
+            session.release_savepoint()
+
+    def _write(self, fields: tuple[str, ...], patches: Sequence[Patch]) -> None:
+        update, places = self._statements.update(fields)
+        rows = []
+        for found in patches:
+            cells, new = found.claim.cells, found.cells
+            rows.append([*[cells[place] for place in places], *[new[field] for field in fields]])
+        written = self._session.write_rows(update, rows)
+        self.held.update(written.held)
+        won = set(written.won)
+        self.written.update((p.claim.row_id, p) for p in patches if p.claim.cells[0] in won)
 
     def find_losers(self, patches: Sequence[Patch], read_at: datetime) -> None:
         """Tell the rows that somebody else wrote from those that the database will not write."""
@@ -106,13 +146,25 @@ class Rows:
         ]
         if not missing:
             return
-        keys = msgspec.json.encode([found.claim.cells[0] for found in missing]).decode()
-        for cells in self._connection.execute(self._statements.by_row_ids, (keys,)):
-            there = self._mapping.claim(tuple(cells), read_at)
+        keys = msgspec.json.encode([str(found.claim.row_id) for found in missing]).decode()
+        for cells in self._session.fetch(Ask(self._statements.by_row_ids, {"keys": keys})):
+            there = self._statements.mapping.claim(tuple(cells), read_at)
             self.there[there.row_id] = there
+        asked = 0
         for found in missing:
-            there_now = self.there.get(found.claim.row_id)
-            if there_now is not None and there_now.cells == found.claim.cells:
-                self.refused[found.claim.row_id] = (
-                    "the row is as it was read, and yet the database did not write it"
-                )
+            row_id = found.claim.row_id
+            there_now = self.there.get(row_id)
+            if there_now is None or there_now.cells != found.claim.cells:
+                self.held.discard(row_id)
+                continue
+            if row_id in self.held:
+                asked += 1
+                update, _ = self._statements.update(found.fields)
+                if asked > LOOKED_AT or self._session.is_held(update, row_id):
+                    continue
+            # Seen, not held, and yet not written: a trigger or a policy.
+            self.held.discard(row_id)
+            self.refused[row_id] = (
+                "the row is as it was read, and yet the database did not write it"
+                f" ({self._statements.spelling.swallowed_by})"
+            )

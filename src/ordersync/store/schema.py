@@ -1,7 +1,8 @@
 """Our own tables beside the user's: `ordersync_*`, with a schema version from the first day.
 
 They are in the user's database because one transaction must cover row, truth and event. Each
-entry of MIGRATIONS brings the schema one version further, in place.
+entry of MIGRATIONS brings the schema one version further, in place. What stands in braces is
+spelled by the make of database: see `Spelling.ddl`.
 """
 
 from __future__ import annotations
@@ -9,97 +10,105 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ordersync.errors import StoreRefused
+from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
-    import sqlite3
+    from ordersync.store.database import Session
+    from ordersync.store.own import OwnStatements
+    from ordersync.store.spelling import Spelling
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         # The truth. `state` is the merged Order as JSON; the columns beside it are for queries.
         # `row_id` is the row it was last projected onto, as text.
-        """CREATE TABLE ordersync_orders (
-             account TEXT NOT NULL, order_key TEXT NOT NULL,
-             venue_order_id TEXT, client_order_id TEXT, row_id TEXT,
-             version INTEGER NOT NULL, epoch INTEGER NOT NULL, status TEXT,
-             final INTEGER NOT NULL, first_seen_at TEXT NOT NULL, final_since TEXT,
-             state TEXT NOT NULL,
+        """CREATE TABLE {prefix}ordersync_orders (
+             account {key} NOT NULL, order_key {key} NOT NULL,
+             venue_order_id {key}, client_order_id {key}, row_id {key},
+             version {whole} NOT NULL, epoch {whole} NOT NULL, status {key},
+             final {whole} NOT NULL, first_seen_at {key} NOT NULL, final_since {key},
+             state {text} NOT NULL,
              PRIMARY KEY (account, order_key))""",
-        """CREATE INDEX ordersync_orders_open ON ordersync_orders (account, row_id)
-             WHERE final = 0""",
-        """CREATE INDEX ordersync_orders_row ON ordersync_orders (row_id)""",
+        """CREATE INDEX ordersync_orders_open ON {prefix}ordersync_orders {open_rows}""",
+        """CREATE INDEX ordersync_orders_row ON {prefix}ordersync_orders (row_id)""",
         # The log: `log_id` numbers the commit, `n` the event in it. Append-only.
-        """CREATE TABLE ordersync_events (
-             log_id INTEGER NOT NULL, n INTEGER NOT NULL, at TEXT NOT NULL,
-             account TEXT NOT NULL, order_key TEXT NOT NULL, kind TEXT NOT NULL,
-             body TEXT NOT NULL,
+        """CREATE TABLE {prefix}ordersync_events (
+             log_id {whole} NOT NULL, n {whole} NOT NULL, at {key} NOT NULL,
+             account {key} NOT NULL, order_key {key} NOT NULL, kind {key} NOT NULL,
+             body {text} NOT NULL,
              PRIMARY KEY (log_id, n))""",
-        """CREATE INDEX ordersync_events_order ON ordersync_events (account, order_key)""",
+        """CREATE INDEX ordersync_events_order ON {prefix}ordersync_events (account, order_key)""",
         # Cases of absence, one an order; removed by any sighting.
-        """CREATE TABLE ordersync_absences (
-             account TEXT NOT NULL, order_key TEXT NOT NULL, overlay TEXT, body TEXT NOT NULL,
-             PRIMARY KEY (account, order_key)) WITHOUT ROWID""",
+        """CREATE TABLE {prefix}ordersync_absences (
+             account {key} NOT NULL, order_key {key} NOT NULL, overlay {key}, body {text} NOT NULL,
+             PRIMARY KEY (account, order_key)){compact}""",
         # Orders to ask about although no open row leads to them.
-        """CREATE TABLE ordersync_due (
-             account TEXT NOT NULL, order_key TEXT NOT NULL,
-             venue_order_id TEXT, client_order_id TEXT, due_at TEXT NOT NULL,
-             PRIMARY KEY (account, order_key)) WITHOUT ROWID""",
-        """CREATE INDEX ordersync_due_at ON ordersync_due (account, due_at)""",
+        """CREATE TABLE {prefix}ordersync_due (
+             account {key} NOT NULL, order_key {key} NOT NULL,
+             venue_order_id {key}, client_order_id {key}, due_at {key} NOT NULL,
+             PRIMARY KEY (account, order_key)){compact}""",
+        """CREATE INDEX ordersync_due_at ON {prefix}ordersync_due (account, due_at)""",
         # What has been told already, so that it is told once; and how often a row was undone.
-        """CREATE TABLE ordersync_notes (
-             account TEXT NOT NULL, order_key TEXT NOT NULL, kind TEXT NOT NULL,
-             digest TEXT NOT NULL, times INTEGER NOT NULL,
-             first_at TEXT NOT NULL, last_at TEXT NOT NULL,
-             PRIMARY KEY (account, order_key, kind, digest)) WITHOUT ROWID""",
+        """CREATE TABLE {prefix}ordersync_notes (
+             account {key} NOT NULL, order_key {key} NOT NULL, kind {key} NOT NULL,
+             digest {key} NOT NULL, times {whole} NOT NULL,
+             first_at {key} NOT NULL, last_at {key} NOT NULL,
+             PRIMARY KEY (account, order_key, kind, digest)){compact}""",
         # One row an account: who it is, and when all of it was last verified, but for whom.
-        """CREATE TABLE ordersync_accounts (
-             account TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID""",
+        """CREATE TABLE {prefix}ordersync_accounts (
+             account {key} NOT NULL PRIMARY KEY, body {text} NOT NULL){compact}""",
     ),
 )
 
 VERSION = len(MIGRATIONS)
 
-_VERSION_TABLE = (
-    "CREATE TABLE IF NOT EXISTS ordersync_schema (version INTEGER NOT NULL, at TEXT NOT NULL)"
-)
+_VERSION_TABLE = """CREATE TABLE IF NOT EXISTS {prefix}ordersync_schema (
+             version {whole} NOT NULL, at {key} NOT NULL)"""
 
 
-def version_of(connection: sqlite3.Connection) -> int:
+def statements(spelling: Spelling, prefix: str, since: int = 0) -> list[str]:
+    """The DDL that makes our tables, or brings them forward from a version, in order."""
+    steps = [*([] if since else [_VERSION_TABLE]), *(t for m in MIGRATIONS[since:] for t in m)]
+    texts = [spelling.ddl(step, prefix) for step in steps]
+    return texts if since else [*texts, *spelling.beside_tables(prefix)]
+
+
+def version_of(session: Session, own: OwnStatements) -> int:
     """The version of our tables in this database, 0 where there are none."""
-    known = connection.execute(
-        "SELECT 1 FROM sqlite_master WHERE name = 'ordersync_schema'"
-    ).fetchone()
-    if known is None:
+    if not session.has_table(own.schema, "ordersync_schema"):
         return 0
-    row = connection.execute("SELECT version FROM ordersync_schema").fetchone()
-    return int(row[0]) if row else 0
+    rows = session.fetch(Ask(own.version))
+    return int(rows[0][0]) if rows else 0
 
 
-def check_version(connection: sqlite3.Connection, *, where: str) -> None:
-    """Raise StoreRefused where a newer ordersync has made the tables."""
-    version = version_of(connection)
+def check_version(session: Session, own: OwnStatements, *, where: str) -> int:
+    """The version. Raises StoreRefused where a newer ordersync has made the tables."""
+    version = version_of(session, own)
     if version > VERSION:
         raise StoreRefused(
             f"its ordersync tables are of version {version}, newer than this ordersync.",
             where=where,
             mend="Upgrade ordersync.",
         )
+    return version
 
 
-def migrate(connection: sqlite3.Connection, *, where: str, at: str) -> None:
-    """Bring our tables to this version, in place, all or nothing."""
-    if version_of(connection) == VERSION:
+def migrate(session: Session, own: OwnStatements, *, where: str, at: str) -> None:
+    """Bring our tables to this version, in place, all or nothing where DDL can be undone."""
+    if version_of(session, own) == VERSION:
         return
-    connection.execute("BEGIN IMMEDIATE")
+    session.begin()
     try:
-        connection.execute(_VERSION_TABLE)
+        session.alone("ordersync_schema")
         # Read again under the lock: another ordersync may have been first.
-        check_version(connection, where=where)
-        for step in MIGRATIONS[version_of(connection) :]:
-            for statement in step:
-                connection.execute(statement)
-        connection.execute("DELETE FROM ordersync_schema")
-        connection.execute("INSERT INTO ordersync_schema VALUES (?, ?)", (VERSION, at))
-        connection.execute("COMMIT")
+        version = check_version(session, own, where=where)
+        if version < VERSION:
+            for text in statements(own.spelling, own.prefix, version):
+                session.run(Ask(text))
+            table = own.table("schema")
+            session.run(Ask(f"DELETE FROM {table}"))
+            put = f"INSERT INTO {table} VALUES ({VERSION}, {own.spelling.param('at')})"
+            session.run(Ask(put, {"at": at}))
+        session.commit()
     except BaseException:
-        connection.execute("ROLLBACK")
+        session.rollback()
         raise

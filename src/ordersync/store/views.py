@@ -2,90 +2,90 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from ordersync.ports import Match
 from ordersync.store.mapping import bind
-from ordersync.store.reflection import explain
-from ordersync.store.sql import Statements
-from ordersync.store.sql import quote as quoted
+from ordersync.store.own import OwnStatements
+from ordersync.store.sql import RowStatements
+from ordersync.store.statement import Ask
 from ordersync.truth.model import Event
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from ordersync.settings import Orders
+    from ordersync.store.database import Database, Session
+
+_T = TypeVar("_T")
 
 _decode_event = msgspec.json.Decoder(Event).decode
-
-_EVENTS = """
-SELECT body FROM ordersync_events WHERE account = ?1 AND order_key = ?2 ORDER BY log_id, n"""
-
-_KEPT = """
-SELECT account, order_key, row_id, venue_order_id, client_order_id, status
-FROM ordersync_orders WHERE {} = ?1"""
-
-_STATUS = "SELECT order_key, status FROM ordersync_orders WHERE account = ?1 AND order_key = ?2"
-
-_OF_ROW = "SELECT order_key, status FROM ordersync_orders WHERE account = ?1 AND row_id = ?2"
 
 _NAMES = ("id", "venue_order_id", "client_order_id")
 
 
-class SqliteViews:
-    """Implements `ports.OrderViews` on a file opened for reading only."""
+class TableViews:
+    """Implements `ports.OrderViews` over connections that only read, one a question."""
 
-    def __init__(self, path: Path, orders: Orders, *, where: str) -> None:
-        self._path = path
-        self._mapping = bind(path, orders, where=where)
+    def __init__(self, database: Database, orders: Orders, *, where: str) -> None:
+        self._database = database
+        self._mapping = bind(database, orders, where=where)
+        self._own = OwnStatements(database.spelling, self._mapping.shape.schema)
+        self._statements = RowStatements(database.spelling, self._mapping, None)
 
     async def find(self, text: str) -> list[Match]:
         """The orders that a text names: by row id, else by venue id, else by client id."""
-        try:
-            with closing(self._connect()) as connection:
-                for field in _NAMES:
-                    matches = self._find_by(connection, field, text)
-                    if matches:
-                        return matches
-        except sqlite3.Error as error:
-            raise explain(error, self._path) from error
-        return []
+
+        def look(session: Session) -> list[Match]:
+            for field in _NAMES:
+                if matches := self._find_by(session, field, text):
+                    return matches
+            return []
+
+        return await self._with(look)
 
     async def history(self, match: Match) -> list[Event]:
         """Every event of one order, oldest first."""
-        try:
-            with closing(self._connect()) as connection:
-                if not _has_tables(connection):
-                    return []
-                rows = connection.execute(_EVENTS, (match.account, match.key)).fetchall()
-        except sqlite3.Error as error:
-            raise explain(error, self._path) from error
+        ask = Ask(self._own.history, {"account": match.account, "order_key": match.key})
+        rows = await self._with(
+            lambda session: session.fetch(ask) if self._has_tables(session) else []
+        )
         return [_decode_event(body) for (body,) in rows]
 
     async def count_words(self) -> dict[str | None, int]:
         """How many rows hold each status word."""
-        text = Statements(self._mapping, None).count_words
-        try:
-            with closing(self._connect()) as connection:
-                return dict(connection.execute(text).fetchall())
-        except sqlite3.Error as error:
-            raise explain(error, self._path) from error
+        ask = Ask(self._statements.count_words)
+        rows = await self._with(lambda session: session.fetch(ask))
+        return {word if word is None else str(word): count for word, count in rows}
 
-    def _find_by(self, connection: sqlite3.Connection, field: str, text: str) -> list[Match]:
+    async def _with(self, look: Callable[[Session], _T]) -> _T:
+        def attempt() -> _T:
+            try:
+                session = self._database.connect(writes=False)
+                try:
+                    return look(session)
+                finally:
+                    session.close()
+            except self._database.errors as error:
+                raise self._database.explain(error) from error
+
+        return await asyncio.to_thread(attempt)
+
+    def _has_tables(self, session: Session) -> bool:
+        return session.has_table(self._own.schema, "ordersync_schema")
+
+    def _find_by(self, session: Session, field: str, text: str) -> list[Match]:
         """Orders whose row, or whose kept truth where the row is gone, has this name."""
-        found = self._rows(connection, field, text)
-        if not _has_tables(connection):
+        found = self._rows(session, field, text)
+        if not self._has_tables(session):
             return found
         column = "row_id" if field == "id" else field
         known = {(match.account, match.key) for match in found}
-        for account, key, row_id, venue, client, status in connection.execute(
-            _KEPT.format(column), (text,)
-        ):
+        kept = session.fetch(Ask(self._own.named(column), {"text": text}))
+        for account, key, row_id, venue, client, status in kept:
             if (account, key) not in known:
                 found.append(
                     Match(
@@ -100,53 +100,50 @@ class SqliteViews:
                 )
         return found
 
-    def _rows(self, connection: sqlite3.Connection, field: str, text: str) -> list[Match]:
-        mapping = self._mapping
-        if field not in mapping.columns:
+    def _rows(self, session: Session, field: str, text: str) -> list[Match]:
+        mapping, spelling = self._mapping, self._database.spelling
+        if field not in mapping.columns or not spelling.can_hold(mapping.column(field), text):
             return []
         names = [f for f in (*_NAMES, "status", "account") if f in mapping.columns]
-        listed = ", ".join(quoted(mapping.columns[name]) for name in names)
-        rows = connection.execute(
-            f"SELECT {listed} FROM {quoted(mapping.shape.name)}"
-            f" WHERE CAST({quoted(mapping.columns[field])} AS TEXT) = ?1",
-            (text,),
-        ).fetchall()
+        listed = ", ".join(spelling.read(mapping.column(name)) for name in names)
+        among = spelling.among(mapping.column(field), "keys")
+        rows = session.fetch(
+            Ask(
+                f"SELECT {listed} FROM {self._statements.table} AS t WHERE {among}",
+                {"keys": msgspec.json.encode([text]).decode()},
+            )
+        )
         found = []
         for row in rows:
             cells = {
                 name: None if cell is None else str(cell)
                 for name, cell in zip(names, row, strict=True)
             }
-            account = mapping.account_of(cells.get("account"))
-            venue, client = cells["venue_order_id"], cells.get("client_order_id")
-            key = f"v:{venue}" if venue else f"c:{client}" if client else f"r:{cells['id']}"
-            status = None
-            if _has_tables(connection):
-                kept = connection.execute(_STATUS, (account, key)).fetchone()
-                if kept is None and not venue:
-                    # Its venue id may be known and not written: in a shadow, or refused.
-                    kept = connection.execute(_OF_ROW, (account, cells["id"])).fetchone()
-                key, status = kept or (key, None)
-            found.append(
-                Match(
-                    matched=field,
-                    account=account,
-                    key=key,
-                    row_id=cells["id"],
-                    venue_order_id=venue,
-                    client_order_id=client,
-                    word=cells["status"],
-                    status=status,
-                )
-            )
+            # The column's own type may think that 01 is 1.
+            if cells[field] == text:
+                found.append(self._match(session, field, cells))
         return found
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=5.0)
-
-
-def _has_tables(connection: sqlite3.Connection) -> bool:
-    row = connection.execute(
-        "SELECT 1 FROM sqlite_master WHERE name = 'ordersync_schema'"
-    ).fetchone()
-    return row is not None
+    def _match(self, session: Session, field: str, cells: dict[str, str | None]) -> Match:
+        account = self._mapping.account_of(cells.get("account"))
+        venue, client = cells["venue_order_id"], cells.get("client_order_id")
+        key = f"v:{venue}" if venue else f"c:{client}" if client else f"r:{cells['id']}"
+        status = None
+        if self._has_tables(session):
+            about = {"account": account, "order_key": key}
+            kept = session.fetch(Ask(self._own.status_of_key, about))
+            if not kept and not venue:
+                # Its venue id may be known and not written: in a shadow, or refused.
+                of_row = {"account": account, "row_id": cells["id"]}
+                kept = session.fetch(Ask(self._own.status_of_row, of_row))
+            key, status = kept[0] if kept else (key, None)
+        return Match(
+            matched=field,
+            account=account,
+            key=key,
+            row_id=cells["id"],
+            venue_order_id=venue,
+            client_order_id=client,
+            word=cells["status"],
+            status=status,
+        )

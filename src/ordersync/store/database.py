@@ -1,0 +1,113 @@
+"""What the store asks of a database, whatever its make: `makes` has one module for each.
+
+A Database is an address: nothing is connected until it is asked. A Session is one connection;
+all that is done with it happens on the store's own thread, in plain blocking calls: a hop to
+the thread costs little, a hop a statement costs more than the statements.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy.engine import Connection
+
+    from ordersync.errors import OrdersyncError
+    from ordersync.ports import Finding
+    from ordersync.store.shape import TableShape
+    from ordersync.store.spelling import Spelling
+    from ordersync.store.statement import Ask, RowKey, RowUpdate, Upsert, Written
+
+
+class Session(Protocol):
+    """One connection. Every method may raise the driver's errors, `Database.errors`."""
+
+    def fetch(self, ask: Ask) -> list[tuple[Any, ...]]:
+        """The rows of one statement."""
+
+    def fetch_each(self, asks: Sequence[Ask]) -> list[list[tuple[Any, ...]]]:
+        """The rows of several statements; in one round trip where the database can."""
+
+    def run(self, ask: Ask) -> int:
+        """Run a statement that writes; how many rows it wrote."""
+
+    def begin(self) -> None:
+        """Begin a transaction that sees what others commit (READ COMMITTED, or alone)."""
+
+    def commit(self) -> None:
+        """End it: what was written is on the disk."""
+
+    def rollback(self) -> None:
+        """End it, if it is still there: nothing was written. Never raises."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open: a trigger can have rolled it back."""
+
+    def savepoint(self) -> None:
+        """Mark where to go back to; one at a time."""
+
+    def rollback_to_savepoint(self) -> None:
+        """Go back there, and forget the mark."""
+
+    def release_savepoint(self) -> None:
+        """Forget the mark."""
+
+    def alone(self, name: str) -> None:
+        """Wait until no other transaction has asked for this name, until this one ends."""
+
+    def has_table(self, schema: str | None, name: str) -> bool:
+        """Whether there is such a table of ours."""
+
+    def next_log_id(self) -> int:
+        """The number of this commit in the event log: never the same for two."""
+
+    def upsert(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> Sequence[bool]:
+        """Write these; for each whether it was written. In the order of their keys."""
+
+    def write_rows(self, update: RowUpdate, rows: Sequence[Sequence[object]]) -> Written:
+        """Compare-and-set of the same columns of many of the user's rows."""
+
+    def is_held(self, update: RowUpdate, key: RowKey) -> bool:
+        """Whether another transaction holds this row at the moment."""
+
+    def refusal(self, error: BaseException) -> str:
+        """Why the database refuses what was to be written; "" where the error is another."""
+
+    def revision(self) -> int | None:
+        """A number that moves when another connection wrote; None where it cannot be told."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the connection can be used again after an error."""
+
+    def close(self) -> None:
+        """Give back the connection. Never raises."""
+
+
+class Database(Protocol):
+    """One database of one make, at an address. `where` names it in errors, without secrets."""
+
+    where: str
+    spelling: Spelling
+    errors: tuple[type[Exception], ...]
+
+    def connect(self, *, writes: bool) -> Session:
+        """A connection. Raises `errors` or an OrdersyncError."""
+
+    def look(self) -> AbstractContextManager[Connection]:
+        """A SQLAlchemy connection that can only read, for reflection."""
+
+    def declared_types(self, connection: Connection, table: TableShape) -> dict[str, str]:
+        """The exact types of a table's columns where SQLAlchemy's words would not do."""
+
+    def explain(self, error: BaseException) -> OrdersyncError:
+        """What a driver's error means to a person: ask again, or give up, and the mend."""
+
+    def findings(
+        self, session: Session, table: TableShape, columns: Sequence[str]
+    ) -> list[Finding]:
+        """Rights and settings, for `doctor`; `columns` are those that ordersync writes."""

@@ -1,0 +1,219 @@
+"""What is stored about orders: rows as claims, and what our tables know of them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ordersync.ports import Absent, Claim, Known, Meaning
+from ordersync.store.mapping import TIMES
+from ordersync.store.sql import RowStatements, open_words
+from ordersync.store.statement import Ask
+from ordersync.truth.model import Order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ordersync.ports import Clock, OrderName
+    from ordersync.store.database import Session
+    from ordersync.store.mapping import Mapping
+    from ordersync.store.own import OwnStatements
+    from ordersync.store.spelling import Spelling
+
+_decode_order = msgspec.json.Decoder(Order).decode
+_decode_absent = msgspec.json.Decoder(Absent).decode
+
+
+class Lookup:
+    """The reads of a store. `has_tables` is whether ours are there at all."""
+
+    def __init__(
+        self, spelling: Spelling, mapping: Mapping, ours: OwnStatements, clock: Clock
+    ) -> None:
+        self.has_tables = False
+        self._spelling = spelling
+        self._mapping = mapping
+        self._own = ours
+        self._clock = clock
+        self._statements: dict[str | None, RowStatements] = {}
+
+    def about(self, account: str | None) -> RowStatements:
+        """The statements about the rows of an account, or of all."""
+        if account not in self._statements:
+            self._statements[account] = RowStatements(self._spelling, self._mapping, account)
+        return self._statements[account]
+
+    def open_rows(self, session: Session, account: str) -> list[Claim]:
+        """Rows whose word is open or unknown."""
+        return self.claims(session, Ask(self.about(account).by_words(open_words(self._mapping))))
+
+    def finished(self, session: Session, account: str, since: datetime) -> list[Claim]:
+        """Rows whose word is final, with a time since then."""
+        mapping = self._mapping
+        self.learn_times(session)
+        words = mapping.words.words_meaning(Meaning.FINAL)
+        # The day before: a text time may carry any zone; the exact cut follows.
+        day = (since - timedelta(days=1)).strftime("%Y-%m-%d")
+        text = self.about(account).finished_since(words)
+        found = self.claims(session, Ask(text, {"day": day, "seconds": since.timestamp()}))
+        return [claim for claim in found if mapping.newest_time(claim) >= since]
+
+    def claims(self, session: Session, ask: Ask) -> list[Claim]:
+        """The rows of a statement as claims."""
+        return self._as_claims(session, session.fetch(ask))
+
+    def _as_claims(self, session: Session, rows: Sequence[tuple[object, ...]]) -> list[Claim]:
+        # Taken after the read, so that no earlier ask can seem to be younger than what was read.
+        mapping, read_at = self._mapping, self._clock.now()
+        if rows:
+            self.learn_times(session)
+        return [mapping.claim(cells, read_at) for cells in rows]
+
+    def read(self, session: Session, account: str, names: Sequence[OrderName]) -> list[Known]:
+        """What is stored about these orders, in their order."""
+        statements, spelling = self.about(account), self._spelling
+        column = self._mapping.column("venue_order_id")
+        venue_ids = [
+            n.venue_order_id
+            for n in names
+            if n.venue_order_id and spelling.can_hold(column, n.venue_order_id)
+        ]
+        grouped: dict[str, list[Claim]] = {
+            key: []
+            for name in names
+            if (key := key_of(name.venue_order_id, name.client_order_id)) is not None
+        }
+        aliases = _aliases((n.venue_order_id, n.client_order_id) for n in names)
+        rows, *answers = session.fetch_each(
+            [
+                Ask(statements.by_venue_ids, {"keys": _text(venue_ids)}),
+                *self._known_asks(account, grouped, aliases),
+            ]
+        )
+        by_venue: dict[str | None, list[Claim]] = {}
+        for claim in self._as_claims(session, rows):
+            by_venue.setdefault(claim.venue_order_id, []).append(claim)
+        by_client = self._by_client(session, statements, names, by_venue)
+        for name in names:
+            key = key_of(name.venue_order_id, name.client_order_id)
+            if key is not None:
+                found = by_venue.get(name.venue_order_id) if name.venue_order_id else None
+                if not found and name.client_order_id:
+                    found = by_client.get(name.client_order_id)
+                grouped[key] = found or []
+        return self._known(grouped, aliases, *answers)
+
+    def _by_client(
+        self,
+        session: Session,
+        statements: RowStatements,
+        names: Sequence[OrderName],
+        by_venue: dict[str | None, list[Claim]],
+    ) -> dict[str | None, list[Claim]]:
+        """The rows that have no venue id yet, by their client id, of orders without a row."""
+        if "client_order_id" not in self._mapping.at:
+            return {}
+        column, spelling = self._mapping.column("client_order_id"), self._spelling
+        orphans = [
+            n.client_order_id
+            for n in names
+            if n.client_order_id
+            and n.venue_order_id not in by_venue
+            and spelling.can_hold(column, n.client_order_id)
+        ]
+        found: dict[str | None, list[Claim]] = {}
+        if orphans:
+            ask = Ask(statements.by_client_ids, {"keys": _text(orphans)})
+            for claim in self.claims(session, ask):
+                found.setdefault(claim.client_order_id, []).append(claim)
+        return found
+
+    def _known_asks(
+        self, account: str, grouped: dict[str, list[Claim]], aliases: dict[str, str]
+    ) -> list[Ask]:
+        """What our tables are asked about these keys; nothing where there are no tables."""
+        if not self.has_tables:
+            return []
+        ours, keys = self._own, _text(list(grouped))
+        names = _text([*grouped, *aliases.values()])
+        return [
+            Ask(ours.truths, {"account": account, "keys": keys}),
+            Ask(ours.absences, {"account": account, "keys": names}),
+            Ask(ours.due_times, {"account": account, "keys": keys}),
+        ]
+
+    def _known(
+        self,
+        grouped: dict[str, list[Claim]],
+        aliases: dict[str, str],
+        truth_rows: Iterable[tuple[Any, ...]] = (),
+        absent_rows: Iterable[tuple[Any, ...]] = (),
+        due_rows: Iterable[tuple[Any, ...]] = (),
+    ) -> list[Known]:
+        """What is stored under these keys. An alias is the name an order had before it was seen."""
+        truths = {row[0]: row for row in truth_rows}
+        absents, due = dict(absent_rows), dict(due_rows)
+        found = []
+        for key, claims in grouped.items():
+            _, version, state, final_since, row_id = truths.get(key, (key, 0, None, None, None))
+            absent = absents.get(key) or absents.get(aliases.get(key, ""))
+            found.append(
+                Known(
+                    key=key,
+                    truth=_decode_order(state) if state else None,
+                    version=version,
+                    claims=tuple(claims),
+                    absent=_decode_absent(absent) if absent else None,
+                    final_since=_moment(final_since),
+                    due_at=_moment(due.get(key)),
+                    row_id=row_id,
+                )
+            )
+        return found
+
+    def read_claims(self, session: Session, account: str, claims: Sequence[Claim]) -> list[Known]:
+        """What is stored about the orders of these rows, without reading the rows again."""
+        grouped: dict[str, list[Claim]] = {}
+        for claim in claims:
+            key = key_of(claim.venue_order_id, claim.client_order_id)
+            if key is not None:
+                grouped.setdefault(key, []).append(claim)
+        aliases = _aliases((c.venue_order_id, c.client_order_id) for c in claims)
+        asks = self._known_asks(account, grouped, aliases)
+        return self._known(grouped, aliases, *session.fetch_each(asks))
+
+    def learn_times(self, session: Session) -> None:
+        """Look how the table spells its times, until it has some."""
+        mapping = self._mapping
+        if mapping.knows_times:
+            return
+        statements = self.about(None)
+        mapping.learn_time_forms(
+            {
+                field: [cell for (cell,) in session.fetch(Ask(statements.samples(field)))]
+                for field in TIMES
+                if field in mapping.columns
+            }
+        )
+
+
+def key_of(venue_order_id: str | None, client_order_id: str | None) -> str | None:
+    """The key of an order's truth: the venue's id where it is known, else the client's."""
+    if venue_order_id:
+        return f"v:{venue_order_id}"
+    return f"c:{client_order_id}" if client_order_id else None
+
+
+def _aliases(ids: Iterable[tuple[str | None, str | None]]) -> dict[str, str]:
+    """The key that an order had while only its client id was known, by the one it has now."""
+    return {f"v:{venue}": f"c:{client}" for venue, client in ids if venue and client}
+
+
+def _text(values: Iterable[object]) -> str:
+    return msgspec.json.encode(list(values)).decode()
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,185 @@
+"""The statements about our own tables, made once for a database. Text only; nothing is run here.
+
+Many keys travel in one JSON parameter: no limit of parameters, no temporary table. Times are
+text as `plan.spell` writes them, on every make of database: text order is time order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ordersync.store.statement import Upsert
+
+if TYPE_CHECKING:
+    from ordersync.store.spelling import Spelling
+
+# The compare-and-set of the truth: version 1 must be new, any other must follow its own
+# predecessor. Keys that do not come back were advanced by somebody else.
+TRUTH = Upsert(
+    table="orders",
+    columns={
+        "account": False,
+        "order_key": False,
+        "venue_order_id": False,
+        "client_order_id": False,
+        "row_id": False,
+        "version": True,
+        "epoch": True,
+        "status": False,
+        "final": True,
+        "first_seen_at": False,
+        "final_since": False,
+        "state": False,
+    },
+    key=("account", "order_key"),
+    updates=(
+        "venue_order_id",
+        "client_order_id",
+        "version",
+        "epoch",
+        "status",
+        "final",
+        "final_since",
+        "state",
+    ),
+    kept=("row_id",),
+    versioned=True,
+)
+
+EVENT = Upsert(
+    table="events",
+    columns={
+        "log_id": True,
+        "n": True,
+        "at": False,
+        "account": False,
+        "order_key": False,
+        "kind": False,
+        "body": False,
+    },
+    key=(),
+)
+
+ABSENCE = Upsert(
+    table="absences",
+    columns={"account": False, "order_key": False, "overlay": False, "body": False},
+    key=("account", "order_key"),
+    updates=("overlay", "body"),
+)
+
+DUE = Upsert(
+    table="due",
+    columns={
+        "account": False,
+        "order_key": False,
+        "venue_order_id": False,
+        "client_order_id": False,
+        "due_at": False,
+    },
+    key=("account", "order_key"),
+    updates=("due_at",),
+)
+
+# A note that is new is written; one that was told before stays.
+NOTE = Upsert(
+    table="notes",
+    columns={
+        "account": False,
+        "order_key": False,
+        "kind": False,
+        "digest": False,
+        "times": True,
+        "first_at": False,
+        "last_at": False,
+    },
+    key=("account", "order_key", "kind", "digest"),
+)
+
+ACCOUNT = Upsert(
+    table="accounts",
+    columns={"account": False, "body": False},
+    key=("account",),
+    updates=("body",),
+)
+
+CONTESTED_ROW = "contested row"
+"""The kind of note that counts how often somebody undid a row; its digest is the row's key."""
+
+
+class OwnStatements:
+    """The texts for one database; `schema` is where our tables are, None its own place."""
+
+    def __init__(self, spelling: Spelling, schema: str | None) -> None:
+        self.spelling = spelling
+        self.schema = schema
+        orders, events, due = self.table("orders"), self.table("events"), self.table("due")
+        notes, absences = self.table("notes"), self.table("absences")
+        at = spelling.param
+        keys, joined = spelling.each_key("keys"), spelling.joined
+        of_account = f"o.account = {at('account')}"
+        self.truths = (
+            "SELECT o.order_key, o.version, o.state, o.final_since, o.row_id"
+            f" FROM {keys} {joined} {orders} AS o ON {of_account} AND o.order_key = j.value"
+        )
+        self.versions = (
+            f"SELECT o.order_key, o.version FROM {keys} {joined} {orders} AS o"
+            f" ON {of_account} AND o.order_key = j.value ORDER BY o.order_key{spelling.lock('o')}"
+        )
+        self.absences = (
+            f"SELECT o.order_key, o.body FROM {keys} {joined} {absences} AS o"
+            f" ON {of_account} AND o.order_key = j.value"
+        )
+        self.due_times = (
+            f"SELECT o.order_key, o.due_at FROM {keys} {joined} {due} AS o"
+            f" ON {of_account} AND o.order_key = j.value"
+        )
+        self.due_orders = (
+            f"SELECT venue_order_id, client_order_id FROM {due} AS o"
+            f" WHERE {of_account} AND due_at <= {at('now')}"
+            f" UNION SELECT venue_order_id, client_order_id"
+            f" FROM {orders} AS o{spelling.by_index('ordersync_orders_open')}"
+            f" WHERE {of_account} AND final = 0 AND row_id IS NOT NULL"
+        )
+        this = f"account = {at('account')} AND order_key = {at('order_key')}"
+        self.link_row = f"UPDATE {orders} SET row_id = {at('row_id')} WHERE {this}"
+        in_keys = f"order_key IN (SELECT j.value FROM {keys})"
+        self.drop_absences = f"DELETE FROM {absences} WHERE account = {at('account')} AND {in_keys}"
+        self.drop_due = f"DELETE FROM {due} WHERE account = {at('account')} AND {in_keys}"
+        # The log knows how often a row was repaired of late: one refused or lost is none.
+        self.repairs = (
+            f"SELECT count(*) FROM {events} WHERE {this} AND kind = 'repaired'"
+            f" AND at > {at('since')}"
+            f" AND {spelling.json_text('body', 'order', 'row_id')} = {at('row_id')}"
+        )
+        self.note = (
+            f"SELECT last_at FROM {notes} WHERE {this} AND kind = {at('kind')}"
+            f" AND digest = {at('digest')}"
+        )
+        self.note_again = (
+            f"UPDATE {notes} SET times = times + 1, last_at = {at('now')}"
+            f" WHERE {this} AND kind = {at('kind')} AND digest = {at('digest')}"
+        )
+        self.account = f"SELECT body FROM {self.table('accounts')} WHERE account = {at('account')}"
+        self.history = f"SELECT body FROM {events} WHERE {this} ORDER BY log_id, n"
+        self.status_of_key = f"SELECT order_key, status FROM {orders} WHERE {this}"
+        self.status_of_row = (
+            f"SELECT order_key, status FROM {orders}"
+            f" WHERE account = {at('account')} AND row_id = {at('row_id')}"
+        )
+        self.version = f"SELECT version FROM {self.table('schema')}"
+
+    def table(self, name: str) -> str:
+        """One of our tables, as a statement names it."""
+        return f"{self.prefix}ordersync_{name}"
+
+    @property
+    def prefix(self) -> str:
+        """The schema with its dot, where our tables need one."""
+        return f"{self.spelling.quote(self.schema)}." if self.schema else ""
+
+    def named(self, field: str) -> str:
+        """What is kept of orders of this name, whatever has become of their rows."""
+        return (
+            "SELECT account, order_key, row_id, venue_order_id, client_order_id, status"
+            f" FROM {self.table('orders')} WHERE {field} = {self.spelling.param('text')}"
+        )

@@ -1,0 +1,141 @@
+"""How a make of database spells what the statements need. Text only; nothing is run here.
+
+The base class is standard SQL as SQLite and PostgreSQL understand it; each make overrides
+what it spells otherwise. `t` is the user's table in every statement about its rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ordersync.store.shape import ColumnShape, TableShape
+    from ordersync.store.statement import Upsert
+
+
+class Spelling:
+    """Names, literals, parameters and lists of keys; see the makes for what differs."""
+
+    key_type = "TEXT"
+    text_type = "TEXT"
+    whole_type = "BIGINT"
+    compact = ""
+    open_rows = "(account, row_id) WHERE final = 0"
+    create_index = "CREATE INDEX"
+    has_partial_indexes = True
+    swallowed_by = "a trigger?"
+    joined = "JOIN"
+    """How a list of keys is joined: SQLite must be told to begin with the list."""
+
+    def ddl(self, template: str, prefix: str) -> str:
+        """A statement of `schema.MIGRATIONS` in this make's types.
+
+        `{key}` is a short text that can be indexed, `{text}` any text, `{whole}` a number;
+        `{compact}` keeps a table in its key where that saves space; `{open_rows}` is the
+        index by which orders that are not final are found; `{prefix}` the schema with its dot.
+        """
+        return template.format(
+            key=self.key_type,
+            text=self.text_type,
+            whole=self.whole_type,
+            compact=self.compact,
+            open_rows=self.open_rows,
+            prefix=prefix,
+        )
+
+    def beside_tables(self, prefix: str) -> list[str]:
+        """What this make needs beside our tables, made once with them."""
+        del prefix
+        return []
+
+    def quote(self, name: str) -> str:
+        """An identifier, quoted."""
+        return self.verbatim('"' + name.replace('"', '""') + '"')
+
+    def literal(self, text: str) -> str:
+        """A text literal. Words are written out so that a partial index can be used."""
+        return self.verbatim("'" + text.replace("'", "''") + "'")
+
+    def verbatim(self, text: str) -> str:
+        """A piece of SQL that holds no parameter of ours, whatever it looks like."""
+        return text
+
+    def param(self, name: str) -> str:
+        """The place of a named argument."""
+        return f":{name}"
+
+    def read(self, column: ColumnShape) -> str:
+        """A column of the user's table as the store reads it: a number, or text, or NULL."""
+        return f"t.{self.quote(column.name)}"
+
+    def can_hold(self, column: ColumnShape, key: str) -> bool:
+        """Whether the column could hold this key at all: no error where it could not."""
+        del column, key
+        return True
+
+    def each_key(self, name: str) -> str:
+        """The JSON list of texts in an argument as a table `j` with the column `value`."""
+        raise NotImplementedError
+
+    def among(self, column: ColumnShape, name: str) -> str:
+        """Whether a column of the user's is in the JSON list in an argument."""
+        raise NotImplementedError
+
+    def json_text(self, expression: str, *path: str) -> str:
+        """A text inside a JSON text."""
+        raise NotImplementedError
+
+    def rare(self, condition: str) -> str:
+        """A condition that few rows meet, whatever the statistics say."""
+        return condition
+
+    def common(self, condition: str) -> str:
+        """A condition that most rows meet, whatever an index on it might promise."""
+        return condition
+
+    def no_index_for(self, condition: str) -> str:
+        """A condition that is no way into the table."""
+        return condition
+
+    def by_index(self, name: str) -> str:
+        """What holds the planner to an index, where it needs that."""
+        del name
+        return ""
+
+    def is_blank(self, column: ColumnShape) -> str:
+        """Whether a column holds no name: NULL or an empty text."""
+        return f"coalesce({self.read(column)}, '') = ''"
+
+    def table(self, shape: TableShape) -> str:
+        """The user's table, as a statement names it."""
+        prefix = f"{self.quote(shape.schema)}." if shape.schema else ""
+        return prefix + self.quote(shape.name)
+
+    def lock(self, alias: str) -> str:
+        """What makes a SELECT hold its rows until the transaction ends."""
+        del alias
+        return ""
+
+    def upsert(self, table: str, upsert: Upsert, values: str) -> str:
+        """One statement for an Upsert. `values` is its VALUES or SELECT; `o` the table."""
+        names = ", ".join(upsert.columns)
+        text = f"INSERT INTO {table} AS o ({names}) {values}"
+        if not upsert.key:
+            return text
+        text += " ON CONFLICT"
+        if not upsert.updates:
+            return f"{text} DO NOTHING"
+        sets = [f"{name} = excluded.{name}" for name in upsert.updates]
+        sets += [f"{name} = coalesce(excluded.{name}, o.{name})" for name in upsert.kept]
+        text += f" ({', '.join(upsert.key)}) DO UPDATE SET {', '.join(sets)}"
+        return f"{text} WHERE o.version = excluded.version - 1" if upsert.versioned else text
+
+    def words(self, column: ColumnShape, words: Sequence[str]) -> str:
+        """Whether a column holds one of these words; words that it cannot hold are left out."""
+        fit = [word for word in words if not column.is_enum or word in column.words]
+        if not fit:
+            return "1 = 0"
+        listed = ", ".join(self.literal(word) for word in fit)
+        return f"t.{self.quote(column.name)} IN ({listed})"

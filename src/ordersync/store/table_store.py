@@ -1,0 +1,260 @@
+"""The order store: the user's table and ours beside it, on any make of database.
+
+Everything runs on the store's own thread, one function a request, over one connection. A
+connection that is lost is made anew by the next request; what was asked meanwhile fails as
+StoreBusy, and is asked again by whoever asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from ordersync.errors import ConfigError
+from ordersync.ports import AccountRecord, OrderName
+from ordersync.store import own, schema, sql
+from ordersync.store.advance import Transaction
+from ordersync.store.findings import look_for_findings
+from ordersync.store.lookup import Lookup
+from ordersync.store.mapping import Mapping, bind
+from ordersync.store.own import OwnStatements
+from ordersync.store.plan import draft, spell
+from ordersync.store.projection import changes
+from ordersync.store.statement import Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, timedelta
+
+    from ordersync.ports import Advance, Change, Claim, Clock, Finding, Known, Outcome
+    from ordersync.settings import Orders
+    from ordersync.store.database import Database, Session
+
+_T = TypeVar("_T")
+
+_decode_account = msgspec.json.Decoder(AccountRecord).decode
+
+
+class TableStore:
+    """Implements `ports.OrderStore`.
+
+    `writes_rows` False (shadow) keeps truth and events and leaves the user's rows alone.
+    `contested_pause` is how long a row that somebody keeps undoing is left alone.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        orders: Orders,
+        clock: Clock,
+        *,
+        where: str,
+        contested_pause: timedelta,
+        writes_rows: bool = True,
+    ) -> None:
+        self._database = database
+        self._orders = orders
+        self._clock = clock
+        self._where = where
+        self._contested_pause = contested_pause
+        self._writes_rows = writes_rows
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ordersync-store")
+        self._session: Session | None = None
+        self._mapping: Mapping | None = None
+        self._own: OwnStatements | None = None
+        self._lookup: Lookup | None = None
+        self._writes = False
+
+    # --- opening and closing ---------------------------------------------------------------
+
+    async def open(self, *, create: bool) -> None:
+        """Connect, check the mapping against the table, make our tables if `create`."""
+        await self._run(lambda: self._open(create=create))
+
+    async def close(self) -> None:
+        """Give back the connection and the thread."""
+        if self._session is not None:
+            await self._run(self._session.close)
+            self._session = None
+        self._thread.shutdown(wait=True)
+
+    def _open(self, *, create: bool) -> None:
+        self._mapping = mapping = bind(self._database, self._orders, where=self._where)
+        self._writes = create
+        self._session = session = self._database.connect(writes=create)
+        spelling = self._database.spelling
+        self._own = OwnStatements(spelling, mapping.shape.schema)
+        self._lookup = lookup = Lookup(spelling, mapping, self._own, self._clock)
+        self._check_where(session)
+        lookup.learn_times(session)
+        where = self._database.where
+        schema.check_version(session, self._own, where=where)
+        if create:
+            schema.migrate(session, self._own, where=where, at=spell(self._clock.now()))
+        lookup.has_tables = schema.version_of(session, self._own) > 0
+
+    def _check_where(self, session: Session) -> None:
+        if self._orders.where is None:
+            return
+        why = ""
+        if not sql.is_one_expression(self._orders.where):
+            why = "it does not end where its parentheses do"
+        else:
+            try:
+                session.fetch(Ask(self._looks().about(None).test_where))
+            except self._database.errors as error:
+                why = str(error).partition("\n")[0]
+        if why:
+            raise ConfigError(
+                f"the condition is refused by the database: {why}.",
+                where=f"{self._where}: orders.where",
+                mend="Write one SQL condition over the table's columns.",
+            )
+
+    # --- what is there ---------------------------------------------------------------------
+
+    async def revision(self) -> int | None:
+        """A number that moves when another connection wrote; nearly free."""
+        return await self._with(lambda session: session.revision())
+
+    async def list_open(self, account: str) -> list[Claim]:
+        """Rows whose word is open or unknown."""
+        return await self._with(lambda session: self._looks().open_rows(session, account))
+
+    async def list_finished(self, account: str, since: datetime) -> list[Claim]:
+        """Rows whose word is final, with a time since then."""
+        return await self._with(lambda session: self._looks().finished(session, account, since))
+
+    async def list_unmapped(self, account: str, limit: int) -> list[Claim]:
+        """The newest rows whose word is outside the mapping."""
+        text = self._looks().about(account).outside_words(self._bound().words.all_words)
+        return await self._with(
+            lambda session: self._looks().claims(session, Ask(text, {"limit": limit}))
+        )
+
+    async def list_witnesses(self, account: str, limit: int) -> list[str]:
+        """Venue ids of the newest rows."""
+        ask = Ask(self._looks().about(account).newest_ids, {"limit": limit})
+        return await self._with(lambda session: [str(v) for (v,) in session.fetch(ask) if v])
+
+    async def list_due(self, account: str, now: datetime) -> list[OrderName]:
+        """Orders to ask about although no open row leads to them."""
+        if not self._looks().has_tables:
+            return []
+        ask = Ask(self._ours().due_orders, {"account": account, "now": spell(now)})
+        return await self._with(lambda session: [OrderName(*row) for row in session.fetch(ask)])
+
+    async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:
+        """What is stored about these orders, in their order."""
+        return await self._with(lambda session: self._looks().read(session, account, names))
+
+    async def read_claims(self, account: str, claims: Sequence[Claim]) -> list[Known]:
+        """What is stored about the orders of these rows, without reading the rows again."""
+        lookup = self._looks()
+        return await self._with(lambda session: lookup.read_claims(session, account, claims))
+
+    async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
+        """Write row, truth and event of each step in one transaction."""
+
+        def write(session: Session) -> list[Outcome]:
+            transaction = Transaction(
+                session,
+                self._ours(),
+                self._looks().about(account),
+                account,
+                writes_rows=self._writes_rows,
+                contested_pause=self._contested_pause,
+            )
+            return transaction.run(steps, self._clock)
+
+        return await self._with(write)
+
+    async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:
+        """What `advance` would write into the rows, without writing."""
+        del account
+        mapping, now = self._bound(), self._clock.now()
+        return [
+            [
+                change
+                for found in draft(mapping, step, now).patches
+                for change in changes(mapping, found)
+            ]
+            for step in steps
+        ]
+
+    async def get_account(self, account: str) -> AccountRecord:
+        """What is stored about the account."""
+        if not self._looks().has_tables:
+            return AccountRecord(account=account)
+
+        ask = Ask(self._ours().account, {"account": account})
+        rows = await self._with(lambda session: session.fetch(ask))
+        return _decode_account(rows[0][0]) if rows else AccountRecord(account=account)
+
+    async def keep_account(self, record: AccountRecord) -> None:
+        """Persist what is known about the account."""
+        body = msgspec.json.encode(record).decode()
+
+        def keep(session: Session) -> None:
+            session.begin()
+            try:
+                session.upsert(own.ACCOUNT, [(record.account, body)])
+                session.commit()
+            except BaseException:
+                session.rollback()
+                raise
+
+        await self._with(keep)
+
+    async def findings(self) -> list[Finding]:
+        """Columns, rights, indexes and words, each with its mend."""
+        return await self._with(
+            lambda session: look_for_findings(
+                session, self._database, self._bound(), self._looks().about(None)
+            )
+        )
+
+    # --- on the store's thread -------------------------------------------------------------
+
+    def _looks(self) -> Lookup:
+        if self._lookup is None:
+            raise RuntimeError("the store is not open")
+        return self._lookup
+
+    def _bound(self) -> Mapping:
+        if self._mapping is None:
+            raise RuntimeError("the store is not open")
+        return self._mapping
+
+    def _ours(self) -> OwnStatements:
+        if self._own is None:
+            raise RuntimeError("the store is not open")
+        return self._own
+
+    async def _with(self, work: Callable[[Session], _T]) -> _T:
+        if self._mapping is None:
+            raise RuntimeError("the store is not open")
+
+        def attempt() -> _T:
+            if self._session is None:
+                self._session = self._database.connect(writes=self._writes)
+            try:
+                return work(self._session)
+            except self._database.errors:
+                if not self._session.is_alive:
+                    self._session.close()
+                    self._session = None
+                raise
+
+        return await self._run(attempt)
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        """Run on the store's thread; a driver's error becomes StoreBusy or StoreRefused."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, work)
+        except self._database.errors as error:
+            raise self._database.explain(error) from error

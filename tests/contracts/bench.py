@@ -167,6 +167,9 @@ class Watch(Protocol):
 class Bench(Protocol):
     """One database, and all that a bot does with it."""
 
+    def run(self, text: str, *arguments: object) -> list[Any]:
+        """Run a statement in the make's own SQL; its rows."""
+
     def create(self, table: Table) -> None:
         """Make the user's table."""
 

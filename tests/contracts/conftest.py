@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from tests.contracts.bench import PAUSE, TRADES, HandClock, Opened, SqliteBench, mapped
+from tests.contracts.postgres_bench import PostgresBench
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -16,13 +17,37 @@ if TYPE_CHECKING:
     from tests.contracts.bench import Bench, Row, Table
 
 
-@pytest.fixture(params=["sqlite"])
+POSTGRES = ("postgres18", "postgres16", "postgres15")
+MAKES = ("sqlite", *POSTGRES, "pgbouncer")
+
+
+@pytest.fixture(params=MAKES)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """A fresh database of each make that a store exists for."""
-    makes = {"sqlite": SqliteBench}
-    made = makes[request.param](tmp_path / "bot.db")
+    name = request.param
+    made: Bench
+    if name == "sqlite":
+        made = SqliteBench(tmp_path / "bot.db")
+    elif name == "pgbouncer":
+        server = request.getfixturevalue("postgres18")
+        made = PostgresBench(server, request.getfixturevalue("pgbouncer"))
+    else:
+        made = PostgresBench(request.getfixturevalue(name))
     yield made
     made.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a make of database cannot have: `@pytest.mark.only_on("sqlite")`."""
+    unfit = [item for item in items if _is_unfit(item)]
+    config.hook.pytest_deselected(items=unfit)
+    items[:] = [item for item in items if item not in set(unfit)]
+
+
+def _is_unfit(item: pytest.Item) -> bool:
+    marker, call = item.get_closest_marker("only_on"), getattr(item, "callspec", None)
+    make = call.params.get("bench") if call is not None else None
+    return marker is not None and make is not None and make not in marker.args
 
 
 class Open(Protocol):

@@ -165,6 +165,8 @@ async def test_a_preview_tells_what_advance_would_write(opened: Open) -> None:
 async def test_the_revision_moves_when_another_writes_and_not_when_we_do(opened: Open) -> None:
     it = await opened(PENDING)
     first = await it.store.revision()
+    if first is None:
+        pytest.skip("this make of database cannot tell: rows are looked for")
     await ingest_one(it.store, FILLED)
     assert await it.store.revision() == first
     it.bench.write(1, note="x")

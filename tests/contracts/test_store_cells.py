@@ -45,6 +45,9 @@ _amounts = st.decimals(
 )
 _triples = st.tuples(_amounts.filter(lambda d: d > 0), _amounts, _amounts)
 
+ANY_CELL = pytest.mark.only_on("sqlite")
+"""Columns of servers hold what their type says, and nothing else."""
+
 _HYPOTHESIS = settings(
     max_examples=12,
     deadline=None,
@@ -93,7 +96,9 @@ HARD = (
 )
 
 
-@pytest.mark.parametrize("kind", [Kind.FLOAT, Kind.DECIMAL, Kind.TEXT, Kind.WHOLE])
+@pytest.mark.parametrize(
+    "kind", [Kind.FLOAT, Kind.DECIMAL, Kind.TEXT, pytest.param(Kind.WHOLE, marks=ANY_CELL)]
+)
 @_HYPOTHESIS
 @given(many=st.lists(_triples, min_size=1, max_size=60))
 @example(many=[(Decimal(t), Decimal(t), Decimal(t)) for t in HARD])
@@ -153,7 +158,7 @@ async def test_what_the_venue_did_not_say_never_replaces_what_is_there(opened: O
     it = await opened({**PENDING, **cells, "filled_at": "2026-01-01 00:00:00"})
     await ingest_one(it.store, said("v1", Status.CANCELED))
     assert {name: it.row()[name] for name in cells} == cells
-    assert it.row()["filled_at"] == "2026-01-01 00:00:00"
+    assert it.row()["filled_at"].startswith("2026-01-01 00:00:00")
 
 
 async def test_a_price_of_fewer_fills_than_are_known_is_not_written(opened: Open) -> None:
@@ -256,6 +261,7 @@ async def test_a_naive_time_is_read_in_the_mapped_zone_and_an_aware_one_as_it_sa
     times = ["2026-07-01 12:00:00", "2026-07-01T12:00:00Z", "2026-07-01T12:00:00-04:00"]
     it = await opened(
         *({"id": n, "status": "pending", "created_at": t} for n, t in enumerate(times)),
+        table=TRADES.but(created_at=Kind.TEXT),
         orders=mapped(timezone="Europe/Berlin"),
     )
     claims = {c.row_id: c.created_at for c in await it.store.list_open(ACCOUNT)}
@@ -285,6 +291,7 @@ async def test_a_naive_time_is_read_in_the_mapped_zone_and_an_aware_one_as_it_sa
     ],
     ids=repr,
 )
+@ANY_CELL
 async def test_a_cell_that_is_no_time_harms_nobody(opened: Open, junk: object) -> None:
     rows = [
         {**PENDING, "created_at": junk, "filled_at": junk},
@@ -322,7 +329,7 @@ async def test_the_bots_own_filled_at_is_left_where_its_word_was_true(opened: Op
     own = "2026-03-01 11:00:00"
     it = await opened({**PENDING, "status": "completed", "filled_at": own})
     await ingest_one(it.store, FILL)
-    assert it.row()["filled_at"] == own
+    assert it.row()["filled_at"].startswith(own)
     await again(it.store, FILL)
 
 

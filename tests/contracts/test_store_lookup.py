@@ -254,7 +254,10 @@ async def test_the_condition_may_name_any_column_of_the_users(opened: Open, colu
         "note = 'mi' || 'ne' AND EXISTS (SELECT 1)",
         "note LIKE '%in%' AND note <> '?;:x --'",
         "t.note = 'mine'",
-        "CASE WHEN note = 'mine' THEN 1 ELSE 0 END",
+        pytest.param(
+            "CASE WHEN note = 'mine' THEN 1 ELSE 0 END",
+            marks=pytest.mark.only_on("sqlite", "mariadb"),  # PostgreSQL wants a boolean
+        ),
         "id + 0 < 2",
     ],
 )

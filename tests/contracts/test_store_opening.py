@@ -78,7 +78,6 @@ async def test_tables_of_a_newer_ordersync_are_refused_and_left(
 ) -> None:
     it = await opened(PENDING)
     bench = it.bench
-    assert isinstance(bench, SqliteBench)
     bench.run("UPDATE ordersync_schema SET version = version + 1")
     store = bench.store(mapped(), it.clock)
     with pytest.raises(StoreRefused) as caught:

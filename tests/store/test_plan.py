@@ -227,7 +227,7 @@ OURS = {
     "link_row": "(account=? AND order_key=?)",
     "due_orders": "USING INDEX ordersync_orders_open (account=?",
     "repairs": "USING INDEX ordersync_events_order (account=? AND order_key=?)",
-    "note": "USING PRIMARY KEY (account=? AND order_key=? AND kind=? AND digest=?)",
+    "noted_at": "USING PRIMARY KEY (account=? AND order_key=? AND kind=? AND digest=?)",
 }
 
 

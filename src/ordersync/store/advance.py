@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ordersync.ports import Absent, Advance, Claim, Outcome, Result
-from ordersync.store import own
+from ordersync.store.own import CONTESTED_ROW
 from ordersync.store.plan import Draft, draft, event, events_of, spell, truth_row
 from ordersync.store.rows import HELD, RolledBackError, Rows
 from ordersync.store.statement import Ask
@@ -120,7 +120,7 @@ class Transaction:
 
     def _about_note(self, made: Draft, kind: str, digest: str) -> Ask:
         about = {"account": self._account, "order_key": made.known.key}
-        return Ask(self._own.note, {**about, "kind": kind, "digest": digest})
+        return Ask(self._own.noted_at, {**about, "kind": kind, "digest": digest})
 
     def _put_truths(self, pending: list[Draft], now: datetime) -> set[str]:
         """The keys whose truth now is what their step says it is."""
@@ -145,7 +145,7 @@ class Transaction:
         if changed:
             at = spell(now)
             rows = [truth_row(made, self._account, at) for made in changed]
-            put = self._session.upsert(own.TRUTH, rows)
+            put = self._session.upsert(self._own.truth, rows)
             standing.update(made.known.key for made, won in zip(changed, put, strict=True) if won)
         return standing
 
@@ -189,7 +189,7 @@ class Transaction:
         ((repairs,),) = self._session.fetch(Ask(self._own.repairs, since))
         if repairs + 1 < UNDONE_TIMES:
             return False
-        told = self._session.fetch(self._about_note(made, own.CONTESTED_ROW, str(row_id)))
+        told = self._session.fetch(self._about_note(made, CONTESTED_ROW, str(row_id)))
         if told and spell(now - self._contested_pause) < told[0][0]:
             self._rows.refused[row_id] = "somebody keeps undoing the row"
             self._backed_off.add(row_id)
@@ -198,14 +198,14 @@ class Transaction:
             self._contested[row_id] = EventEvidence(
                 answer="repair", endpoint="row", raw=f"undone {repairs + 1} times within an hour"
             )
-        self._note(made, own.CONTESTED_ROW, str(row_id), now)
+        self._note(made, CONTESTED_ROW, str(row_id), now)
         return False
 
     def _note(self, made: Draft, kind: str, digest: str, now: datetime) -> bool:
         """Note that something was told; whether that is new."""
         key, at = made.known.key, spell(now)
         note = (self._account, key, kind, digest, 1, at, at)
-        (is_new,) = self._session.upsert(own.NOTE, [note])
+        (is_new,) = self._session.upsert(self._own.note, [note])
         if not is_new:
             about = {"account": self._account, "order_key": key, "kind": kind, "digest": digest}
             self._session.run(Ask(self._own.note_again, {**about, "now": at}))
@@ -221,7 +221,7 @@ class Transaction:
             made_events += [(key, e) for e in self._told_once(made, now)]
         if not made_events:
             return {}
-        log_id = self._session.next_log_id()
+        log_id = self._session.next_log_id(self._own.log_ids)
         by_key: dict[str, list[Event]] = {}
         rows = []
         at = spell(now)
@@ -230,7 +230,7 @@ class Transaction:
             msgspec.structs.force_setattr(plain, "id", f"{log_id}-{n}")
             by_key.setdefault(key, []).append(plain)
             rows.append((log_id, n, at, account, key, str(plain.kind), _encode(plain).decode()))
-        self._session.upsert(own.EVENT, rows)
+        self._session.upsert(self._own.event, rows)
         return by_key
 
     def _told_once(self, made: Draft, now: datetime) -> list[Event]:
@@ -287,7 +287,7 @@ class Transaction:
                 undue.append(known.key)
             elif step.due_at is not None and step.due_at != known.due_at:
                 due.append((account, known.key, *_names(made), spell(step.due_at)))
-        for upsert, rows in ((own.ABSENCE, absences), (own.DUE, due)):
+        for upsert, rows in ((self._own.absence, absences), (self._own.due, due)):
             if rows:
                 self._session.upsert(upsert, rows)
         for text, keys in ((self._own.drop_absences, closed), (self._own.drop_due, undue)):

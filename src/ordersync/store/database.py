@@ -62,8 +62,11 @@ class Session(Protocol):
     def has_table(self, schema: str | None, name: str) -> bool:
         """Whether there is such a table of ours."""
 
-    def next_log_id(self) -> int:
-        """The number of this commit in the event log: never the same for two."""
+    def next_log_id(self, log_ids: str) -> int:
+        """The number of this commit in the event log: never the same for two.
+
+        `log_ids` is the name of what `Spelling.beside_tables` may have made to count with.
+        """
 
     def upsert(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> Sequence[bool]:
         """Write these; for each whether it was written. In the order of their keys."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ordersync.store.statement import Upsert
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 # The compare-and-set of the truth: version 1 must be new, any other must follow its own
 # predecessor. Keys that do not come back were advanced by somebody else.
-TRUTH = Upsert(
+_TRUTH = Upsert(
     table="orders",
     columns={
         "account": False,
@@ -46,7 +48,7 @@ TRUTH = Upsert(
     versioned=True,
 )
 
-EVENT = Upsert(
+_EVENT = Upsert(
     table="events",
     columns={
         "log_id": True,
@@ -60,14 +62,14 @@ EVENT = Upsert(
     key=(),
 )
 
-ABSENCE = Upsert(
+_ABSENCE = Upsert(
     table="absences",
     columns={"account": False, "order_key": False, "overlay": False, "body": False},
     key=("account", "order_key"),
     updates=("overlay", "body"),
 )
 
-DUE = Upsert(
+_DUE = Upsert(
     table="due",
     columns={
         "account": False,
@@ -81,7 +83,7 @@ DUE = Upsert(
 )
 
 # A note that is new is written; one that was told before stays.
-NOTE = Upsert(
+_NOTE = Upsert(
     table="notes",
     columns={
         "account": False,
@@ -95,7 +97,7 @@ NOTE = Upsert(
     key=("account", "order_key", "kind", "digest"),
 )
 
-ACCOUNT = Upsert(
+_ACCOUNT = Upsert(
     table="accounts",
     columns={"account": False, "body": False},
     key=("account",),
@@ -112,6 +114,11 @@ class OwnStatements:
     def __init__(self, spelling: Spelling, schema: str | None) -> None:
         self.spelling = spelling
         self.schema = schema
+        self.log_ids = self.table("log_ids")
+        self.truth, self.event, self.absence, self.due, self.note, self.account = (
+            msgspec.structs.replace(upsert, table=self.table(upsert.table))
+            for upsert in (_TRUTH, _EVENT, _ABSENCE, _DUE, _NOTE, _ACCOUNT)
+        )
         orders, events, due = self.table("orders"), self.table("events"), self.table("due")
         notes, absences = self.table("notes"), self.table("absences")
         at = spelling.param
@@ -151,7 +158,7 @@ class OwnStatements:
             f" AND at > {at('since')}"
             f" AND {spelling.json_text('body', 'order', 'row_id')} = {at('row_id')}"
         )
-        self.note = (
+        self.noted_at = (
             f"SELECT last_at FROM {notes} WHERE {this} AND kind = {at('kind')}"
             f" AND digest = {at('digest')}"
         )
@@ -159,7 +166,9 @@ class OwnStatements:
             f"UPDATE {notes} SET times = times + 1, last_at = {at('now')}"
             f" WHERE {this} AND kind = {at('kind')} AND digest = {at('digest')}"
         )
-        self.account = f"SELECT body FROM {self.table('accounts')} WHERE account = {at('account')}"
+        self.account_body = (
+            f"SELECT body FROM {self.table('accounts')} WHERE account = {at('account')}"
+        )
         self.history = f"SELECT body FROM {events} WHERE {this} ORDER BY log_id, n"
         self.status_of_key = f"SELECT order_key, status FROM {orders} WHERE {this}"
         self.status_of_row = (

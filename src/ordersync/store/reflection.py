@@ -169,6 +169,13 @@ def _declared(kind: Any, inspector: Inspector) -> str:  # noqa: ANN401 - a TypeE
     return text if text == "NullType" else str(kind.compile(dialect=inspector.dialect))
 
 
+def _as_written(check: str) -> str:
+    """A CHECK as a person wrote it: PostgreSQL shows an IN as = ANY of an array, with casts."""
+    plain = re.sub(r"::(?:character varying|[a-z]+)(?:\(\d+\))?(?:\[\])?", "", check)
+    plain = re.sub(r"= ANY \(+ARRAY\[([^\]]*)\]\)+", r"IN (\1)", plain)
+    return re.sub(r"\((\"[^\"]+\"|\w+)\) (IN|=)", r"\1 \2", plain)
+
+
 def _allowed_words(column: str, checks: list[str]) -> tuple[str, ...]:
     """The words that a CHECK (column IN ('a', 'b')) allows, empty where none limits it."""
     word = r"'(?:[^']|'')*'"
@@ -176,7 +183,8 @@ def _allowed_words(column: str, checks: list[str]) -> tuple[str, ...]:
     one_of = rf"(?:IS\s+NULL|=\s*{word}|IN\s*\(\s*{word}(?:\s*,\s*{word})*\s*\))"
     part = rf"\(*\s*{name}\s*{one_of}\s*\)*"
     limit = re.compile(rf"{part}(?:\s*\bOR\b\s*{part})*", re.IGNORECASE)
-    for check in checks:
+    for text in checks:
+        check = _as_written(text)
         if limit.fullmatch(check.strip()) and (words := re.findall(word, check)):
             return tuple(found[1:-1].replace("''", "'") for found in words)
     return ()

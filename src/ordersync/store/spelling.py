@@ -118,10 +118,10 @@ class Spelling:
         del alias
         return ""
 
-    def upsert(self, table: str, upsert: Upsert, values: str) -> str:
+    def upsert(self, upsert: Upsert, values: str) -> str:
         """One statement for an Upsert. `values` is its VALUES or SELECT; `o` the table."""
         names = ", ".join(upsert.columns)
-        text = f"INSERT INTO {table} AS o ({names}) {values}"
+        text = f"INSERT INTO {upsert.table} AS o ({names}) {values}"
         if not upsert.key:
             return text
         text += " ON CONFLICT"

@@ -15,7 +15,7 @@ import msgspec
 
 from ordersync.errors import ConfigError
 from ordersync.ports import AccountRecord, OrderName
-from ordersync.store import own, schema, sql
+from ordersync.store import schema, sql
 from ordersync.store.advance import Transaction
 from ordersync.store.findings import look_for_findings
 from ordersync.store.lookup import Lookup
@@ -190,7 +190,7 @@ class TableStore:
         if not self._looks().has_tables:
             return AccountRecord(account=account)
 
-        ask = Ask(self._ours().account, {"account": account})
+        ask = Ask(self._ours().account_body, {"account": account})
         rows = await self._with(lambda session: session.fetch(ask))
         return _decode_account(rows[0][0]) if rows else AccountRecord(account=account)
 
@@ -201,7 +201,7 @@ class TableStore:
         def keep(session: Session) -> None:
             session.begin()
             try:
-                session.upsert(own.ACCOUNT, [(record.account, body)])
+                session.upsert(self._ours().account, [(record.account, body)])
                 session.commit()
             except BaseException:
                 session.rollback()

@@ -285,8 +285,9 @@ class SqliteSession:
         text = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
         return self._connection.execute(text, (name,)).fetchone() is not None
 
-    def next_log_id(self) -> int:
+    def next_log_id(self, log_ids: str) -> int:
         """One more than the last: who holds the right to write is alone."""
+        del log_ids
         (found,) = self._connection.execute(NEXT_LOG_ID).fetchone()
         return int(found)
 
@@ -295,8 +296,7 @@ class SqliteSession:
         text = self._upserts.get(upsert.table)
         if text is None:
             marks = ", ".join("?" for _ in upsert.columns)
-            table = f"ordersync_{upsert.table}"
-            text = self._spelling.upsert(table, upsert, f"VALUES ({marks})")
+            text = self._spelling.upsert(upsert, f"VALUES ({marks})")
             self._upserts[upsert.table] = text
         if upsert.always:
             self._connection.executemany(text, rows)

@@ -1,0 +1,221 @@
+"""PostgreSQL, Supabase included: an address, and what its errors mean to a person."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import NullPool, create_engine, text
+
+from ordersync.errors import ConfigError, OrdersyncError, StoreBusy, StoreRefused
+from ordersync.store.makes.postgres_listener import Listener
+from ordersync.store.makes.postgres_rights import look_at_rights
+from ordersync.store.makes.postgres_session import PostgresSession
+from ordersync.store.makes.postgres_spelling import PostgresSpelling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from ordersync.ports import Finding
+    from ordersync.store.database import Session
+    from ordersync.store.shape import TableShape
+    from ordersync.store.spelling import Spelling
+
+_FOREIGN = frozenset({"pgbouncer", "connection_limit", "pool_timeout", "sslaccept"})
+"""What other clients write into a URL; libpq knows none of it, and we need none of it."""
+
+_CONNECTION = {
+    "application_name": "ordersync",
+    "connect_timeout": 10,
+    # A server that is gone without a word is noticed by these.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+_TYPES = """
+SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a
+WHERE a.attrelid = to_regclass(:name) AND a.attnum > 0 AND NOT a.attisdropped"""
+
+
+class PostgresServer:
+    """Implements `database.Database`. Raises ConfigError where the URL cannot be used."""
+
+    errors: tuple[type[Exception], ...] = (psycopg.Error,)
+
+    def __init__(self, url: str, password: str | None = None) -> None:
+        self._parameters = _parameters(url)
+        if password is not None:
+            self._parameters["password"] = password
+        self.where = _where(self._parameters)
+        self._spelling = PostgresSpelling()
+        self.spelling: Spelling = self._spelling
+
+    def __repr__(self) -> str:
+        return f"PostgresServer({self.where!r})"
+
+    def connect(self, *, writes: bool) -> Session:
+        """A connection, and where it writes for long, one that hears of new rows."""
+        connection = self._connect()
+        listener = Listener(self._connect, connection) if writes else None
+        return PostgresSession(
+            connection,
+            self._spelling,
+            listener.revision if listener else lambda: None,
+            listener.close if listener else lambda: None,
+        )
+
+    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        return psycopg.connect(
+            **{**_CONNECTION, **self._parameters},
+            autocommit=True,
+            # A pooler gives each transaction another connection: what was prepared is not there.
+            prepare_threshold=None,
+        )
+
+    @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """A SQLAlchemy connection whose transactions only read."""
+        engine = create_engine(
+            "postgresql+psycopg://", poolclass=NullPool, creator=self._connect_to_look
+        )
+        try:
+            with engine.connect() as connection:
+                yield connection.execution_options(postgresql_readonly=True)
+        finally:
+            engine.dispose()
+
+    def _connect_to_look(self) -> psycopg.Connection[tuple[Any, ...]]:
+        connection = self._connect()
+        connection.autocommit = False
+        return connection
+
+    def declared_types(self, connection: Connection, table: TableShape) -> dict[str, str]:
+        """The types as the server spells them, to cast to; and where our tables are to be."""
+        quote = self._spelling.bare_quote
+        prefix = f"{quote(table.schema)}." if table.schema else ""
+        found = connection.execute(text(_TYPES), {"name": prefix + quote(table.name)})
+        return {str(name): self._spelling.verbatim(str(kind)) for name, kind in found}
+
+    def explain(self, error: BaseException) -> OrdersyncError:
+        """What a driver's error means to a person."""
+        state = getattr(error, "sqlstate", None) or ""
+        what = str(error).partition("\n")[0].strip() or type(error).__name__
+        for states, signs, make, sentence, mend in _EXPLAINED:
+            by_state = any(state.startswith(one) for one in states) if state else False
+            by_sign = not state and any(sign in str(error) for sign in signs)
+            if by_state or by_sign:
+                return make(sentence.format(what=what), where=self.where, mend=mend)
+        if not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            return StoreBusy(
+                f"the database cannot be reached ({what}).",
+                where=self.where,
+                mend="Check host and port in database.url, and that the server runs.",
+            )
+        return StoreRefused(f"the database refuses: {what}.", where=self.where, mend="")
+
+    def findings(
+        self, session: Session, table: TableShape, columns: Sequence[str]
+    ) -> list[Finding]:
+        """Rights, and whether new rows are heard of or looked for."""
+        return look_at_rights(session, self._spelling, table, columns)
+
+
+_Explained = tuple[tuple[str, ...], tuple[str, ...], type[OrdersyncError], str, str]
+_EXPLAINED: tuple[_Explained, ...] = (
+    (
+        ("28P01", "28000"),
+        ("password authentication failed", "no password supplied", "no pg_hba.conf entry"),
+        StoreRefused,
+        "the server does not let this user in ({what}).",
+        "Check the user in database.url and the password (PGPASSWORD or PGPASSFILE).",
+    ),
+    (
+        ("3D000",),
+        ("does not exist",),
+        StoreRefused,
+        "the server has no such database or user ({what}).",
+        "Check the names in database.url.",
+    ),
+    (
+        (),
+        ("unsupported startup parameter",),
+        StoreRefused,
+        "the pooler takes no such setting ({what}).",
+        "Take `options` out of database.url.",
+    ),
+    (
+        ("40001", "40P01", "55P03", "57014"),
+        (),
+        StoreBusy,
+        "another transaction was in the way ({what}).",
+        "It is tried again; where it stays so, look for long transactions in pg_stat_activity.",
+    ),
+    (
+        ("53", "57P", "08", "58"),
+        (),
+        StoreBusy,
+        "the database cannot serve at the moment ({what}).",
+        "It is tried again; see the server's log.",
+    ),
+    (
+        ("25006",),
+        (),
+        StoreBusy,
+        "the server only reads at the moment: a replica, or a failover under way.",
+        "Point database.url at the primary.",
+    ),
+    (
+        ("42501",),
+        (),
+        StoreRefused,
+        "this user lacks a right ({what}).",
+        "`ordersync schema --sql` prints the statements for whoever owns the database.",
+    ),
+    (
+        ("3F000", "42P01"),
+        (),
+        StoreRefused,
+        "something that was there at the start is gone ({what}).",
+        "Run `ordersync doctor`.",
+    ),
+)
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    """What libpq reads in a URL. Raises ConfigError, without the URL: it may hold a password."""
+    _, _, rest = url.partition("://")
+    address, mark, query = rest.partition("?")
+    kept = "&".join(part for part in query.split("&") if part.partition("=")[0] not in _FOREIGN)
+    try:
+        return {
+            name: value
+            for name, value in conninfo_to_dict(
+                f"postgresql://{address}{mark if kept else ''}{kept}"
+            ).items()
+            if value is not None
+        }
+    except psycopg.ProgrammingError as error:
+        raise ConfigError(
+            f"the URL of the database cannot be read ({_named(str(error))}).",
+            where="database.url",
+            mend="Write it as postgresql://user@host:5432/database; encode special letters "
+            "(@ is %40).",
+        ) from None
+
+
+def _named(error: str) -> str:
+    """Libpq's complaint without what it quotes, which may be part of a password."""
+    return error.partition('"')[0].strip(" :\n") or "not understood"
+
+
+def _where(parameters: dict[str, Any]) -> str:
+    user = f"{parameters['user']}@" if "user" in parameters else ""
+    port = f":{parameters['port']}" if "port" in parameters else ""
+    host = parameters.get("host", "")
+    return f"postgresql://{user}{host}{port}/{parameters.get('dbname', '')}"

@@ -1,0 +1,96 @@
+"""What a role may do with the user's table and ours, for `doctor`: each lack with its GRANT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ordersync.ports import Finding, Severity
+from ordersync.store.makes.postgres_listener import TRIGGER
+from ordersync.store.makes.postgres_spelling import OUR_TABLES
+from ordersync.store.statement import Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ordersync.store.database import Session
+    from ordersync.store.makes.postgres_spelling import PostgresSpelling
+    from ordersync.store.shape import TableShape
+
+_RIGHTS = """
+SELECT current_user::text, has_table_privilege(c.oid, 'SELECT'),
+  ARRAY(SELECT j FROM jsonb_array_elements_text(%(columns)s::jsonb) AS j
+    WHERE NOT has_column_privilege(c.oid, j, 'UPDATE')),
+  n.nspname::text, has_schema_privilege(n.oid, 'CREATE'),
+  c.relrowsecurity AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE'))
+    AND NOT (SELECT rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = current_user),
+  EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = %(trigger)s)
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.oid = to_regclass(%(table)s)"""
+
+_LACKING = """
+SELECT j FROM jsonb_array_elements_text(%(tables)s::jsonb) AS j
+WHERE to_regclass(j) IS NOT NULL
+  AND NOT has_table_privilege(to_regclass(j), 'SELECT, INSERT, UPDATE, DELETE')"""
+
+
+def look_at_rights(
+    session: Session, spelling: PostgresSpelling, table: TableShape, columns: Sequence[str]
+) -> list[Finding]:
+    """Whether this role can do all that ordersync does, and hears of new rows."""
+    quote = spelling.bare_quote
+    prefix = f"{quote(table.schema)}." if table.schema else ""
+    name = prefix + quote(table.name)
+    listed = msgspec.json.encode(list(columns)).decode()
+    arguments = {"table": name, "columns": listed, "trigger": TRIGGER}
+    ((role, reads, unwritable, schema, creates, policed, notifies),) = session.fetch(
+        Ask(_RIGHTS, arguments)
+    )
+    found: list[Finding] = []
+    if not reads:
+        found.append(_lack(f"cannot read {name}", f"GRANT SELECT ON {name} TO {quote(role)};"))
+    if unwritable:
+        names = ", ".join(quote(column) for column in unwritable)
+        grant = f"GRANT UPDATE ({names}) ON {name} TO {quote(role)};"
+        found.append(_lack(f"cannot write {names} of {name}", grant))
+    has_tables = session.has_table(table.schema, "ordersync_schema")
+    if not has_tables and not creates:
+        mend = "Let the database's owner run what `ordersync schema --sql` prints."
+        found.append(_lack(f"cannot make tables in the schema {schema}", mend))
+    ours = msgspec.json.encode([f"{prefix}ordersync_{one}" for one in OUR_TABLES]).decode()
+    lacking = [one for (one,) in session.fetch(Ask(_LACKING, {"tables": ours}))]
+    if lacking:
+        grant = f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(lacking)} TO {quote(role)};"
+        found.append(_lack("cannot use all of our own tables", grant))
+    if not found:
+        what = f"{role} may read the table, write its mapped columns, and use our tables."
+        found.append(Finding(severity=Severity.OK, about="rights", what=what))
+    if policed:
+        found.append(
+            Finding(
+                severity=Severity.WARNING,
+                about="rights",
+                what=f"policies of row-level security decide which rows {role} sees and writes.",
+                mend="A row that no policy shows is no row for ordersync: give the role a policy "
+                "for SELECT and UPDATE, or BYPASSRLS.",
+            )
+        )
+    return [*found, _about_listening(session, has_trigger=notifies)]
+
+
+def _about_listening(session: Session, *, has_trigger: bool) -> Finding:
+    if session.revision() is not None:
+        what = "new rows are heard of at once (LISTEN)."
+    elif has_trigger:
+        what = "new rows are looked for every second: notifications do not reach us."
+    else:
+        what = (
+            "new rows are looked for every second; `ordersync schema --sql --notify` prints a"
+            " trigger that tells of them at once."
+        )
+    return Finding(severity=Severity.OK, about="new rows", what=what)
+
+
+def _lack(what: str, mend: str) -> Finding:
+    return Finding(severity=Severity.ERROR, about="rights", what=f"the role {what}.", mend=mend)

@@ -1,0 +1,290 @@
+"""A connection to PostgreSQL: few round trips, no prepared statements, no session settings.
+
+Between us and the server there may be a pooler in transaction mode, which gives each transaction
+another connection: so nothing is prepared, time-outs are SET LOCAL, and what is read does not
+depend on a setting. Many rows travel as binary arrays, or by COPY. What needs no answer waits
+and goes with the next statement that does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import ConnStatus, TransactionStatus
+
+from ordersync.store.statement import Ask, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from psycopg import Cursor
+
+    from ordersync.store.makes.postgres_spelling import PostgresSpelling
+    from ordersync.store.statement import RowKey, RowUpdate, Upsert
+
+COPIED_FROM = 200
+"""From how many rows on COPY is worth its own round trip."""
+
+_BEGIN_READ = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_LIMITS = (
+    "SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '60s', true),"
+    " set_config('idle_in_transaction_session_timeout', '60s', true)"
+)
+_DONE_WITH = frozenset({TransactionStatus.IDLE, TransactionStatus.UNKNOWN})
+
+Statement = tuple[str, "Mapping[str, object]"]
+
+
+class PostgresSession:
+    """Implements `database.Session`. `revision` and `close` are those of a Listener, if any."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[tuple[Any, ...]],
+        spelling: PostgresSpelling,
+        revision: Callable[[], int | None],
+        close: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._spelling = spelling
+        self._revision = revision
+        self._close = close
+        self._begun = False
+        self._queued: list[Statement] = []
+        self._texts: dict[object, str] = {}
+
+    def fetch(self, ask: Ask) -> list[tuple[Any, ...]]:
+        """The rows of one statement."""
+        (rows,) = self.fetch_each([ask])
+        return rows
+
+    def fetch_each(self, asks: Sequence[Ask]) -> list[list[tuple[Any, ...]]]:
+        """The rows of several statements, in one round trip."""
+        if not asks:
+            return []
+        statements: list[Statement] = [(ask.text, ask.arguments) for ask in asks]
+        if self._begun:
+            return [cursor.fetchall() for cursor in self._send(statements)]
+        try:
+            cursors = self._round_trip(
+                [(_BEGIN_READ, {}), (_LIMITS, {}), *statements, ("COMMIT", {})]
+            )
+        except BaseException:
+            self.rollback()
+            raise
+        return [cursor.fetchall() for cursor in cursors[2:-1]]
+
+    def run(self, ask: Ask) -> int:
+        """Run a statement that writes."""
+        (cursor,) = self._send([(ask.text, ask.arguments)])
+        return cursor.rowcount
+
+    def begin(self) -> None:
+        """Begin; the statement itself goes with the first one that needs an answer."""
+        self._begun = True
+        self._queued = [(_BEGIN, {}), (_LIMITS, {})]
+
+    def commit(self) -> None:
+        """End it, with what still waits."""
+        self._queued.append(("COMMIT", {}))
+        cursors = self._send([])
+        self._begun = False
+        if cursors and cursors[-1].statusmessage == "ROLLBACK":
+            raise errors.InFailedSqlTransaction("the transaction had failed before its end")
+
+    def rollback(self) -> None:
+        """End it, if it is still there."""
+        self._begun = False
+        self._queued.clear()
+        if self._connection.pgconn.transaction_status not in _DONE_WITH:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.execute("ROLLBACK")
+
+    @property
+    def in_transaction(self) -> bool:
+        """No trigger can end a transaction here."""
+        return self._begun
+
+    def savepoint(self) -> None:
+        """Mark where to go back to."""
+        self._queued.append(("SAVEPOINT ordersync_rows", {}))
+
+    def rollback_to_savepoint(self) -> None:
+        """Go back there."""
+        self._send([("ROLLBACK TO SAVEPOINT ordersync_rows", {})])
+        self.release_savepoint()
+
+    def release_savepoint(self) -> None:
+        """Forget the mark."""
+        self._queued.append(("RELEASE SAVEPOINT ordersync_rows", {}))
+
+    def alone(self, name: str) -> None:
+        """An advisory lock, until the transaction ends."""
+        lock = "SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))"
+        self._send([(lock, {"name": name})])
+
+    def has_table(self, schema: str | None, name: str) -> bool:
+        """Whether there is such a table, looked for on the path where no schema is named.
+
+        By the catalogue, not by to_regclass: that can remember for the length of a transaction
+        that there was none, while another has made it.
+        """
+        at = "n.nspname = %(schema)s" if schema else "pg_table_is_visible(c.oid)"
+        text = (
+            "SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+            f" WHERE c.relname = %(name)s AND {at}"
+        )
+        return bool(self.fetch(Ask(text, {"name": name, "schema": schema})))
+
+    def next_log_id(self, log_ids: str) -> int:
+        """The next of a sequence: it goes on whatever becomes of the transaction."""
+        ((found,),) = self.fetch(Ask("SELECT nextval(%(name)s::regclass)", {"name": log_ids}))
+        return int(found)
+
+    def upsert(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> Sequence[bool]:
+        """All in one statement, or by COPY; only where it can lose the answer is waited for."""
+        if not rows:
+            return []
+        if not upsert.key and len(rows) >= COPIED_FROM:
+            self._copy(upsert, rows)
+            return [True] * len(rows)
+        text = self._text(upsert.table, lambda: self._upsert_text(upsert))
+        arguments = {f"p{n}": list(column) for n, column in enumerate(zip(*rows, strict=True))}
+        if upsert.always:
+            self._queued.append((text, arguments))
+            return [True] * len(rows)
+        (cursor,) = self._send([(text, arguments)])
+        won = set(cursor.fetchall())
+        places = [list(upsert.columns).index(name) for name in upsert.key]
+        return [tuple(row[place] for place in places) in won for row in rows]
+
+    def _upsert_text(self, upsert: Upsert) -> str:
+        arrays = ", ".join(
+            f"%(p{n})b::{'bigint' if is_whole else 'text'}[]"
+            for n, is_whole in enumerate(upsert.columns.values())
+        )
+        text = self._spelling.upsert(upsert, f"SELECT * FROM unnest({arrays})")
+        if upsert.always:
+            return text
+        return f"{text} RETURNING {', '.join(f'o.{name}' for name in upsert.key)}"
+
+    def _copy(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> None:
+        self._send([])
+        table, names = upsert.table, ", ".join(upsert.columns)
+        types = ["int8" if is_whole else "text" for is_whole in upsert.columns.values()]
+        text = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)"
+        with self._connection.cursor().copy(text.encode()) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+
+    def write_rows(self, update: RowUpdate, rows: Sequence[Sequence[object]]) -> Written:
+        """All in one statement, which takes each row's lock in the order of the keys.
+
+        A row that another transaction holds is passed by. What has changed since it was read is
+        seen as it is now: the conditions are checked again once the lock is there.
+        """
+        text = self._text(update, lambda: self._update_text(update))
+        keys = {_spelled(row[0]): row[0] for row in rows}
+        columns = zip(*rows, strict=True)
+        arguments = {
+            f"p{n}": [_spelled(cell) for cell in column] for n, column in enumerate(columns)
+        }
+        (cursor,) = self._send([(text, arguments)])
+        seen = {keys[key]: won for key, won in cursor.fetchall()}
+        return Written(
+            [key for key, won in seen.items() if won],
+            [key for key in keys.values() if key not in seen],
+        )
+
+    def _update_text(self, update: RowUpdate) -> str:
+        spelling, key = self._spelling, f"t.{self._spelling.quote(update.key.name)}"
+        compared, written = update.compared, update.written
+        names = [f"ordersync_{n}" for n in range(1 + len(compared) + len(written))]
+        arrays = ", ".join(f"%(p{n})b::text[]" for n in range(len(names)))
+        same = "".join(
+            f" AND {spelling.is_same(column, f'ordersync_held.{name}')}"
+            for column, name in zip(compared, names[1:], strict=False)
+        )
+        values = ", ".join(
+            f"{spelling.quote(column.name)} = CAST(ordersync_held.{name} AS {column.declared})"
+            for column, name in zip(written, names[1 + len(compared) :], strict=True)
+        )
+        given, key_text = ", ".join(names), names[0]
+        return (
+            f"WITH ordersync_given AS (SELECT * FROM unnest({arrays}) AS g ({given})),"
+            f" ordersync_held AS (SELECT {key} AS ordersync_key, g.* FROM {update.table} AS t"
+            f" JOIN ordersync_given AS g"
+            f" ON {key} = CAST(g.{key_text} AS {spelling.key_cast(update.key)})"
+            f" ORDER BY {key} FOR UPDATE OF t SKIP LOCKED),"
+            f" ordersync_won AS (UPDATE {update.table} AS t SET {values} FROM ordersync_held"
+            f" WHERE {key} = ordersync_key{same}{update.scope}"
+            f" RETURNING ordersync_held.{key_text} AS ordersync_done)"
+            f" SELECT {key_text}, ordersync_done IS NOT NULL"
+            f" FROM ordersync_held LEFT JOIN ordersync_won ON ordersync_done = {key_text}"
+        )
+
+    def is_held(self, update: RowUpdate, key: RowKey) -> bool:
+        """Asked by trying to lock it: what nobody holds and we still cannot see is a policy's."""
+        column = update.key
+        text = (
+            f"SELECT 1 FROM {update.table} AS t WHERE t.{self._spelling.quote(column.name)}"
+            f" = CAST(%(key)s AS {self._spelling.key_cast(column)}) FOR UPDATE NOWAIT"
+        )
+        self.savepoint()
+        try:
+            self._send([(text, {"key": str(key)})])
+        except errors.LockNotAvailable:
+            self.rollback_to_savepoint()
+            return True
+        self.release_savepoint()
+        return False
+
+    def refusal(self, error: BaseException) -> str:
+        """A constraint, a type, a trigger's own error, or a policy."""
+        refused = isinstance(error, errors.IntegrityError | errors.DataError)
+        refused |= isinstance(error, errors.RaiseException | errors.WithCheckOptionViolation)
+        if isinstance(error, errors.InsufficientPrivilege):
+            refused = "row-level security" in str(error)
+        return str(error).partition("\n")[0] if refused else ""
+
+    def revision(self) -> int | None:
+        """How many notifications came; None where nobody notifies us."""
+        return self._revision()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the connection can be used again."""
+        return self._connection.pgconn.status == ConnStatus.OK
+
+    def close(self) -> None:
+        """Give back the connection."""
+        self._close()
+        with contextlib.suppress(psycopg.Error):
+            self._connection.close()
+
+    def _text(self, key: object, make: Callable[[], str]) -> str:
+        if key not in self._texts:
+            self._texts[key] = make()
+        return self._texts[key]
+
+    def _send(self, statements: Sequence[Statement]) -> list[Cursor[tuple[Any, ...]]]:
+        """What waits, and these, in one round trip; the cursors of these."""
+        waiting, self._queued = self._queued, []
+        cursors = self._round_trip([*waiting, *statements])
+        return cursors[len(waiting) :] if statements else cursors
+
+    def _round_trip(self, statements: Sequence[Statement]) -> list[Cursor[tuple[Any, ...]]]:
+        if len(statements) == 1:
+            ((text, arguments),) = statements
+            return [self._connection.execute(text.encode(), dict(arguments))]
+        with self._connection.pipeline():
+            return [self._connection.execute(text.encode(), dict(a)) for text, a in statements]
+
+
+def _spelled(cell: object) -> str | None:
+    return None if cell is None else str(cell)

@@ -1,0 +1,104 @@
+"""What PostgreSQL spells otherwise. What is read depends on no setting of the session."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ordersync.store.shape import Kind
+from ordersync.store.spelling import Spelling
+
+if TYPE_CHECKING:
+    from ordersync.store.shape import ColumnShape
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_BIGINT = 2**63
+OUR_TABLES = ("schema", "orders", "events", "absences", "due", "notes", "accounts")
+
+
+class PostgresSpelling(Spelling):
+    """Standard SQL, with what makes it exact."""
+
+    swallowed_by = "a trigger, or a policy of row-level security?"
+    create_index = "CREATE INDEX CONCURRENTLY"
+
+    def bare_quote(self, name: str) -> str:
+        """An identifier, quoted, where no parameter is looked for."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def verbatim(self, text: str) -> str:
+        """A percent sign begins a parameter, but for two."""
+        return text.replace("%", "%%")
+
+    def param(self, name: str) -> str:
+        """The place of a named argument."""
+        return f"%({name})s"
+
+    def read(self, column: ColumnShape) -> str:
+        """Numbers as they are, times as ISO text, all else as text."""
+        cell = f"t.{self.quote(column.name)}"
+        if column.kind in {Kind.WHOLE, Kind.DOUBLE}:
+            return cell
+        if column.kind is Kind.TIME and column.zoned:
+            # An infinite time becomes NULL: no time for us.
+            return f"to_char({cell} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US\"+00:00\"')"
+        if column.kind is Kind.TIME:
+            return f"to_char({cell}, 'YYYY-MM-DD HH24:MI:SS.US')"
+        if column.kind is Kind.DAY:
+            return f"to_char({cell}, 'YYYY-MM-DD')"
+        return f"{cell}::text"
+
+    def can_hold(self, column: ColumnShape, key: str) -> bool:
+        """A uuid, a whole number, or any text without a NUL."""
+        if column.kind is Kind.UUID:
+            return _UUID.fullmatch(key) is not None
+        if column.kind is Kind.WHOLE:
+            return bool(re.fullmatch(r"-?[0-9]{1,19}", key)) and -_BIGINT <= int(key) < _BIGINT
+        return "\0" not in key
+
+    def is_same(self, column: ColumnShape, text: str) -> str:
+        """Whether a column is as it was read; numbers compare as numbers, whatever their text."""
+        if column.kind in {Kind.WHOLE, Kind.DOUBLE}:
+            cell = f"t.{self.quote(column.name)}"
+            return f"{cell} IS NOT DISTINCT FROM CAST({text} AS {column.declared})"
+        return f"{self.read(column)} IS NOT DISTINCT FROM {text}"
+
+    def key_cast(self, column: ColumnShape) -> str:
+        """The type that a key is cast to, so that the column's own index is used."""
+        if column.kind is Kind.WHOLE:
+            return "bigint"
+        if column.kind is Kind.TEXT and not column.is_enum:
+            declared = column.declared.lower()
+            if declared.startswith("character("):
+                return "bpchar"  # without its length, which would cut the key
+            return declared if declared.endswith("citext") else "text"
+        return column.declared
+
+    def each_key(self, name: str) -> str:
+        """The JSON list in an argument as a table."""
+        return f"jsonb_array_elements_text({self.param(name)}::jsonb) AS j(value)"
+
+    def among(self, column: ColumnShape, name: str) -> str:
+        """Whether a column is in the JSON list in an argument, by the column's own index."""
+        keys = f"jsonb_array_elements_text({self.param(name)}::jsonb) AS k"
+        cast = f"CAST(k AS {self.key_cast(column)})"
+        return f"t.{self.quote(column.name)} = ANY (ARRAY(SELECT {cast} FROM {keys}))"
+
+    def json_text(self, expression: str, *path: str) -> str:
+        """A text inside a JSON text."""
+        return f"{expression}::jsonb #>> '{{{','.join(path)}}}'"
+
+    def lock(self, alias: str) -> str:
+        """Held until the transaction ends."""
+        return f" FOR UPDATE OF {alias}"
+
+    def beside_tables(self, prefix: str) -> list[str]:
+        """What numbers the commits; and row-level security, which closes our tables to all others.
+
+        Poolers that publish a schema over HTTP (Supabase) give every table in it to anonymous
+        readers, unless that is on. The owner is not bound by it.
+        """
+        secured = [
+            f"ALTER TABLE {prefix}ordersync_{name} ENABLE ROW LEVEL SECURITY" for name in OUR_TABLES
+        ]
+        return [f"CREATE SEQUENCE {prefix}ordersync_log_ids", *secured]

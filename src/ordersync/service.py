@@ -20,6 +20,8 @@ from ordersync.ports import Finding, Severity, judge_key
 from ordersync.store import proposal
 from ordersync.store.guess import Unsure
 from ordersync.store.makes import database_at
+from ordersync.store.mapping import bind
+from ordersync.store.owner import statements_for_owner
 from ordersync.store.proposal import Proposal
 from ordersync.store.table_store import TableStore
 from ordersync.store.views import TableViews
@@ -324,11 +326,22 @@ def build_store(settings: Settings, clock: Clock, *, shadow: bool = False) -> Or
 def build_database(settings: Settings) -> Database:
     """The database of this configuration. Raises ConfigError."""
     try:
-        return database_at(settings.database_url(), settings.path.parent)
+        password = settings.database_password()
+        return database_at(settings.database_url(), settings.path.parent, password)
     except ConfigError as error:
         if not error.where.startswith(str(settings.path)):
             error.where = f"{settings.path}: {error.where}"
         raise
+
+
+def schema_statements(settings: Settings, role: str | None, *, notify: bool) -> list[str]:
+    """The SQL for whoever owns the database: our tables, and what `role` needs.
+
+    With `notify` the trigger on the user's table that tells of new rows. Raises ConfigError.
+    """
+    database = build_database(settings)
+    mapping = bind(database, settings.orders, where=str(settings.path))
+    return statements_for_owner(database.spelling, mapping, role, notify=notify)
 
 
 def build_views(settings: Settings) -> OrderViews:

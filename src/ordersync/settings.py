@@ -46,10 +46,14 @@ class _Section(BaseModel):
 
 
 class Database(_Section):
-    """`[database]`: where the user's table is. The URL may be named by `url_env` instead."""
+    """`[database]`: where the user's table is. The URL may be named by `url_env` instead.
+
+    A server's password comes from the environment, from PGPASSFILE, or from `password_file`.
+    """
 
     url: str | None = None
     url_env: str | None = None
+    password_file: str | None = None
 
 
 class AccountColumn(_Section):
@@ -205,6 +209,36 @@ class Settings(BaseSettings):
                 mend='Write url = "sqlite:///bot.db" below [database].',
             )
         return self.database.url
+
+    def database_password(self) -> str | None:
+        """The password of `database.password_file`, None where none is named."""
+        named = self.database.password_file
+        where = f"{self.path}: database.password_file"
+        return read_secret(self.resolve(named), where=where) if named else None
+
+
+def read_secret(path: Path, *, where: str) -> str:
+    """The one line of a file that nobody else may read. Raises ConfigError.
+
+    On systems without modes of files the rights are not checked.
+    """
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise ConfigError(
+            f"the file {path} cannot be read ({why}).", where=where, mend="Mend path or rights."
+        ) from None
+    if os.name == "posix" and mode & 0o077:
+        raise ConfigError(
+            f"others may read the file {path}.", where=where, mend=f"chmod 600 {path}"
+        )
+    if not text or "\n" in text:
+        raise ConfigError(
+            f"the file {path} does not hold one line.", where=where, mend="Write it there alone."
+        )
+    return text
 
 
 _KNOWN_SECTIONS = {"database", "orders", "accounts", "sync"}

@@ -75,7 +75,15 @@ def _shared(
 @app.command()
 def init(
     context: typer.Context,
-    database: Annotated[str, typer.Option(help="sqlite:///bot.db")],
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="sqlite:///bot.db, postgresql://user@host/name or mysql://user@host/name"
+        ),
+    ] = None,
+    database_env: Annotated[
+        str | None, typer.Option(help="The variable that holds the database's URL.")
+    ] = None,
     table: Annotated[str | None, typer.Option(help="The table of orders.")] = None,
     venue: Annotated[str, typer.Option(help="The exchange.")] = "coinbase",
     account: Annotated[str, typer.Option(help="A name for the account.")] = "main",
@@ -96,6 +104,7 @@ def init(
 
     wishes = Wishes(
         database=database,
+        database_env=database_env,
         table=table,
         venue=venue,
         account=account,
@@ -191,6 +200,28 @@ def cleanup(
         output.run(commands.dry_run(output, older_than))
     else:
         output.run(commands.cleanup(output, older_than, yes=yes, accept_absent=accept_absent))
+
+
+@app.command()
+def schema(
+    context: typer.Context,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the statements.")] = False,
+    role: Annotated[
+        str | None, typer.Option(help="Print the rights that this user of the database needs, too.")
+    ] = None,
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Print the trigger that tells of new rows at once.")
+    ] = False,
+) -> None:
+    """The SQL for whoever owns the database; runs nothing.
+
+    Only where ordersync may not make its own tables, or should hear of new rows at once.
+    """
+    from ordersync.cli import commands  # noqa: PLC0415 - loads the database library
+
+    del sql  # there is nothing else to print yet
+    output = cast("Output", context.obj)
+    output.run(commands.schema(output, role, notify=notify))
 
 
 @app.command()

@@ -14,7 +14,7 @@ from ordersync.cli.logs import set_up_log
 from ordersync.cli.output import Exit
 from ordersync.errors import ConfigError
 from ordersync.ports import Severity
-from ordersync.service import build_views, examine, serving, until
+from ordersync.service import build_views, examine, schema_statements, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,6 +92,17 @@ async def run(output: Output, *, shadow: bool) -> None:
     stopping = _stop_on_signals()
     async with serving(settings, create=True, shadow=shadow, listener=tell) as service:
         await until(stopping, service.run())
+
+
+async def schema(output: Output, role: str | None, *, notify: bool) -> None:
+    """The SQL for whoever owns the database."""
+    settings = configuration.load(output.config)
+    statements = schema_statements(settings, role, notify=notify)
+    if output.as_json:
+        output.give({"statements": statements})
+        return
+    for statement in statements:
+        output.say(f"{statement};")
 
 
 async def history(output: Output, order: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     """What the user said on the command line."""
 
-    database: str
+    database: str | None
+    database_env: str | None
     table: str | None
     venue: str
     account: str
@@ -41,9 +43,10 @@ async def set_up(output: Output, wishes: Wishes) -> None:
             where=str(path),
             mend="Move it away, or name another file with -c.",
         )
+    url = _database_url(wishes)
     answers: dict[str, str] = {"orders.table": wishes.table} if wishes.table else {}
     while True:
-        proposal = propose(wishes.database, Path.cwd(), answers, wishes.unknown_word)
+        proposal = propose(url, Path.cwd(), answers, wishes.unknown_word)
         if not isinstance(proposal, Unsure):
             break
         answers[proposal.key] = await _ask(output, proposal)
@@ -53,6 +56,33 @@ async def set_up(output: Output, wishes: Wishes) -> None:
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
     _tell(output, proposal, path)
+
+
+def _database_url(wishes: Wishes) -> str:
+    """The URL to look at. One with a password must not stand on the command line."""
+    if wishes.database_env is not None:
+        url = os.environ.get(wishes.database_env)
+        if not url:
+            raise ConfigError(
+                f"the variable {wishes.database_env} is not set.",
+                where="--database-env",
+                mend=f"Export {wishes.database_env} with the database's URL.",
+            )
+        return url
+    if not wishes.database:
+        raise ConfigError(
+            "no database is named.",
+            where="--database",
+            mend="ordersync init --database sqlite:///bot.db, or --database-env DATABASE_URL.",
+        )
+    if re.match(r"[^:]+://[^/@]*:[^/@]+@", wishes.database):
+        raise ConfigError(
+            "the URL holds a password: everybody on this machine can read a command line.",
+            where="--database",
+            mend="Export the URL and name the variable (--database-env DATABASE_URL), or leave "
+            "the password out of it (PGPASSWORD, PGPASSFILE, MYSQL_PWD or database.password_file).",
+        )
+    return wishes.database
 
 
 async def _ask(output: Output, unsure: Unsure) -> str:
@@ -74,7 +104,11 @@ async def _ask(output: Output, unsure: Unsure) -> str:
 
 def _toml(wishes: Wishes, proposal: Proposal, path: Path) -> str:
     lines = ["# Written by `ordersync init`. Check it, then: ordersync doctor", "", "[database]"]
-    lines += [f"url = {_quoted(_from_folder_of(path, wishes.database))}", "", "[orders]"]
+    if wishes.database_env is not None:
+        lines.append(f"url_env = {_quoted(wishes.database_env)}")
+    else:
+        lines.append(f"url = {_quoted(_from_folder_of(path, wishes.database or ''))}")
+    lines += ["", "[orders]"]
     lines.append(_line("table", proposal.table, proposal.table_why))
     lines += [_line(guess.key, guess.value, guess.why) for guess in proposal.columns]
     lines.append(_line("account", wishes.account, "all rows belong to one account"))

@@ -119,8 +119,7 @@ class OwnStatements:
             msgspec.structs.replace(upsert, table=self.table(upsert.table))
             for upsert in (_TRUTH, _EVENT, _ABSENCE, _DUE, _NOTE, _ACCOUNT)
         )
-        orders, events, due = self.table("orders"), self.table("events"), self.table("due")
-        notes, absences = self.table("notes"), self.table("absences")
+        orders, due, absences = self.table("orders"), self.table("due"), self.table("absences")
         at = spelling.param
         keys, joined = spelling.each_key("keys"), spelling.joined
         of_account = f"o.account = {at('account')}"
@@ -152,11 +151,18 @@ class OwnStatements:
         in_keys = f"order_key IN (SELECT j.value FROM {keys})"
         self.drop_absences = f"DELETE FROM {absences} WHERE account = {at('account')} AND {in_keys}"
         self.drop_due = f"DELETE FROM {due} WHERE account = {at('account')} AND {in_keys}"
+        self.version = f"SELECT version FROM {self.table('schema')}"
+        self._spell_what_was_told(this)
+
+    def _spell_what_was_told(self, this: str) -> None:
+        """The statements about events, notes and accounts; `this` is one order."""
+        at, orders, events = self.spelling.param, self.table("orders"), self.table("events")
+        notes = self.table("notes")
         # The log knows how often a row was repaired of late: one refused or lost is none.
         self.repairs = (
             f"SELECT count(*) FROM {events} WHERE {this} AND kind = 'repaired'"
             f" AND at > {at('since')}"
-            f" AND {spelling.json_text('body', 'order', 'row_id')} = {at('row_id')}"
+            f" AND {self.spelling.json_text('body', 'order', 'row_id')} = {at('row_id')}"
         )
         self.noted_at = (
             f"SELECT last_at FROM {notes} WHERE {this} AND kind = {at('kind')}"
@@ -175,7 +181,6 @@ class OwnStatements:
             f"SELECT order_key, status FROM {orders}"
             f" WHERE account = {at('account')} AND row_id = {at('row_id')}"
         )
-        self.version = f"SELECT version FROM {self.table('schema')}"
 
     def table(self, name: str) -> str:
         """One of our tables, as a statement names it."""

@@ -50,6 +50,27 @@ class Spelling:
         del prefix
         return []
 
+    def grants(
+        self,
+        role: str,
+        prefix: str,
+        table: TableShape,
+        read: Sequence[str],
+        written: Sequence[str],
+    ) -> list[str]:
+        """The rights that a role needs: on the user's columns, and on our tables."""
+        del role, prefix, table, read, written
+        return []
+
+    def notifying_trigger(self, table: TableShape) -> list[str]:
+        """What tells us of new rows at once, where this make has such a thing."""
+        del table
+        return []
+
+    def as_typed(self, text: str) -> str:
+        """A statement without parameters as a person would type it."""
+        return text
+
     def quote(self, name: str) -> str:
         """An identifier, quoted."""
         return self.verbatim('"' + name.replace('"', '""') + '"')

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 LOOK_EVERY = timedelta(milliseconds=250)
 """How often the database is asked whether somebody wrote; next to free where nobody did."""
 
+LOOK_UNTOLD_EVERY = timedelta(seconds=1)
+"""How often new rows are looked for in a database that cannot tell whether somebody wrote."""
+
 FINISHED_EVERY = timedelta(minutes=1)
 LIST_AGAIN_EVERY = 20
 """After how many passes the number of open orders at the venue is counted anew."""
@@ -164,7 +167,7 @@ class Reconciler:
 
     async def run(self) -> None:
         """Verify for ever; ends only by cancellation. Failures are logged and asked again."""
-        next_full = self._clock.now()
+        next_full = next_look = self._clock.now()
         revision: int | None = None
         while True:
             now = self._clock.now()
@@ -174,12 +177,13 @@ class Reconciler:
                     next_full = now + self._settings.interval
                     await self._full_pass(now)
                 else:
-                    if revision is None or revision != before:
+                    if revision != before or (revision is None and now >= next_look):
+                        next_look = now + LOOK_UNTOLD_EVERY
                         await self._discover(now)
                     await self._ask_young(now)
             except AskAgain as error:
                 log.warning(f"Failed to sync: {error}", account=self.account)
-                await self._clock.sleep(LOOK_EVERY * 8)
+                await self._clock.sleep(LOOK_EVERY * 4)
             except OrdersyncError as error:
                 # A person has to mend it; when it is mended, no restart should be needed.
                 log.error(f"Failed to sync: {error}", account=self.account)  # noqa: TRY400 - explained

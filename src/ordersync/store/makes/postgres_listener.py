@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import psycopg
 
+from ordersync.store.makes.postgres_spelling import CHANNEL, TRIGGER
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
-CHANNEL = "ordersync_rows"
-TRIGGER = "ordersync_notify"
 PATIENCE = 1.0
 """Seconds in which a notification to ourselves must have come."""
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ordersync.ports import Finding, Severity
-from ordersync.store.makes.postgres_listener import TRIGGER
-from ordersync.store.makes.postgres_spelling import OUR_TABLES
+from ordersync.store.makes.postgres_spelling import OUR_TABLES, TRIGGER
 from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:

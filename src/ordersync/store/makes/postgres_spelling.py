@@ -9,10 +9,14 @@ from ordersync.store.shape import Kind
 from ordersync.store.spelling import Spelling
 
 if TYPE_CHECKING:
-    from ordersync.store.shape import ColumnShape
+    from collections.abc import Sequence
+
+    from ordersync.store.shape import ColumnShape, TableShape
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BIGINT = 2**63
+CHANNEL = "ordersync_rows"
+TRIGGER = "ordersync_notify"
 OUR_TABLES = ("schema", "orders", "events", "absences", "due", "notes", "accounts")
 
 
@@ -21,6 +25,51 @@ class PostgresSpelling(Spelling):
 
     swallowed_by = "a trigger, or a policy of row-level security?"
     create_index = "CREATE INDEX CONCURRENTLY"
+
+    def grants(
+        self,
+        role: str,
+        prefix: str,
+        table: TableShape,
+        read: Sequence[str],
+        written: Sequence[str],
+    ) -> list[str]:
+        """Columns one by one; and a policy on each of our tables, shut by row-level security."""
+        to, name = self.quote(role), self.table(table)
+        seen = ", ".join(self.quote(column) for column in read)
+        changed = ", ".join(self.quote(column) for column in written)
+        texts = (
+            [f"GRANT USAGE ON SCHEMA {self.quote(table.schema)} TO {to}"] if table.schema else []
+        )
+        texts += [
+            f"GRANT SELECT ({seen}), UPDATE ({changed}) ON {name} TO {to}",
+            f"GRANT USAGE ON SEQUENCE {prefix}ordersync_log_ids TO {to}",
+        ]
+        for one in OUR_TABLES:
+            ours = f"{prefix}ordersync_{one}"
+            texts.append(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {ours} TO {to}")
+            texts.append(
+                f"CREATE POLICY ordersync ON {ours} TO {to} USING (true) WITH CHECK (true)"
+            )
+        return texts
+
+    def notifying_trigger(self, table: TableShape) -> list[str]:
+        """A trigger for each statement, not for each row; equal notifications are sent once."""
+        schema = f"{self.quote(table.schema)}." if table.schema else ""
+        function = (
+            f"CREATE OR REPLACE FUNCTION {schema}ordersync_notify() RETURNS trigger"
+            " LANGUAGE plpgsql AS $$"
+            f" BEGIN PERFORM pg_notify('{CHANNEL}', ''); RETURN NULL; END $$"
+        )
+        trigger = (
+            f"CREATE TRIGGER {TRIGGER} AFTER INSERT OR UPDATE ON {self.table(table)}"
+            f" FOR EACH STATEMENT EXECUTE FUNCTION {schema}ordersync_notify()"
+        )
+        return [function, trigger]
+
+    def as_typed(self, text: str) -> str:
+        """The percent signs as they were."""
+        return text.replace("%%", "%")
 
     def bare_quote(self, name: str) -> str:
         """An identifier, quoted, where no parameter is looked for."""

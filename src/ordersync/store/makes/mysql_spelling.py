@@ -1,0 +1,196 @@
+"""What MariaDB and MySQL spell otherwise.
+
+Our session treats a backslash as a letter (NO_BACKSLASH_ESCAPES), so that a quote in a literal
+is doubled and nothing else of it matters. A column is compared with literals, which take the
+column's own collation and so its index; a value from a JSON list has a collation of its own,
+and one that differs makes a look-up read the whole table once for each key.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ordersync.store.shape import Kind
+from ordersync.store.spelling import Spelling
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ordersync.store.shape import ColumnShape, TableShape
+    from ordersync.store.statement import Upsert
+
+OUR_TABLES = ("schema", "orders", "events", "absences", "due", "notes", "accounts", "log_ids")
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,19}")
+_NUMBER = re.compile(r"-?[0-9]{1,60}(\.[0-9]{1,30})?")
+_LEAST, _MOST = -(2**63), 2**64 - 1
+
+# Wider than the columns it is compared with: MariaDB cuts what is too long, and what was cut
+# must not be equal to anything.
+_JSON_KEY = "VARCHAR(191) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+
+
+class MysqlSpelling(Spelling):
+    """What differs; our own tables hold text by its letters."""
+
+    # Four of these fit into the longest key that InnoDB can index: 3072 bytes.
+    key_type = "VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    text_type = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    open_rows = "(account, final, row_id)"
+    has_partial_indexes = False
+    joined = "STRAIGHT_JOIN"
+
+    def ddl(self, template: str, prefix: str) -> str:
+        """A statement about our tables. Each is its own transaction: one may be there already."""
+        text = super().ddl(template, prefix)
+        if not text.startswith("CREATE TABLE "):
+            return text
+        rest = text.removeprefix("CREATE TABLE ").removeprefix("IF NOT EXISTS ")
+        return f"CREATE TABLE IF NOT EXISTS {rest} ENGINE = InnoDB ROW_FORMAT = DYNAMIC"
+
+    def beside_tables(self, prefix: str) -> list[str]:
+        """What numbers the commits."""
+        column = "(log_id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY)"
+        name = f"{prefix}ordersync_log_ids"
+        return [f"CREATE TABLE IF NOT EXISTS {name} {column} ENGINE = InnoDB"]
+
+    def grants(
+        self,
+        role: str,
+        prefix: str,
+        table: TableShape,
+        read: Sequence[str],
+        written: Sequence[str],
+    ) -> list[str]:
+        """SELECT on the whole table: without it nobody is told how the table is declared."""
+        del read
+        user, _, host = role.rpartition("@") if "@" in role else (role, "", "%")
+        to = f"{self.literal(user)}@{self.literal(host)}"
+        changed = ", ".join(self.quote(column) for column in written)
+        texts = [f"GRANT SELECT, UPDATE ({changed}) ON {self.table(table)} TO {to}"]
+        texts += [
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {prefix}ordersync_{one} TO {to}"
+            for one in OUR_TABLES
+        ]
+        return texts
+
+    def as_typed(self, text: str) -> str:
+        """The percent signs as they were."""
+        return text.replace("%%", "%")
+
+    def quote(self, name: str) -> str:
+        """An identifier, in the quotes that every mode knows."""
+        return self.verbatim("`" + name.replace("`", "``") + "`")
+
+    def verbatim(self, text: str) -> str:
+        """A percent sign begins a parameter, but for two."""
+        return text.replace("%", "%%")
+
+    def param(self, name: str) -> str:
+        """The place of a named argument."""
+        return f"%({name})s"
+
+    def read(self, column: ColumnShape) -> str:
+        """Numbers and times as the server spells them; text so that it compares by its letters."""
+        cell = f"t.{self.quote(column.name)}"
+        if column.kind is Kind.TIME and column.zoned:
+            return f"CONCAT({cell}, '+00:00')"  # our session's zone
+        if column.kind is Kind.TEXT:
+            return f"CONVERT({cell} USING utf8mb4) COLLATE utf8mb4_bin"
+        return cell
+
+    def can_hold(self, column: ColumnShape, key: str) -> bool:
+        """Numbers for numbers: a text compared with a number is taken for another number."""
+        return key_form(column) == "text" or spelled_key(column, key) is not None
+
+    def each_key(self, name: str) -> str:
+        """The JSON list in an argument as a table; for our own columns."""
+        columns = f"COLUMNS (value {_JSON_KEY} PATH '$')"
+        return f"JSON_TABLE({self.param(name)}, '$[*]' {columns}) AS j"
+
+    def among(self, column: ColumnShape, name: str) -> str:
+        """Whether a column is among literals, which the session makes of the argument."""
+        return f"t.{self.quote(column.name)} IN {listed(name, key_form(column))}"
+
+    def json_text(self, expression: str, *path: str) -> str:
+        """A text inside a JSON text."""
+        return f"JSON_VALUE({expression}, '$.{'.'.join(path)}')"
+
+    def no_index_for(self, condition: str) -> str:
+        """No planner looks into a function."""
+        return f"coalesce({condition}, 0) <> 0"
+
+    def lock(self, alias: str) -> str:
+        """Held until the transaction ends. MariaDB knows no OF."""
+        del alias
+        return " FOR UPDATE"
+
+    def upsert(self, upsert: Upsert, values: str) -> str:
+        """One statement; whether a row may be replaced has been looked at before."""
+        text = f"INSERT INTO {upsert.table} ({', '.join(upsert.columns)}) {values}"
+        if not upsert.updates:
+            return text
+        sets = [f"{name} = VALUES({name})" for name in upsert.updates]
+        sets += [f"{name} = coalesce(VALUES({name}), {name})" for name in upsert.kept]
+        return f"{text} ON DUPLICATE KEY UPDATE {', '.join(sets)}"
+
+    def words(self, column: ColumnShape, words: Sequence[str]) -> str:
+        """By the column's index, which may not tell letters apart; then letter by letter."""
+        fit = [word for word in words if not column.is_enum or word in column.words]
+        form = key_form(column)
+        if form != "text":
+            fit = [word for word in fit if spelled_key(column, word) is not None]
+        if not fit:
+            return "1 = 0"
+        cell = f"t.{self.quote(column.name)}"
+        if form != "text":
+            return f"{cell} IN ({', '.join(fit)})"
+        literals = [self.literal(word) for word in fit]
+        exactly = f"CAST(CONVERT({cell} USING utf8mb4) AS BINARY)"
+        letters = ", ".join(f"_binary{literal}" for literal in literals)
+        return f"({cell} IN ({', '.join(literals)}) AND {exactly} IN ({letters}))"
+
+
+def listed(name: str, form: str) -> str:
+    """The place of a list of literals made of the JSON list in an argument."""
+    return f"(%({name}:{form})s)"
+
+
+def key_form(column: ColumnShape) -> str:
+    """How a column's keys are spelled as literals, so that the column's own index is used."""
+    if column.kind is Kind.WHOLE:
+        return "whole"
+    if column.kind in {Kind.EXACT, Kind.DOUBLE, Kind.SINGLE}:
+        return "number"
+    return "uuid" if column.kind is Kind.UUID else "text"
+
+
+def spelled_key(column: ColumnShape, key: object) -> str | None:
+    """A key as a literal of its column, None where it can be none of the column's."""
+    return key_literal(key_form(column), key)
+
+
+def key_literal(form: str, key: object) -> str | None:
+    """A key as a literal, None where it has not this form."""
+    text = str(key)
+    if form == "whole":
+        fits = _WHOLE.fullmatch(text) is not None and _LEAST <= int(text) <= _MOST
+        return text if fits else None
+    if form == "number":
+        return repr(key) if isinstance(key, float) else text if _NUMBER.fullmatch(text) else None
+    if form == "uuid" and not _UUID.fullmatch(text):
+        return None
+    return literal(text)
+
+
+def literal(value: object) -> str:
+    """A value as a literal of our session, whatever is in it."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, int):
+        return str(int(value))
+    # A float as text too: no literal is infinite, and a text is read back to the last bit.
+    text = repr(value) if isinstance(value, float) else str(value)
+    return "'" + text.replace("'", "''") + "'"

@@ -8,12 +8,13 @@ StoreBusy, and is asked again by whoever asked.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from ordersync.errors import ConfigError
+from ordersync.errors import ConfigError, StoreBusy
 from ordersync.ports import AccountRecord, OrderName
 from ordersync.store import schema, sql
 from ordersync.store.advance import Transaction
@@ -253,8 +254,21 @@ class TableStore:
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         """Run on the store's thread; a driver's error becomes StoreBusy or StoreRefused."""
-        loop = asyncio.get_running_loop()
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
-            return await loop.run_in_executor(self._thread, work)
+            async with asyncio.timeout(self._database.deadline) as limit:
+                return await asyncio.shield(future)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            if self._session is not None:
+                self._session.interrupt()
+                with contextlib.suppress(*self._database.errors):
+                    return await future  # it came to its end after all
+            raise StoreBusy(
+                f"no answer within {self._database.deadline:.0f} s.",
+                where=self._database.where,
+                mend="It is tried again; see whether the server behind the pooler runs.",
+            ) from None
         except self._database.errors as error:
             raise self._database.explain(error) from error

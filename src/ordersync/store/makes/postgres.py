@@ -31,6 +31,8 @@ _FOREIGN = frozenset({"pgbouncer", "connection_limit", "pool_timeout", "sslaccep
 _CONNECTION = {
     "application_name": "ordersync",
     "connect_timeout": 10,
+    # Whatever the database is in: what we send and read is UTF-8.
+    "client_encoding": "utf8",
     # A server that is gone without a word is noticed by these.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -47,6 +49,8 @@ class PostgresServer:
     """Implements `database.Database`. Raises ConfigError where the URL cannot be used."""
 
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
+    # Beyond the server's own time-out: a pooler whose server is away lets its clients wait.
+    deadline: float | None = 65.0
 
     def __init__(self, url: str, password: str | None = None) -> None:
         self._parameters = _parameters(url)
@@ -130,7 +134,7 @@ _Explained = tuple[tuple[str, ...], tuple[str, ...], type[OrdersyncError], str, 
 _EXPLAINED: tuple[_Explained, ...] = (
     (
         ("28P01", "28000"),
-        ("password authentication failed", "no password supplied", "no pg_hba.conf entry"),
+        ("authentication failed", "no such user", "no password supplied", "no pg_hba.conf entry"),
         StoreRefused,
         "the server does not let this user in ({what}).",
         "Check the user in database.url and the password (PGPASSWORD or PGPASSFILE).",
@@ -157,7 +161,7 @@ _EXPLAINED: tuple[_Explained, ...] = (
         "It is tried again; where it stays so, look for long transactions in pg_stat_activity.",
     ),
     (
-        ("53", "57P", "08", "58"),
+        ("53", "57P", "08", "58", "25P03", "25P04"),
         (),
         StoreBusy,
         "the database cannot serve at the moment ({what}).",
@@ -167,8 +171,8 @@ _EXPLAINED: tuple[_Explained, ...] = (
         ("25006",),
         (),
         StoreBusy,
-        "the server only reads at the moment: a replica, or a failover under way.",
-        "Point database.url at the primary.",
+        "the server only reads at the moment (a failover, or default_transaction_read_only).",
+        "Point database.url at the primary; a provider may have set it because the disk is full.",
     ),
     (
         ("42501",),

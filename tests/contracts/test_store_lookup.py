@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from tests.contracts.conftest import Open
 
 
+NOT_MARIADB = pytest.mark.only_on("sqlite", "postgres18", "postgres16", "postgres15", "pgbouncer")
+
+
 def rows_of(*words: str | None) -> list[Row]:
     return [{"id": n, "order_id": f"v{n}", "status": w} for n, w in enumerate(words, start=1)]
 
@@ -199,7 +202,19 @@ async def test_claims_of_one_order_come_together(opened: Open) -> None:
     assert [c.row_id for c in known.claims] == [1, 2]
 
 
-@pytest.mark.parametrize("name", ["ABC", "00123", "é", "e\u0301", "a'b\"c", "x" * 5000, "[1]", "%"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ABC",
+        "00123",
+        "é",
+        "e\u0301",
+        "a'b\"c",
+        pytest.param("x" * 5000, marks=NOT_MARIADB),  # which has no index for that
+        "[1]",
+        "%",
+    ],
+)
 async def test_an_id_is_compared_letter_by_letter(opened: Open, name: str) -> None:
     others = [name.lower() + "x", name.swapcase() + " ", name.lstrip("0") + "."]
     rows = [{"id": 1, "order_id": name, "status": "pending"}]
@@ -212,7 +227,11 @@ async def test_an_id_is_compared_letter_by_letter(opened: Open, name: str) -> No
 
 # --- where ------------------------------------------------------------------------------------
 
-CLASHING = ("value", "key", "type", "id", "atom", "fullkey", "path", "json", "root", "parent")
+CLASHING = (
+    "value",
+    pytest.param("key", marks=NOT_MARIADB),  # where it is a word that needs quotes
+    *("type", "id", "atom", "fullkey", "path", "json", "root", "parent"),
+)
 
 
 @pytest.mark.parametrize("column", CLASHING)
@@ -251,7 +270,10 @@ async def test_the_condition_may_name_any_column_of_the_users(opened: Open, colu
     "condition",
     [
         "note IN (SELECT note FROM trades WHERE note = 'mine')",
-        "note = 'mi' || 'ne' AND EXISTS (SELECT 1)",
+        pytest.param(
+            "note = 'mi' || 'ne' AND EXISTS (SELECT 1)",
+            marks=NOT_MARIADB,  # to which || is OR, unless it is set otherwise
+        ),
         "note LIKE '%in%' AND note <> '?;:x --'",
         "t.note = 'mine'",
         pytest.param(

@@ -35,10 +35,16 @@ DUE_TIMES = """
 SELECT order_key, due_at FROM ordersync_due
 WHERE account = ?1 AND order_key IN (SELECT value FROM json_each(?2))"""
 
-DUE_ORDERS = """
-SELECT venue_order_id, client_order_id FROM ordersync_due WHERE account = ?1 AND due_at <= ?2
+DUE_BY_TIME = """
+SELECT venue_order_id, client_order_id FROM ordersync_due WHERE account = ?1 AND due_at <= ?2"""
+
+DUE_ORDERS = f"""{DUE_BY_TIME}
 UNION
 SELECT venue_order_id, client_order_id FROM ordersync_orders INDEXED BY ordersync_orders_open
+WHERE account = ?1 AND final = 0 AND row_id IS NOT NULL"""
+
+COUNT_OPEN_TRUTHS = """
+SELECT count(*) FROM ordersync_orders INDEXED BY ordersync_orders_open
 WHERE account = ?1 AND final = 0 AND row_id IS NOT NULL"""
 
 # The upsert is the compare-and-set: version 1 must be new, any other must follow its own

@@ -21,20 +21,23 @@ from ordersync.ports import Absent, AccountRecord, Claim, Known, Meaning, OrderN
 from ordersync.store import schema, sql
 from ordersync.store.advance import Transaction
 from ordersync.store.findings import look_for_findings
-from ordersync.store.mapping import TIMES, Mapping, bind
+from ordersync.store.mapping import Mapping, bind
 from ordersync.store.plan import draft, spell
 from ordersync.store.projection import changes
 from ordersync.store.reflection import explain
+from ordersync.store.scan import Cells, learn_times, tell_apart
 from ordersync.truth.model import Order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Mapping as Dict
     from pathlib import Path
 
-    from ordersync.ports import Advance, Change, Clock, Finding, Outcome
+    from ordersync.ports import Advance, Change, Clock, Finding, Outcome, Scan
     from ordersync.settings import Orders
 
 _T = TypeVar("_T")
+Arguments = tuple[object, ...] | dict[str, object]
 
 LEAST_SQLITE = (3, 35)
 """RETURNING, on which the compare-and-set rests."""
@@ -106,7 +109,7 @@ class SqliteStore:
         # At most 64 MiB, taken as they are needed: a large group must not spill half written pages.
         connection.execute("PRAGMA cache_size = -65536")
         self._check_where(connection, mapping)
-        _learn_times(connection, mapping)
+        learn_times(connection, mapping)
         schema.check_version(connection, where=str(self._path))
         if create:
             schema.migrate(connection, where=str(self._path), at=spell(self._clock.now()))
@@ -139,6 +142,12 @@ class SqliteStore:
         """Rows whose word is open or unknown."""
         return await self._with(lambda c: self._claims(c, *self._open_rows(account)))
 
+    async def scan_open(self, account: str, seen: Dict[int, str]) -> Scan:
+        """Rows whose word is open or unknown, by whether they are as they were."""
+        return await self._with(
+            lambda c: tell_apart(self._bound(), seen, *self._fetch(c, *self._open_rows(account)))
+        )
+
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
         """Rows whose word is final, with a time since then."""
         return await self._with(lambda c: self._finished(c, account, since))
@@ -153,13 +162,17 @@ class SqliteStore:
         text = self._about(account).newest_ids
         return await self._with(lambda c: [str(v) for (v,) in c.execute(text, (limit,)) if v])
 
-    async def list_due(self, account: str, now: datetime) -> list[OrderName]:
+    async def list_due(
+        self, account: str, now: datetime, *, open_truths: int | None = None
+    ) -> list[OrderName]:
         """Orders to ask about although no open row leads to them."""
-        if not self._has_tables:
-            return []
-        return await self._with(
-            lambda c: [OrderName(*row) for row in c.execute(sql.DUE_ORDERS, (account, spell(now)))]
-        )
+
+        def look(connection: sqlite3.Connection) -> list[OrderName]:
+            (count,) = connection.execute(sql.COUNT_OPEN_TRUTHS, (account,)).fetchone()
+            text = sql.DUE_BY_TIME if count == open_truths else sql.DUE_ORDERS
+            return [OrderName(*row) for row in connection.execute(text, (account, spell(now)))]
+
+        return await self._with(look) if self._has_tables else []
 
     async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:
         """What is stored about these orders, in their order."""
@@ -237,7 +250,7 @@ class SqliteStore:
         self, connection: sqlite3.Connection, account: str, since: datetime
     ) -> list[Claim]:
         mapping = self._bound()
-        _learn_times(connection, mapping)
+        learn_times(connection, mapping)
         words = mapping.words.words_meaning(Meaning.FINAL)
         # The day before: a text time may carry any zone; the exact cut follows.
         day = (since - timedelta(days=1)).strftime("%Y-%m-%d")
@@ -245,18 +258,21 @@ class SqliteStore:
         found = self._claims(connection, text, {"day": day, "seconds": since.timestamp()})
         return [claim for claim in found if mapping.newest_time(claim) >= since]
 
-    def _claims(
-        self,
-        connection: sqlite3.Connection,
-        text: str,
-        arguments: tuple[object, ...] | dict[str, object],
-    ) -> list[Claim]:
+    def _fetch(
+        self, connection: sqlite3.Connection, text: str, arguments: Arguments
+    ) -> tuple[list[Cells], datetime]:
+        """Rows, and when they were read at the latest: no earlier ask can seem to be younger."""
         rows = connection.execute(text, arguments).fetchall()
-        # Taken after the read, so that no earlier ask can seem to be younger than what was read.
-        mapping, read_at = self._bound(), self._clock.now()
+        read_at = self._clock.now()
         if rows:
-            _learn_times(connection, mapping)
-        return [mapping.claim(cells, read_at) for cells in rows]
+            learn_times(connection, self._bound())
+        return rows, read_at
+
+    def _claims(
+        self, connection: sqlite3.Connection, text: str, arguments: Arguments
+    ) -> list[Claim]:
+        rows, read_at = self._fetch(connection, text, arguments)
+        return [self._bound().claim(cells, read_at) for cells in rows]
 
     def _read(
         self, connection: sqlite3.Connection, account: str, names: Sequence[OrderName]
@@ -364,20 +380,6 @@ def key_of(venue_order_id: str | None, client_order_id: str | None) -> str | Non
     if venue_order_id:
         return f"v:{venue_order_id}"
     return f"c:{client_order_id}" if client_order_id else None
-
-
-def _learn_times(connection: sqlite3.Connection, mapping: Mapping) -> None:
-    """Look how the table spells its times, until it has some."""
-    if mapping.knows_times:
-        return
-    statements = sql.Statements(mapping, None)
-    mapping.learn_time_forms(
-        {
-            field: [cell for (cell,) in connection.execute(statements.samples(field))]
-            for field in TIMES
-            if field in mapping.columns
-        }
-    )
 
 
 def _aliases(ids: Iterable[tuple[str | None, str | None]]) -> dict[str, str]:

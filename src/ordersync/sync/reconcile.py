@@ -15,6 +15,7 @@ import structlog
 
 from ordersync.errors import AskAgain, OrdersyncError
 from ordersync.ports import Claim, Known, Meaning, OrderName, Overlay
+from ordersync.sync.at_rest import AtRest
 from ordersync.sync.parcels import is_watched, key_of
 from ordersync.sync.verify import Verification
 from ordersync.sync.work import PassReport, Work
@@ -22,6 +23,7 @@ from ordersync.truth.cadence import next_ask_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
 
     from ordersync.ports import Clock, OrderStore, Venue
     from ordersync.settings import Sync
@@ -31,8 +33,10 @@ LOOK_EVERY = timedelta(milliseconds=250)
 """How often the database is asked whether somebody wrote; next to free where nobody did."""
 
 FINISHED_EVERY = timedelta(minutes=1)
-LIST_AGAIN_EVERY = 20
-"""After how many passes the number of open orders at the venue is counted anew."""
+THOROUGH_EVERY = 20
+"""Every so many passes nothing is remembered: neither how many orders are open at the venue (an
+account that had too many for one list may have fewer by now), nor which are at rest (another
+ordersync may have learned of one what its row does not show)."""
 
 UNMAPPED_SHOWN = 100
 """How many rows with words outside the mapping are told of."""
@@ -72,6 +76,7 @@ class Reconciler:
         self._settings = settings
         self._open_at_venue: int | None = None
         self._passes = 0
+        self._at_rest = AtRest()
         self._steps: dict[str, _Step] = {}
         self._looked_for_finished_at: datetime | None = None
         self._told: tuple[object, ...] = ()
@@ -106,10 +111,19 @@ class Reconciler:
         return report
 
     async def find_work(
-        self, *, older_than: timedelta | None = None, again: bool = False, finished: bool = True
+        self,
+        *,
+        older_than: timedelta | None = None,
+        again: bool = False,
+        finished: bool = True,
+        at_rest: AtRest | None = None,
     ) -> Work:
-        """All that is due now. Orders proven absent wait for their time, unless `again`."""
-        claims = await self._store.list_open(self.account)
+        """All that is due now. Orders proven absent wait for their time, unless `again`.
+
+        Where `at_rest` is given, the orders in it whose row has not moved are told apart.
+        """
+        scan = await self._store.scan_open(self.account, at_rest.rows if at_rest else {})
+        claims = scan.moved
         if finished and older_than is None:
             since = self._clock.now() - self._settings.verify_recent
             claims += await self._store.list_finished(self.account, since)
@@ -117,15 +131,34 @@ class Reconciler:
             before = self._clock.now() - older_than
             claims = [c for c in claims if c.created_at is None or c.created_at <= before]
         unmapped = await self._store.list_unmapped(self.account, UNMAPPED_SHOWN) if finished else []
+        resting: AbstractSet[str] = frozenset()
+        if at_rest is not None:
+            # An order with a second row, or one that moved, is looked at with all its rows.
+            at_rest.stir(c.venue_order_id for c in claims if c.venue_order_id)
+            resting = at_rest.settle(scan.unmoved)
+            claims += [scan.unmoved[order] for order in scan.unmoved.keys() - resting]
         watched = [claim for claim in claims if is_watched(claim)]
         now = self._clock.now()
         read = await self._store.read_claims(self.account, watched)
         known = {k.key: k for k in read if again or not _waits(k, now)}
         asleep = {k.key for k in read} - set(known)
-        due = [] if older_than else await self._store.list_due(self.account, now)
+        open_truths = len(resting) + sum(1 for k in read if _has_open_truth(k))
+        due = (
+            []
+            if older_than
+            else await self._store.list_due(self.account, now, open_truths=open_truths)
+        )
         return Work(
             known=known,
-            due=tuple(n for n in due if key_of(n) not in known and key_of(n) not in asleep),
+            due=tuple(
+                n
+                for n in due
+                if (key := key_of(n)) not in known
+                and key not in asleep
+                and n.venue_order_id not in resting
+            ),
+            resting=resting,
+            rows=scan.unmoved,
             unidentified=tuple(c for c in claims if _is_unidentified(c)),
             unmapped=tuple(unmapped),
         )
@@ -152,11 +185,17 @@ class Reconciler:
             ingest=self._ingest,
             clock=self._clock,
             settings=self._settings,
+            at_rest=self._at_rest,
             open_at_venue=self._open_at_venue,
             accept_absent=accept_absent,
             progress=progress,
         )
-        report = await verification.run()
+        try:
+            report = await verification.run()
+        except BaseException:
+            # What was written before it broke off was not reported: nothing here is sure now.
+            self._at_rest.clear()
+            raise
         self._open_at_venue = report.open_at_venue
         return report
 
@@ -172,7 +211,7 @@ class Reconciler:
                 before, revision = revision, await self._store.revision()
                 if now >= next_full:
                     next_full = now + self._settings.interval
-                    await self._full_pass(now)
+                    await self.full_pass(now)
                 else:
                     if revision is None or revision != before:
                         await self._discover(now)
@@ -188,29 +227,33 @@ class Reconciler:
                 min(LOOK_EVERY, max(next_full - self._clock.now(), timedelta(0)))
             )
 
-    async def _full_pass(self, now: datetime) -> None:
+    async def full_pass(self, now: datetime) -> PassReport:
+        """Verify every open row and all that is due; in every few passes, from nothing."""
         looked = self._looked_for_finished_at
         finished = looked is None or now - looked >= FINISHED_EVERY
-        work = await self.find_work(finished=finished)
+        self._passes += 1
+        if self._passes % THOROUGH_EVERY == 0:
+            self._open_at_venue = None
+            self._at_rest.clear()
+        work = await self.find_work(finished=finished, at_rest=self._at_rest)
         if finished:
             self._looked_for_finished_at = now
-        self._passes += 1
-        if self._passes % LIST_AGAIN_EVERY == 0:
-            # An account that had too many open orders for one list may have fewer by now.
-            self._open_at_venue = None
         self._note_steps(work, now)
-        if work.known or work.due:
+        if work.known or work.due or work.resting:
             report = await self._verify(work)
-            for key in work.known:
-                self._steps[key].asked_at = now
+            for step in self._steps.values():
+                step.asked_at = now
             self._tell(report)
             await self._keep_verified(report)
         else:
-            self._tell(PassReport(account=self.account, unidentified=work.unidentified))
+            report = PassReport(account=self.account, unidentified=work.unidentified)
+            self._tell(report)
+        return report
 
     async def _discover(self, now: datetime) -> None:
         """Rows that appeared since the last look are verified at once."""
-        for claim in await self._store.list_open(self.account):
+        # What rests was seen before.
+        for claim in (await self._store.scan_open(self.account, self._at_rest.rows)).moved:
             if is_watched(claim):
                 name = OrderName(claim.venue_order_id, claim.client_order_id)
                 self._steps.setdefault(key_of(name), _Step(name, now))
@@ -240,11 +283,16 @@ class Reconciler:
 
     def _note_steps(self, work: Work, now: datetime) -> None:
         """Remember when each row was first seen; forget those that are no more."""
-        self._steps = {
-            key: self._steps.get(key)
+        before = self._steps.get
+        steps = {
+            key: before(key)
             or _Step(OrderName(k.claims[0].venue_order_id, k.claims[0].client_order_id), now)
             for key, k in work.known.items()
         }
+        for order in work.resting:
+            key = f"v:{order}"
+            steps[key] = before(key) or _Step(OrderName(order), now)
+        self._steps = steps
 
     async def _keep_verified(self, report: PassReport) -> None:
         """One row an account and pass: when all was verified, but for whom."""
@@ -300,6 +348,11 @@ def _waits(known: Known, now: datetime) -> bool:
     if absent is None or absent.overlay is not Overlay.UNKNOWN:
         return False
     return known.due_at is None or known.due_at > now
+
+
+def _has_open_truth(known: Known) -> bool:
+    """Whether a truth is stored that is open and has a row."""
+    return known.truth is not None and not known.truth.is_final and known.row_id is not None
 
 
 def _is_unidentified(claim: Claim) -> bool:

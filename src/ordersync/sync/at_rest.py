@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from ordersync.ports import Meaning, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from collections.abc import Set as AbstractSet
+    from datetime import datetime
 
     from ordersync.ports import Advance, Outcome
     from ordersync.sync.parcels import Said
@@ -27,11 +28,16 @@ class AtRest:
     """The orders of one account that are at rest, by venue id.
 
     `rows` and `words` give the order of a row's mark and of a mark of the venue's words.
+    `woken` are those that were forgotten when it was last settled. `vouched_at` is a moment on
+    the venue's clock since which each of them was said again: the start of the last pass, a
+    little before each of its answers, stands for all.
     """
 
     def __init__(self) -> None:
         self.rows: dict[int, str] = {}
         self.words: dict[int, str] = {}
+        self.woken: list[str] = []
+        self.vouched_at: datetime | None = None
         self._stirred: set[str] = set()
         self._odd: set[str] = set()
         self._undated: set[str] = set()
@@ -61,7 +67,9 @@ class AtRest:
         self._stirred.clear()
         # Where the lengths are equal there is nothing to forget: every order that rests has an
         # entry in both.
+        self.woken = []
         if len(self.rows) != len(resting):
+            self.woken = [order for order in self.rows.values() if order not in resting]
             self.rows = {mark: order for mark, order in self.rows.items() if order in resting}
         if len(self.words) != len(resting):
             self.words = {mark: order for mark, order in self.words.items() if order in resting}
@@ -74,11 +82,12 @@ class AtRest:
         for remembered in (self.rows, self.words, self._stirred, self._odd, self._undated):
             remembered.clear()
 
-    def count_times(self, orders: Iterable[str]) -> tuple[int, int]:
+    def count_times(self, orders: Collection[str]) -> tuple[int, int]:
         """Of how many of these orders the creation times agree, and of how many they do not."""
-        among = set(orders)
-        odd, undated = len(self._odd & among), len(self._undated & among)
-        return len(among) - odd - undated, odd
+        if not self._odd and not self._undated:
+            return len(orders), 0
+        odd, undated = self._odd.intersection(orders), self._undated.intersection(orders)
+        return len(orders) - len(odd) - len(undated), len(odd)
 
 
 def rests(step: Advance, outcome: Outcome, said: Said | None, before: Order | None) -> bool:

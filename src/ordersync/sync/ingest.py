@@ -113,7 +113,6 @@ class Ingest:
 
     async def take(self, parcel: Parcel) -> Taken:
         """Merge and write what the parcel says. Raises what the store raises."""
-        self._vouching.again(parcel.account, parcel.said_again)
         job = _Job(parcel)
         if not job.keys:
             return Taken()
@@ -130,6 +129,10 @@ class Ingest:
         if job.error is not None:
             raise job.error
         return job.taken or Taken()
+
+    def vouch(self, account: str, known: Known, at: datetime | None) -> None:
+        """What was last said of an order was said again at `at`, in the same words."""
+        self._vouching.again(account, known, at)
 
     def _company_of(self, job: _Job) -> list[_Job]:
         """The job and all that wait for the same account, but no two about one order."""

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from ordersync.ports import Claim, Known, Meaning, OrderName
-from ordersync.truth.evidence import Absence, SaidAgain, Sighting, Silence
+from ordersync.truth.evidence import Absence, Sighting, Silence
 from ordersync.truth.model import Source
 
 
@@ -19,7 +19,7 @@ class Parcel(msgspec.Struct, kw_only=True):
     `known` is what the caller has just read, by order key; the rest is read here. `absences`
     are those that may count: the account has proved itself in the same pass. `garbled` are
     answers about an order that could not be read. `restate` names orders whose row is to be
-    compared with the truth that is known already. `said_again` only vouches.
+    compared with the truth that is known already.
     """
 
     account: str
@@ -27,7 +27,6 @@ class Parcel(msgspec.Struct, kw_only=True):
     asked_at: datetime
     venue_now: datetime
     sightings: Sequence[Sighting] = ()
-    said_again: Sequence[SaidAgain] = ()
     absences: Sequence[Absence] = ()
     garbled: Sequence[Silence] = ()
     restate: Sequence[Known] = ()

@@ -7,7 +7,7 @@ asked for until settled, absent ones in their own time.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,13 +17,14 @@ from ordersync.errors import AskAgain, OrdersyncError
 from ordersync.ports import Claim, Known, Meaning, OrderName, Overlay
 from ordersync.sync.at_rest import AtRest
 from ordersync.sync.parcels import is_watched, key_of
+from ordersync.sync.steps import Steps
 from ordersync.sync.verify import Verification
 from ordersync.sync.work import PassReport, Work
-from ordersync.truth.cadence import next_ask_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
+    from datetime import datetime
 
     from ordersync.ports import Clock, OrderStore, Venue
     from ordersync.settings import Sync
@@ -45,14 +46,6 @@ PATIENCE = timedelta(seconds=60)
 """How long one `sync` stays for absence cases that can be decided now."""
 
 log = structlog.get_logger("ordersync")
-
-
-class _Step(msgspec.Struct):
-    """When a row was first seen here, and when its order was last asked for."""
-
-    name: OrderName
-    first_seen_at: datetime
-    asked_at: datetime | None = None
 
 
 class Reconciler:
@@ -77,7 +70,7 @@ class Reconciler:
         self._open_at_venue: int | None = None
         self._passes = 0
         self._at_rest = AtRest()
-        self._steps: dict[str, _Step] = {}
+        self._steps = Steps()
         self._looked_for_finished_at: datetime | None = None
         self._told: tuple[object, ...] = ()
 
@@ -238,11 +231,10 @@ class Reconciler:
         work = await self.find_work(finished=finished, at_rest=self._at_rest)
         if finished:
             self._looked_for_finished_at = now
-        self._note_steps(work, now)
+        self._steps.note(work.known, work.resting, self._at_rest.woken, now)
         if work.known or work.due or work.resting:
             report = await self._verify(work)
-            for step in self._steps.values():
-                step.asked_at = now
+            self._steps.asked_all(now)
             self._tell(report)
             await self._keep_verified(report)
         else:
@@ -255,44 +247,20 @@ class Reconciler:
         # What rests was seen before.
         for claim in (await self._store.scan_open(self.account, self._at_rest.rows)).moved:
             if is_watched(claim):
-                name = OrderName(claim.venue_order_id, claim.client_order_id)
-                self._steps.setdefault(key_of(name), _Step(name, now))
+                self._steps.discover(OrderName(claim.venue_order_id, claim.client_order_id), now)
 
     async def _ask_young(self, now: datetime) -> None:
-        interval = self._settings.interval
-        due = [
-            step
-            for step in self._steps.values()
-            if next_ask_open(
-                first_seen_at=step.first_seen_at, asked_at=step.asked_at, interval=interval
-            )
-            <= now
-        ]
+        due = self._steps.take_due(now, self._settings.interval)
         if not due:
             return
-        read = await self._store.read(self.account, [step.name for step in due])
+        read = await self._store.read(self.account, due)
         known = {k.key: k for k in read if k.claims and not _waits(k, now)}
-        for step in due:
-            step.asked_at = now
         for k in read:
             # Ended or gone: no young order any more; the full pass sees to the rest.
             if not k.claims or (k.truth is not None and k.truth.is_final):
-                self._steps.pop(k.key, None)
+                self._steps.forget(k.key)
         if known:
             self._tell(await self._verify(Work(known=known)), quiet=True)
-
-    def _note_steps(self, work: Work, now: datetime) -> None:
-        """Remember when each row was first seen; forget those that are no more."""
-        before = self._steps.get
-        steps = {
-            key: before(key)
-            or _Step(OrderName(k.claims[0].venue_order_id, k.claims[0].client_order_id), now)
-            for key, k in work.known.items()
-        }
-        for order in work.resting:
-            key = f"v:{order}"
-            steps[key] = before(key) or _Step(OrderName(order), now)
-        self._steps = steps
 
     async def _keep_verified(self, report: PassReport) -> None:
         """One row an account and pass: when all was verified, but for whom."""

@@ -6,7 +6,8 @@ more. What is absent from a complete answer counts only after the account has pr
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import asyncio
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +17,7 @@ from ordersync.ports import Known, Overlay, Result
 from ordersync.sync.cases import born_at
 from ordersync.sync.parcels import Parcel
 from ordersync.sync.proof import prove
+from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import PassReport, Work
 from ordersync.sync.zone import TimesCompared
 from ordersync.truth.evidence import Absence, Reading, Sighting, account_proves_itself
@@ -35,7 +37,6 @@ IDS_AT_A_TIME = 800
 
 LIST_PAYS_FROM = 200
 NOT_PROVEN = "not found at the venue; not proven yet"
-WINDOW = timedelta(hours=24)
 LONG_AGO = timedelta(days=365)
 
 
@@ -76,6 +77,7 @@ class Verification:
         self._at_rest = at_rest
         self._heard = at_rest.words if work.resting else {}
         self._unheard = set(work.resting)
+        self._began_at = venue.now()
         self._watched = dict(work.known)
         self._known = work.known
         now = clock.now()
@@ -104,17 +106,11 @@ class Verification:
         ids += [name.venue_order_id for name in work.due if name.venue_order_id]
         by_client = [k for k in self._asked.values() if k.key.startswith("c:")]
         report.asked = len(ids) + len(by_client)
-        settled = [k for key, k in work.known.items() if key not in self._asked]
-        if settled:
+        if settled := [k for key, k in work.known.items() if key not in self._asked]:
             await self._feed(Reading(), self._clock.now(), restate=settled)
         if listed := await self._list_open(ids):
             ids = [order for order in ids if order not in listed]
-        for n in range(0, len(ids), IDS_AT_A_TIME):
-            asked_at = self._clock.now()
-            reading = await self._venue.ask_ids(ids[n : n + IDS_AT_A_TIME], self._heard)
-            self._absences += reading.absences
-            self._batch_witnesses |= _shown(reading)
-            await self._feed(reading, asked_at)
+        await self._ask_in_bulk(ids)
         await self._complete_fills()
         await self._count_absences(record)
         if by_client:
@@ -123,7 +119,31 @@ class Verification:
         self._conclude(ids, by_client)
         # Absent, unreadable or not answered for: what was remembered of it proves nothing.
         self._at_rest.stir(self._unheard)
+        if work.resting:
+            self._at_rest.vouched_at = self._began_at
         return report
+
+    async def _ask_in_bulk(self, ids: Sequence[str]) -> None:
+        """Ask for all of these by id. What came is written while the next is asked for.
+
+        Where few orders say something new, their writes wait for one another in ingest and
+        share a commit; never more wait than one question may bring.
+        """
+        parts = [ids[n : n + IDS_AT_A_TIME] for n in range(0, len(ids), IDS_AT_A_TIME)]
+        while parts:
+            unwritten = 0
+            try:
+                async with asyncio.TaskGroup() as writing:
+                    while parts and unwritten < IDS_AT_A_TIME:
+                        asked_at = self._clock.now()
+                        reading = await self._venue.ask_ids(parts.pop(0), self._heard)
+                        self._absences += reading.absences
+                        self._batch_witnesses |= _shown(reading)
+                        unwritten += len(reading.sightings)
+                        writing.create_task(self._feed(reading, asked_at))
+            except ExceptionGroup as several:
+                # As from one write: what the store raised.
+                raise several.exceptions[0] from None
 
     async def _list_open(self, ids: Sequence[str]) -> set[str]:
         """Where it saves calls: one list of all open orders. Those of `ids` that it showed."""
@@ -148,8 +168,8 @@ class Verification:
     ) -> None:
         """Hand what was read to ingest, and note what it says about the pass."""
         report = self.report
-        await self._wake(reading)
         self._hear_again(reading.said_again)
+        await self._wake(reading)
         fresh = _ids(reading.sightings) - report.sighted
         report.sighted |= fresh
         times_agree: dict[str, bool | None] = {}
@@ -168,7 +188,6 @@ class Verification:
                 asked_at=asked_at,
                 venue_now=self._venue.now(),
                 sightings=reading.sightings,
-                said_again=reading.said_again,
                 absences=absences,
                 garbled=[s for s in reading.silences if s.garbled],
                 restate=restate,
@@ -218,8 +237,10 @@ class Verification:
             *(silence.orders for silence in reading.silences),
         )
         woken = [self._work.rows[order] for order in said & self._work.resting]
-        for known in await self._store.read_claims(self._account, woken) if woken else ():
-            self._watched[known.key] = self._known[known.key] = known
+        if woken:
+            for known in await self._store.read_claims(self._account, woken):
+                self._watched[known.key] = self._known[known.key] = known
+                self._ingest.vouch(self._account, known, self._at_rest.vouched_at)
 
     async def _complete_fills(self) -> None:
         """Ask for the fills of ended orders whose answer lacked price or time of the last fill."""
@@ -285,7 +306,7 @@ class Verification:
         asked_at = self._clock.now()
         absent: list[Absence] = []
         witnessed: list[Absence] = []
-        for start, end, client_ids in _windows(by_client):
+        for start, end, client_ids in creation_windows(by_client):
             reading = await self._venue.ask_created(start, end, client_ids)
             ours = [s for s in reading.sightings if s.report.client_order_id in by_client]
             await self._feed(Reading(sightings=tuple(ours), silences=reading.silences), asked_at)
@@ -377,23 +398,3 @@ def _lacks_fill_facts(sighting: Sighting) -> bool:
         and report.filled_qty
         and (report.last_fill_at is None or report.avg_price is None)
     )
-
-
-def _windows(
-    by_client: dict[str, Known],
-) -> list[tuple[datetime, datetime, list[str]]]:
-    """The creation windows to search, 24 h to both sides of each row; overlapping ones as one."""
-    windows: list[tuple[datetime, datetime, list[str]]] = []
-    for client_id, known in sorted(
-        by_client.items(),
-        key=lambda item: item[1].claims[0].created_at or datetime.max.replace(tzinfo=UTC),
-    ):
-        at = known.claims[0].created_at
-        if at is None:
-            continue
-        if windows and at - WINDOW <= windows[-1][1]:
-            start, _, ids = windows[-1]
-            windows[-1] = (start, at + WINDOW, [*ids, client_id])
-        else:
-            windows.append((at - WINDOW, at + WINDOW, [client_id]))
-    return windows

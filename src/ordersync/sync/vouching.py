@@ -6,7 +6,6 @@ from before it would win over what it confirmed.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,21 +14,19 @@ from ordersync.truth.merge import same_facts, vouch
 from ordersync.truth.model import Order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from datetime import datetime
 
     from ordersync.ports import Known
-    from ordersync.truth.evidence import SaidAgain
 
 ORDERS_LIMIT = 200_000
 """For how many open orders the last vouching is remembered; beyond, memory would grow."""
 
 
 class _Vouched(msgspec.Struct, gc=False):
-    """A truth with the moment of its last report, and when that was said again since."""
+    """A stored truth, by its version, with the moment of its last report."""
 
     version: int
     truth: Order
-    again_at: datetime | None = None
 
 
 class Vouching:
@@ -43,9 +40,7 @@ class Vouching:
         vouched = self._of(account).get(known.key)
         if vouched is None or vouched.version != known.version:
             return known.truth
-        if vouched.again_at is None:
-            return vouched.truth
-        return vouch(vouched.truth, vouched.again_at)
+        return vouched.truth
 
     def keep(self, account: str, known: Known, truth: Order | None) -> None:
         """Remember what a report vouched for, where that is not going to be stored."""
@@ -57,15 +52,11 @@ class Vouching:
                 vouched.clear()
             vouched[known.key] = _Vouched(known.version, truth)
 
-    def again(self, account: str, said_again: Iterable[SaidAgain]) -> None:
-        """The latest report of each of these orders was said again in the same words."""
-        vouched = self._of(account).get
-        for said in said_again:
-            at = said.as_of
-            for order in said.orders:
-                one = vouched(f"v:{order}")
-                if one is not None and (one.again_at is None or one.again_at < at):
-                    one.again_at = at
+    def again(self, account: str, known: Known, at: datetime | None) -> None:
+        """What the latest report said of this order was said again at `at` (None: never)."""
+        vouched = self._of(account).get(known.key)
+        if vouched is not None and vouched.version == known.version and at is not None:
+            vouched.truth = vouch(vouched.truth, at)
 
     def _of(self, account: str) -> dict[str, _Vouched]:
         return self._vouched.setdefault(account, {})

@@ -74,18 +74,11 @@ class Listing:
 
     def said_again(self, among: Collection[str] | None = None) -> tuple[SaidAgain, ...]:
         """Those of these ids (None: all) that were said again, by the moment of their page."""
-        moments = dict.fromkeys(self._again.values())
-        return tuple(
-            SaidAgain(
-                orders=tuple(
-                    order
-                    for order, at in self._again.items()
-                    if at is moment and (among is None or order in among)
-                ),
-                as_of=moment,
-            )
-            for moment in moments
-        )
+        by_moment: dict[datetime, list[str]] = {}
+        for order, at in self._again.items():
+            if among is None or order in among:
+                by_moment.setdefault(at, []).append(order)
+        return tuple(SaidAgain(orders=tuple(o), as_of=at) for at, o in by_moment.items())
 
 
 def _name(read: Sighting | Silence) -> str | None:

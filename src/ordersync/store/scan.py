@@ -5,7 +5,7 @@ In a table at rest nearly all are as they were; a Claim of each would cost more 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, KeysView, Mapping
 from typing import TYPE_CHECKING
 
 from ordersync.ports import Claim, Scan
@@ -14,9 +14,9 @@ from ordersync.store.mapping import TIMES
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
     from datetime import datetime
 
+    from ordersync.ports import Clock
     from ordersync.store.mapping import Mapping as Columns
 
 Cells = tuple[object, ...]
@@ -42,6 +42,10 @@ class Unmoved(Mapping[str, Claim]):
         """How many rows."""
         return len(self._rows)
 
+    def keys(self) -> KeysView[str]:
+        """The orders; the dictionary's own, whose set operations are many times as fast."""
+        return self._rows.keys()
+
 
 def learn_times(connection: sqlite3.Connection, columns: Columns) -> None:
     """Look how the table spells its times, until it has some."""
@@ -58,16 +62,25 @@ def learn_times(connection: sqlite3.Connection, columns: Columns) -> None:
 
 
 def tell_apart(
-    columns: Columns, seen: Mapping[int, str], rows: Iterable[Cells], read_at: datetime
+    connection: sqlite3.Connection,
+    text: str,
+    columns: Columns,
+    seen: Mapping[int, str],
+    clock: Clock,
 ) -> Scan:
-    """Rows as they were fetched, by whether the mark of their cells is among those seen."""
+    """The rows of a statement, by whether the mark of their cells is among those seen."""
     known = seen.get
-    moved: list[Claim] = []
+    moved: list[Cells] = []
     unmoved: dict[str, Cells] = {}
-    for cells in rows:
+    for cells in connection.execute(text):
         order = known(hash(cells))
         if order is None:
-            moved.append(columns.claim(cells, read_at))
+            moved.append(cells)
         else:
             unmoved[order] = cells
-    return Scan(moved=moved, unmoved=Unmoved(columns, unmoved, read_at))
+    # Taken after the read, so that no earlier ask can seem to be younger than what was read.
+    read_at = clock.now()
+    if moved or unmoved:
+        learn_times(connection, columns)
+    claims = [columns.claim(cells, read_at) for cells in moved]
+    return Scan(moved=claims, unmoved=Unmoved(columns, unmoved, read_at))

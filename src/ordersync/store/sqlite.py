@@ -25,7 +25,7 @@ from ordersync.store.mapping import Mapping, bind
 from ordersync.store.plan import draft, spell
 from ordersync.store.projection import changes
 from ordersync.store.reflection import explain
-from ordersync.store.scan import Cells, learn_times, tell_apart
+from ordersync.store.scan import learn_times, tell_apart
 from ordersync.truth.model import Order
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from ordersync.settings import Orders
 
 _T = TypeVar("_T")
-Arguments = tuple[object, ...] | dict[str, object]
 
 LEAST_SQLITE = (3, 35)
 """RETURNING, on which the compare-and-set rests."""
@@ -144,9 +143,8 @@ class SqliteStore:
 
     async def scan_open(self, account: str, seen: Dict[int, str]) -> Scan:
         """Rows whose word is open or unknown, by whether they are as they were."""
-        return await self._with(
-            lambda c: tell_apart(self._bound(), seen, *self._fetch(c, *self._open_rows(account)))
-        )
+        text = self._open_rows(account)[0]
+        return await self._with(lambda c: tell_apart(c, text, self._bound(), seen, self._clock))
 
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
         """Rows whose word is final, with a time since then."""
@@ -258,21 +256,18 @@ class SqliteStore:
         found = self._claims(connection, text, {"day": day, "seconds": since.timestamp()})
         return [claim for claim in found if mapping.newest_time(claim) >= since]
 
-    def _fetch(
-        self, connection: sqlite3.Connection, text: str, arguments: Arguments
-    ) -> tuple[list[Cells], datetime]:
-        """Rows, and when they were read at the latest: no earlier ask can seem to be younger."""
-        rows = connection.execute(text, arguments).fetchall()
-        read_at = self._clock.now()
-        if rows:
-            learn_times(connection, self._bound())
-        return rows, read_at
-
     def _claims(
-        self, connection: sqlite3.Connection, text: str, arguments: Arguments
+        self,
+        connection: sqlite3.Connection,
+        text: str,
+        arguments: tuple[object, ...] | dict[str, object],
     ) -> list[Claim]:
-        rows, read_at = self._fetch(connection, text, arguments)
-        return [self._bound().claim(cells, read_at) for cells in rows]
+        rows = connection.execute(text, arguments).fetchall()
+        # Taken after the read, so that no earlier ask can seem to be younger than what was read.
+        mapping, read_at = self._bound(), self._clock.now()
+        if rows:
+            learn_times(connection, mapping)
+        return [mapping.claim(cells, read_at) for cells in rows]
 
     def _read(
         self, connection: sqlite3.Connection, account: str, names: Sequence[OrderName]

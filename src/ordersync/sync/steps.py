@@ -57,18 +57,17 @@ class Steps:
 
         `resting` and `woken` are the venue ids of those that rest and of those that rested.
         """
-        if resting:
-            left = self._awake.union(f"v:{order}" for order in woken).difference(known)
-            for key in left:
-                if key[2:] not in resting or key[0] != "v":
-                    self._steps.pop(key, None)
-        else:
-            self._steps = {key: step for key, step in self._steps.items() if key in known}
         for key, what in known.items():
             if key not in self._steps:
                 claim = what.claims[0]
                 name = OrderName(claim.venue_order_id, claim.client_order_id)
                 self._steps[key] = _Step(name, now)
+        if not resting:
+            self._steps = {key: step for key, step in self._steps.items() if key in known}
+        elif len(self._steps) != len(known) + len(resting):
+            for key in self._awake.union(f"v:{order}" for order in woken).difference(known):
+                if key[2:] not in resting or key[0] != "v":
+                    self._steps.pop(key, None)
         self._awake = set(known)
 
     def asked_all(self, now: datetime) -> None:

@@ -8,7 +8,7 @@ from ordersync.truth.evidence import SaidAgain, Sighting, Silence
 from ordersync.venues.coinbase.parse import parse_order
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -72,8 +72,11 @@ class Listing:
         """The orders that were said again."""
         return self._again.keys()
 
-    def said_again(self, among: Collection[str] | None = None) -> tuple[SaidAgain, ...]:
+    def said_again(self, among: AbstractSet[str] | None = None) -> tuple[SaidAgain, ...]:
         """Those of these ids (None: all) that were said again, by the moment of their page."""
+        if self._pages == 1 and (among is None or self.repeated <= among):
+            orders = tuple(self._again)
+            return (SaidAgain(orders=orders, as_of=self._again[orders[0]]),) if orders else ()
         by_moment: dict[datetime, list[str]] = {}
         for order, at in self._again.items():
             if among is None or order in among:

@@ -287,9 +287,10 @@ class Coinbase:
         if trouble is None and (len(sightings) < len(shown) or not repeated <= asked):
             # The filter was not heeded, so nothing is known of the scope of this answer.
             trouble = Unusable(why="orders that were not asked for", blame=Blame.GARBLED)
-        read = {s.report.venue_order_id for s in sightings} | repeated
-        spoilt = {order for silence in listing.silences for order in silence.orders}
-        missing = [i for i in ids if i not in read and i not in spoilt]
+        left = asked - repeated
+        left.difference_update(s.report.venue_order_id for s in sightings)
+        left.difference_update(*(silence.orders for silence in listing.silences))
+        missing = [i for i in ids if i in left] if left else []
         silences = tuple(s for s in listing.silences if not s.orders or set(s.orders) & asked)
         if trouble is None and any(not s.orders for s in listing.silences):
             trouble = Unusable(why="an order whose id cannot be read", blame=Blame.GARBLED)

@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from ordersync.truth.evidence import Case
-from ordersync.truth.model import (
-    Event,
-    EventEvidence,
-    EventKind,
-    Order,
-    Source,
-)
+from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -183,9 +177,13 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """The open rows: those that moved, and, by venue id, those that did not (made on demand)."""
+    """Open rows: those that moved, and by venue id those that did not; these made on demand.
+
+    `places`: before each that moved, how many of the others come in the table's order.
+    """
 
     moved: list[Claim]
+    places: list[int]
     unmoved: Mapping[str, Claim]
 
 
@@ -337,10 +335,9 @@ class OrderStore(Protocol):
     async def list_due(
         self, account: str, now: datetime, *, open_truths: int | None = None
     ) -> list[OrderName]:
-        """Orders to ask about although no open row leads to them.
+        """Orders whose `due_at` has come, and those with a row whose truth is open.
 
-        Those with a row whose truth is open, and those whose `due_at` has come. `open_truths`
-        is how many of the former the caller knows: where there are no more, none is listed.
+        Not the latter where they are just as many as the caller knows (`open_truths`).
         """
 
     async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:

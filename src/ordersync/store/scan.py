@@ -71,11 +71,13 @@ def tell_apart(
     """The rows of a statement, by whether the mark of their cells is among those seen."""
     known = seen.get
     moved: list[Cells] = []
+    places: list[int] = []
     unmoved: dict[str, Cells] = {}
     for cells in connection.execute(text):
         order = known(hash(cells))
         if order is None:
             moved.append(cells)
+            places.append(len(unmoved))
         else:
             unmoved[order] = cells
     # Taken after the read, so that no earlier ask can seem to be younger than what was read.
@@ -83,4 +85,4 @@ def tell_apart(
     if moved or unmoved:
         learn_times(connection, columns)
     claims = [columns.claim(cells, read_at) for cells in moved]
-    return Scan(moved=claims, unmoved=Unmoved(columns, unmoved, read_at))
+    return Scan(moved=claims, places=places, unmoved=Unmoved(columns, unmoved, read_at))

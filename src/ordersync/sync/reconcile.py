@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from ordersync.ports import Clock, OrderStore, Venue
+    from ordersync.ports import Clock, OrderStore, Scan, Venue
     from ordersync.settings import Sync
     from ordersync.sync.ingest import Ingest
 
@@ -116,7 +116,7 @@ class Reconciler:
         Where `at_rest` is given, the orders in it whose row has not moved are told apart.
         """
         scan = await self._store.scan_open(self.account, at_rest.rows if at_rest else {})
-        claims = scan.moved
+        claims = list(scan.moved)
         if finished and older_than is None:
             since = self._clock.now() - self._settings.verify_recent
             claims += await self._store.list_finished(self.account, since)
@@ -129,7 +129,8 @@ class Reconciler:
             # An order with a second row, or one that moved, is looked at with all its rows.
             at_rest.stir(c.venue_order_id for c in claims if c.venue_order_id)
             resting = at_rest.settle(scan.unmoved)
-            claims += [scan.unmoved[order] for order in scan.unmoved.keys() - resting]
+            if woken := scan.unmoved.keys() - resting:
+                claims = _with_woken(scan, woken) + claims[len(scan.moved) :]
         watched = [claim for claim in claims if is_watched(claim)]
         now = self._clock.now()
         read = await self._store.read_claims(self.account, watched)
@@ -316,6 +317,13 @@ def _waits(known: Known, now: datetime) -> bool:
     if absent is None or absent.overlay is not Overlay.UNKNOWN:
         return False
     return known.due_at is None or known.due_at > now
+
+
+def _with_woken(scan: Scan, woken: AbstractSet[str]) -> list[Claim]:
+    """Rows that moved and rows of orders that were woken, in the order of the table."""
+    placed = [(place, 0, claim) for place, claim in zip(scan.places, scan.moved, strict=True)]
+    placed += [(n, 1, scan.unmoved[o]) for n, o in enumerate(scan.unmoved) if o in woken]
+    return [claim for _, _, claim in sorted(placed, key=lambda one: one[:2])]
 
 
 def _has_open_truth(known: Known) -> bool:

@@ -361,10 +361,9 @@ class Verification:
         """Whatever was asked for and not answered has failed; what was seen after all has not."""
         report = self.report
         names = [*ids, *(k.key[2:] for k in by_client)]
-        if not report.sighted.issuperset(names):
-            for name in names:
-                if name not in report.sighted and name not in report.not_found:
-                    report.failed.setdefault(name, "no answer")
+        for name in () if report.sighted.issuperset(names) else names:
+            if name not in report.sighted and name not in report.not_found:
+                report.failed.setdefault(name, "no answer")
         written = {
             o.key[2:] for o in report.outcomes if o.result in {Result.LOST, Result.UNWRITABLE}
         }

@@ -28,9 +28,10 @@ from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from collections.abc import Mapping as Dict
     from datetime import datetime, timedelta
 
-    from ordersync.ports import Advance, Change, Claim, Clock, Finding, Known, Outcome
+    from ordersync.ports import Advance, Change, Claim, Clock, Finding, Known, Outcome, Scan
     from ordersync.settings import Orders
     from ordersync.store.database import Database, Session
 
@@ -125,6 +126,11 @@ class TableStore:
         """Rows whose word is open or unknown."""
         return await self._with(lambda session: self._looks().open_rows(session, account))
 
+    async def scan_open(self, account: str, seen: Dict[int, str]) -> Scan:
+        """Rows whose word is open or unknown, by whether they are as they were."""
+        lookup = self._looks()
+        return await self._with(lambda session: lookup.scan_open(session, account, seen))
+
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
         """Rows whose word is final, with a time since then."""
         return await self._with(lambda session: self._looks().finished(session, account, since))
@@ -141,12 +147,16 @@ class TableStore:
         ask = Ask(self._looks().about(account).newest_ids, {"limit": limit})
         return await self._with(lambda session: [str(v) for (v,) in session.fetch(ask) if v])
 
-    async def list_due(self, account: str, now: datetime) -> list[OrderName]:
+    async def list_due(
+        self, account: str, now: datetime, *, open_truths: int | None = None
+    ) -> list[OrderName]:
         """Orders to ask about although no open row leads to them."""
-        if not self._looks().has_tables:
+        lookup = self._looks()
+        if not lookup.has_tables:
             return []
-        ask = Ask(self._ours().due_orders, {"account": account, "now": spell(now)})
-        return await self._with(lambda session: [OrderName(*row) for row in session.fetch(ask)])
+        return await self._with(
+            lambda session: lookup.due(session, account, spell(now), open_truths)
+        )
 
     async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:
         """What is stored about these orders, in their order."""

@@ -66,7 +66,11 @@ class PostgresServer:
     def connect(self, *, writes: bool) -> Session:
         """A connection, and where it writes for long, one that hears of new rows."""
         connection = self._connect()
-        listener = Listener(self._connect, connection) if writes else None
+        try:
+            listener = Listener(self._connect, connection) if writes else None
+        except BaseException:
+            connection.close()
+            raise
         return PostgresSession(
             connection,
             self._spelling,
@@ -145,6 +149,20 @@ _EXPLAINED: tuple[_Explained, ...] = (
         StoreRefused,
         "the server has no such database or user ({what}).",
         "Check the names in database.url.",
+    ),
+    (
+        (),
+        (
+            "invalid port number",
+            "invalid integer value",
+            "invalid sslmode value",
+            "bad value for",
+            "invalid value for parameter",
+            "unrecognized configuration parameter",
+        ),
+        ConfigError,
+        "the URL of the database cannot be used ({what}).",
+        "Mend it in database.url.",
     ),
     (
         (),

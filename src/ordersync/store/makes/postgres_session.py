@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors
-from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.pq import TransactionStatus
 
 from ordersync.store.statement import Ask, Written
 
@@ -38,9 +38,9 @@ _AT_ONCE = "SET CONSTRAINTS ALL IMMEDIATE"
 _LIMITS = (
     "SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '60s', true),"
     " set_config('idle_in_transaction_session_timeout', '60s', true),"
-    # What a role or a database may have set otherwise: all digits of a float, and a backslash
-    # in a word that is nothing but a backslash.
-    " set_config('extra_float_digits', '1', true),"
+    # What a role or a database may have set otherwise: all digits of a float, a NULL in an array
+    # that is none, and a backslash in a word that is nothing but a backslash.
+    " set_config('extra_float_digits', '1', true), set_config('array_nulls', 'on', true),"
     " set_config('standard_conforming_strings', 'on', true)"
 )
 _DONE_WITH = frozenset({TransactionStatus.IDLE, TransactionStatus.UNKNOWN})
@@ -113,8 +113,10 @@ class PostgresSession:
         self._begun = False
         self._queued.clear()
         if self._connection.pgconn.transaction_status not in _DONE_WITH:
-            with contextlib.suppress(psycopg.Error):
+            try:
                 self._connection.execute("ROLLBACK")
+            except psycopg.Error:
+                self._connection.close()
 
     @property
     def in_transaction(self) -> bool:
@@ -239,7 +241,7 @@ class PostgresSession:
             f" ordersync_held AS (SELECT {key} AS ordersync_key, g.* FROM {update.table} AS t"
             f" JOIN ordersync_given AS g"
             f" ON {key} = CAST(g.{key_text} AS {spelling.key_cast(update.key)})"
-            f" ORDER BY {key} FOR UPDATE OF t SKIP LOCKED),"
+            f" ORDER BY {key} FOR {_strength(update)} OF t SKIP LOCKED),"
             f" ordersync_won AS (UPDATE {update.table} AS t SET {values} FROM ordersync_held"
             f" WHERE {key} = ordersync_key{same}{update.scope}"
             f" RETURNING ordersync_held.{key_text} AS ordersync_done)"
@@ -252,7 +254,8 @@ class PostgresSession:
         column = update.key
         text = (
             f"SELECT 1 FROM {update.table} AS t WHERE t.{self._spelling.quote(column.name)}"
-            f" = CAST(%(key)s AS {self._spelling.key_cast(column)}) FOR UPDATE NOWAIT"
+            f" = CAST(%(key)s AS {self._spelling.key_cast(column)})"
+            f" FOR {_strength(update)} NOWAIT"
         )
         self.savepoint()
         try:
@@ -288,8 +291,8 @@ class PostgresSession:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the connection can be used again."""
-        return self._connection.pgconn.status == ConnStatus.OK
+        """Whether the connection can be used again: a pooler's may be ended and not say so yet."""
+        return self._connection.pgconn.transaction_status is TransactionStatus.IDLE
 
     def close(self) -> None:
         """Give back the connection."""
@@ -318,6 +321,15 @@ class PostgresSession:
 
 def _spelled(cell: object) -> str | None:
     return None if cell is None else str(cell)
+
+
+def _strength(update: RowUpdate) -> str:
+    """The lock that the update takes itself: a row that fills refer to can be written meanwhile.
+
+    Only a new venue id, the second of the compared columns, may be a key that others refer to.
+    """
+    venue_id = update.compared[1].name
+    return "UPDATE" if any(c.name == venue_id for c in update.written) else "NO KEY UPDATE"
 
 
 def _plain(cell: object) -> object:

@@ -2,7 +2,7 @@
 # Arguments go through ARGS:  make demo ARGS=--once    make test ARGS="-k merge -n 0"
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check bench format help
+.PHONY: demo test check bench crash format help
 
 demo: ## see it at work against a simulated exchange (ARGS=--once: one round)
 	@./dev demo $(ARGS)
@@ -15,6 +15,9 @@ check: ## format, lint, layers and types: what must be silent before a commit
 
 bench: ## measure against a floor taken in the same run
 	@./dev bench $(ARGS)
+
+crash: ## kill -9 ordersync and its servers in the middle of updates, and judge (ARGS="--rounds 20 --seed 7")
+	@./dev crash $(ARGS)
 
 format: ## lay the code out and repair what ruff can repair
 	@./dev format $(ARGS)

@@ -20,9 +20,25 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import postgres_scene
 from benchmarks.measure import HEADINGS, Line, Options, p99, rows
+from tests.servers.daemon import Missing
 
-TOPICS = ("commit", "apply", "local_reconcile", "calls", "verify", "idle", "startup", "kernel")
+TOPICS = (
+    "commit",
+    "apply",
+    "local_reconcile",
+    "calls",
+    "verify",
+    "idle",
+    "startup",
+    "kernel",
+    "postgres_commit",
+    "postgres_apply",
+    "postgres_reconcile",
+    "postgres_reads",
+    "postgres_memory",
+)
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "reference" / "benchmarks.md"
 BEGIN, END = "<!-- begin: written by make bench -->", "<!-- end -->"
@@ -43,7 +59,11 @@ def main() -> None:
     console, lines = Console(), list[Line]()
     for name in wanted.names or TOPICS:
         start = time.perf_counter()
-        lines += _measure(name, Options(quick=wanted.quick))
+        try:
+            lines += _measure(name, Options(quick=wanted.quick))
+        except Missing as reason:
+            console.print(f"skipped: {name}: {reason}", style="bold red")
+            continue
         console.print(f"{name}: {time.perf_counter() - start:.0f} s", style="dim")
     machine = _machine()
     console.print(_table(lines), f"\n{machine}")
@@ -73,7 +93,7 @@ def _machine() -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d}; {os.cpu_count()} cores, {platform.machine()}, "
         f"{platform.system()}; Python {platform.python_version()}, "
-        f"SQLite {sqlite3.sqlite_version}; one fsync of 4 KiB: {_fsync_ms()}"
+        f"SQLite {sqlite3.sqlite_version}{postgres_scene.told()}; one fsync of 4 KiB: {_fsync_ms()}"
     )
 
 

@@ -327,7 +327,7 @@ class OrderStore(Protocol):
         """
 
     async def list_unmapped(self, account: str, limit: int) -> list[Claim]:
-        """The newest rows whose word is outside the mapping; reads the whole table."""
+        """The newest rows whose word is outside the mapping, among the newest some thousands."""
 
     async def list_witnesses(self, account: str, limit: int) -> list[str]:
         """Venue ids of the newest rows, whatever they say: to prove that an account answers."""

@@ -113,6 +113,7 @@ async def run(output: Output, *, shadow: bool) -> None:
             log.warning(f"Waiting for the database: {away.what}")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), 1.0)
+                return
         else:
             return
 

@@ -146,25 +146,51 @@ class Rows:
         ]
         if not missing:
             return
-        keys = msgspec.json.encode([str(found.claim.row_id) for found in missing]).decode()
-        for cells in self._session.fetch(Ask(self._statements.by_row_ids, {"keys": keys})):
-            there = self._statements.mapping.claim(tuple(cells), read_at)
-            self.there[there.row_id] = there
-        asked = 0
+        self._read_there(missing, read_at)
+        free = self._no_longer_held(missing)
+        for found in free:
+            # Whoever held it has let go: its lock is ours now, and this time it is not passed by.
+            self.held.discard(found.claim.row_id)
+            if self.care is Care.ALL_AT_ONCE:
+                self._write_at_once(found.fields, [found])
+            else:
+                self._write_halves(found.fields, [found])
+        if free:
+            self._read_there(free, read_at)
         for found in missing:
             row_id = found.claim.row_id
+            if self.has_written(found) or row_id in self.refused or row_id in self.held:
+                continue
             there_now = self.there.get(row_id)
             if there_now is None or there_now.cells != found.claim.cells:
-                self.held.discard(row_id)
                 continue
-            if row_id in self.held:
-                asked += 1
-                update, _ = self._statements.update(found.fields)
-                if asked > LOOKED_AT or self._session.is_held(update, row_id):
-                    continue
             # Seen, not held, and yet not written: a trigger or a policy.
-            self.held.discard(row_id)
             self.refused[row_id] = (
                 "the row is as it was read, and yet the database did not write it"
                 f" ({self._statements.spelling.swallowed_by})"
             )
+
+    def _read_there(self, patches: Sequence[Patch], read_at: datetime) -> None:
+        """The rows as they are now."""
+        keys = msgspec.json.encode([str(found.claim.row_id) for found in patches]).decode()
+        for found in patches:
+            self.there.pop(found.claim.row_id, None)
+        for cells in self._session.fetch(Ask(self._statements.by_row_ids, {"keys": keys})):
+            there = self._statements.mapping.claim(tuple(cells), read_at)
+            self.there[there.row_id] = there
+
+    def _no_longer_held(self, patches: Sequence[Patch]) -> list[Patch]:
+        """Of the rows that were passed by and are as they were: those that we hold now."""
+        passed_by = []
+        for found in patches:
+            there_now = self.there.get(found.claim.row_id)
+            if there_now is None or there_now.cells != found.claim.cells:
+                self.held.discard(found.claim.row_id)  # written by another: that is the reason
+            elif found.claim.row_id in self.held:
+                passed_by.append(found)
+        free = []
+        for found in passed_by[:LOOKED_AT]:
+            update, _ = self._statements.update(found.fields)
+            if not self._session.is_held(update, found.claim.row_id):
+                free.append(found)
+        return free

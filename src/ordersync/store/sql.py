@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # not (their text form is not exact), nor is updated_at (every writer moves it).
 _GUARDED = ("filled_at", "reason")
 
+LOOKED_THROUGH = 10_000
+"""Among how many of the newest rows words outside the mapping are looked for."""
+
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]""")
 
 
@@ -43,8 +46,8 @@ class RowStatements:
         self.key = mapping.column("id")
         self._scope = self._scope_of(account)
         self._updates: dict[tuple[str, ...], tuple[RowUpdate, list[int]]] = {}
-        cells = ", ".join(spelling.read(mapping.column(field)) for field in mapping.columns)
-        self.select = f"SELECT {cells} FROM {self.table} AS t"
+        self._cells = ", ".join(spelling.read(mapping.column(f)) for f in mapping.columns)
+        self.select = f"SELECT {self._cells} FROM {self.table} AS t"
 
     def column(self, field: str) -> str:
         """A field's column, as a statement names it."""
@@ -67,10 +70,18 @@ class RowStatements:
         return f"{self.select} WHERE ({recent or '1 = 0'}) AND {rest}"
 
     def outside_words(self, words: Sequence[str]) -> str:
-        """The :limit newest rows that hold another word than these, or none."""
+        """The :limit newest rows that hold another word than these, or none.
+
+        Looked for among the newest rows only: no index leads to what is not a word.
+        """
         status = self.column("status")
+        newest = (
+            f"SELECT * FROM {self.table} AS t WHERE 1 = 1{self._scope}"
+            f" ORDER BY {self._newest_first} LIMIT {LOOKED_THROUGH}"
+        )
         return (
-            f"{self.select} WHERE ({status} IS NULL OR NOT {self._in_words(words)}){self._scope}"
+            f"SELECT {self._cells} FROM ({newest}) AS t"
+            f" WHERE ({status} IS NULL OR NOT {self._in_words(words)})"
             f" ORDER BY {self._newest_first} LIMIT {self.spelling.param('limit')}"
         )
 

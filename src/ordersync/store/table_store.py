@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+CLOSE_PATIENCE = 5.0
+"""How many seconds a commit may take that is under way when we are told to end."""
+
 _decode_account = msgspec.json.Decoder(AccountRecord).decode
 
 
@@ -79,7 +82,13 @@ class TableStore:
     async def close(self) -> None:
         """Give back the connection and the thread."""
         if self._session is not None:
-            await self._run(self._session.close)
+            closing = asyncio.get_running_loop().run_in_executor(self._thread, self._session.close)
+            try:
+                await asyncio.wait_for(asyncio.shield(closing), CLOSE_PATIENCE)
+            except TimeoutError:
+                # A commit that hangs: whether it is there is read at the next start.
+                self._session.interrupt()
+                await closing
             self._session = None
         self._thread.shutdown(wait=True)
 

@@ -136,13 +136,16 @@ class Ingest:
 
     def _company_of(self, job: _Job) -> list[_Job]:
         """The job and all that wait for the same account, but no two about one order."""
-        together, keys, others = [job], set(job.keys), []
+        together, keys = [job], set(job.keys)
+        others: list[_Job] = []
         for one in self._waiting:
-            if one.parcel.account == job.parcel.account and keys.isdisjoint(one.keys):
-                together.append(one)
+            if one is job:
+                continue
+            ours = one.parcel.account == job.parcel.account
+            (together if ours and keys.isdisjoint(one.keys) else others).append(one)
+            if ours:
+                # Those of one who has to wait, too: nobody overtakes him about his orders.
                 keys |= one.keys
-            elif one is not job:
-                others.append(one)
         self._waiting = others
         return together
 

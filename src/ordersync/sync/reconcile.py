@@ -36,6 +36,9 @@ LOOK_EVERY = timedelta(milliseconds=250)
 LOOK_UNTOLD_EVERY = timedelta(seconds=1)
 """How often new rows are looked for in a database that cannot tell whether somebody wrote."""
 
+AWAY_EVERY = timedelta(seconds=1)
+"""How often a store that is away is tried again."""
+
 FINISHED_EVERY = timedelta(minutes=1)
 THOROUGH_EVERY = 20
 """Every so many passes nothing is remembered: neither how many orders are open at the venue (an
@@ -76,6 +79,7 @@ class Reconciler:
         self._steps = Steps()
         self._looked_for_finished_at: datetime | None = None
         self._told: tuple[object, ...] = ()
+        self._has_asked = False
 
     # --- one pass on demand ----------------------------------------------------------------
 
@@ -187,6 +191,7 @@ class Reconciler:
             accept_absent=accept_absent,
             progress=progress,
         )
+        self._has_asked = True
         try:
             report = await verification.run()
         except BaseException:
@@ -202,6 +207,7 @@ class Reconciler:
         """Verify for ever; ends only by cancellation. Failures are logged and asked again."""
         next_full = next_look = self._clock.now()
         revision: int | None = None
+        pause = AWAY_EVERY / 2
         while True:
             now = self._clock.now()
             try:
@@ -209,6 +215,7 @@ class Reconciler:
                 if now >= next_full:
                     next_full = now + self._settings.interval
                     await self.full_pass(now)
+                    pause = AWAY_EVERY / 2
                 else:
                     if revision != before or (revision is None and now >= next_look):
                         next_look = now + LOOK_UNTOLD_EVERY
@@ -216,7 +223,13 @@ class Reconciler:
                     await self._ask_young(now)
             except AskAgain as error:
                 log.warning(f"Failed to sync: {error}", account=self.account)
-                await self._clock.sleep(LOOK_EVERY * 4)
+                # What was learned is lost, and nobody knows what happened meanwhile: a full pass,
+                # as soon as the store is there. Where it is read and not written, each of them
+                # costs the venue's budget: ever longer pauses.
+                pause = min(pause * 2, self._settings.interval) if self._has_asked else AWAY_EVERY
+                self._has_asked = False
+                await self._clock.sleep(pause)
+                next_full = self._clock.now()
             except OrdersyncError as error:
                 # A person has to mend it; when it is mended, no restart should be needed.
                 log.error(f"Failed to sync: {error}", account=self.account)  # noqa: TRY400 - explained

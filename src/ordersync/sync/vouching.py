@@ -6,6 +6,7 @@ from before it would win over what it confirmed.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,8 +15,6 @@ from ordersync.truth.merge import same_facts, vouch
 from ordersync.truth.model import Order
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ordersync.ports import Known
 
 ORDERS_LIMIT = 200_000
@@ -23,10 +22,15 @@ ORDERS_LIMIT = 200_000
 
 
 class _Vouched(msgspec.Struct, gc=False):
-    """A stored truth, by its version, with the moment of its last report."""
+    """The moment of the last report on a stored truth, of which the version is kept.
+
+    `truth` only where it is not the stored one said again: a whole Order for each would be most
+    of the memory that orders at rest take.
+    """
 
     version: int
-    truth: Order
+    at: datetime
+    truth: Order | None = None
 
 
 class Vouching:
@@ -38,9 +42,9 @@ class Vouching:
     def latest(self, account: str, known: Known) -> Order | None:
         """The truth as it is known here: what is stored, with the moments of later vouching."""
         vouched = self._of(account).get(known.key)
-        if vouched is None or vouched.version != known.version:
+        if vouched is None or vouched.version != known.version or known.truth is None:
             return known.truth
-        return vouched.truth
+        return vouched.truth or vouch(known.truth, vouched.at)
 
     def keep(self, account: str, known: Known, truth: Order | None) -> None:
         """Remember what a report vouched for, where that is not going to be stored."""
@@ -50,13 +54,16 @@ class Vouching:
         elif known.truth is not None and same_facts(truth, known.truth):
             if len(vouched) >= ORDERS_LIMIT:
                 vouched.clear()
-            vouched[known.key] = _Vouched(known.version, truth)
+            whole = None if vouch(known.truth, truth.as_of) == truth else truth
+            vouched[known.key] = _Vouched(known.version, truth.as_of, whole)
 
     def again(self, account: str, known: Known, at: datetime | None) -> None:
         """What the latest report said of this order was said again at `at` (None: never)."""
         vouched = self._of(account).get(known.key)
         if vouched is not None and vouched.version == known.version and at is not None:
-            vouched.truth = vouch(vouched.truth, at)
+            vouched.at = max(vouched.at, at)
+            if vouched.truth is not None:
+                vouched.truth = vouch(vouched.truth, at)
 
     def _of(self, account: str) -> dict[str, _Vouched]:
         return self._vouched.setdefault(account, {})

@@ -43,6 +43,9 @@ _LIMITS = (
     " set_config('extra_float_digits', '1', true), set_config('array_nulls', 'on', true),"
     " set_config('standard_conforming_strings', 'on', true)"
 )
+_READS_ONLY = (b"default_transaction_read_only", b"in_hot_standby")
+"""What a server since 14 reports of itself, at once and whenever it changes."""
+
 _DONE_WITH = frozenset({TransactionStatus.IDLE, TransactionStatus.UNKNOWN})
 
 _PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58", "XX"})
@@ -291,8 +294,14 @@ class PostgresSession:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the connection can be used again: a pooler's may be ended and not say so yet."""
-        return self._connection.pgconn.transaction_status is TransactionStatus.IDLE
+        """Whether the connection can be used again: a pooler's may be ended and not say so yet.
+
+        One to a server that only reads is not: it keeps what was so when it was made, and the
+        primary may be elsewhere by now.
+        """
+        pgconn = self._connection.pgconn
+        reads_only = any(pgconn.parameter_status(name) == b"on" for name in _READS_ONLY)
+        return pgconn.transaction_status is TransactionStatus.IDLE and not reads_only
 
     def close(self) -> None:
         """Give back the connection."""

@@ -40,6 +40,9 @@ RETRY = timedelta(minutes=5)
 TURN = timedelta(milliseconds=50)
 """The pause after each batch: a bot that waits for SQLite looks again this often, or oftener."""
 
+DELETED_AT_ONCE = 100
+"""How many orders one transaction deletes: a bot on SQLite waits for as long as it takes."""
+
 WHOLE_EVERY = 24
 """After how many runs the walk begins anew: what could not move lies at its beginning."""
 
@@ -133,10 +136,14 @@ class Retention:
         return moved
 
     async def _take(self, account: str, batch: Batch, moved: Moved, *, dry_run: bool) -> None:
-        gone = batch.movable
+        gone = list(batch.movable)
         if gone and not dry_run:
             await self._archive.append(batch.lines())
-            gone = tuple(await self._store.move_out(account, batch))
+            gone = []
+            for n in range(0, len(batch.movable), DELETED_AT_ONCE):
+                part = batch.movable[n : n + DELETED_AT_ONCE]
+                some = msgspec.structs.replace(batch, movable=part)
+                gone += await self._store.move_out(account, some)
         moved.orders += sum(1 for one in gone if one.order is not None)
         moved.events += sum(len(one.events) for one in gone)
         moved.left += len(batch.movable) - len(gone)

@@ -63,7 +63,9 @@ def keys(batch: Batch | list[Movable]) -> list[str]:
 
 async def later_news(it: Opened) -> None:
     """Something that happens today: the newest commit never moves."""
-    await ingest_one(it.store, said("today", Status.NEW, at=it.clock.now()))
+    now = it.clock.forward(1)
+    name = f"today {now.isoformat()}"
+    await ingest_one(it.store, said(name, Status.NEW, at=now))
 
 
 async def aged(it: Opened, *ids: str) -> None:
@@ -87,7 +89,7 @@ async def test_an_order_that_ended_long_ago_moves_with_its_events_and_says_where
     (moved,) = await it.store.move_out(ACCOUNT, batch)
 
     assert moved.key == "v:v1"
-    assert [key for key, *_ in it.bench.ours().truths] == ["v:today"]
+    assert "v:v1" not in [key for key, *_ in it.bench.ours().truths]
     assert it.kinds() == []
     (known,) = await it.store.read(ACCOUNT, [OrderName("v1")])
     assert (known.truth, known.version, known.due_at) == (None, 0, None)
@@ -249,8 +251,9 @@ async def test_the_newest_commit_stays_so_that_no_number_comes_twice(opened: Ope
 
 async def test_what_changed_since_it_was_read_is_left(opened: Open) -> None:
     it = await opened()
-    await aged(it, "v1", "v2", "v3")
+    await aged(it, "v1", "v2", "v3", "v4")
     batch = await movable(it)
+    it.bench.run("UPDATE ordersync_orders SET version = 7 WHERE order_key = 'v:v4'")
     fee = said("v1", Status.FILLED, "1", fee="0.5", at=NOON + DAY, last_fill_at=NOON)
     await ingest_one(it.store, fee)
     (known,) = await read(it.store, said("v2"))
@@ -392,7 +395,6 @@ async def test_an_order_that_moved_twice_says_both_places(opened: Open) -> None:
     await ingest_one(it.store, said("v1", Status.FILLED, "1", fee="1", at=it.clock.now(), **FILLED))
     it.clock.forward(AGE + DAY)
     await later_news(it)
-    await ingest_one(it.store, said("today", Status.NEW, "1", at=it.clock.now()))
     assert keys(list(await it.store.move_out(ACCOUNT, await movable(it)))) == ["v:v1"]
     places = await it.bench.views(it.orders).archived(ACCOUNT, "v:v1")
     assert [a.place for a in places] == ["2026-03", "2026-05"]

@@ -46,7 +46,9 @@ def statements_for_owner(
     if role is not None:
         written = [mapping.columns[field] for field in WRITABLE if field in mapping.columns]
         read = list(dict.fromkeys(mapping.columns.values()))
-        texts += spelling.grants(role, own.prefix, mapping.shape, read, written, made)
+        # Where all is there already, the rights are what is asked for.
+        ours = made or schema.tables_since(0)
+        texts += spelling.grants(role, own.prefix, mapping.shape, read, written, ours)
     if notify:
         texts += spelling.notifying_trigger(mapping.shape)
     return [spelling.as_typed(text) for text in texts]

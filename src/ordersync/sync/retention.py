@@ -38,7 +38,7 @@ FIRST_AFTER = timedelta(minutes=5)
 EVERY = timedelta(hours=1)
 RETRY = timedelta(minutes=5)
 TURN = timedelta(milliseconds=50)
-"""The pause after each batch: a bot that waits for SQLite looks again this often, or oftener."""
+"""The pause after each transaction: a bot that waits for SQLite looks again about this often."""
 
 DELETED_AT_ONCE = 100
 """How many orders one transaction deletes: a bot on SQLite waits for as long as it takes."""
@@ -144,6 +144,7 @@ class Retention:
                 part = batch.movable[n : n + DELETED_AT_ONCE]
                 some = msgspec.structs.replace(batch, movable=part)
                 gone += await self._store.move_out(account, some)
+                await self._clock.sleep(TURN)
         moved.orders += sum(1 for one in gone if one.order is not None)
         moved.events += sum(len(one.events) for one in gone)
         moved.left += len(batch.movable) - len(gone)

@@ -6,6 +6,7 @@ that cross a port are here too; what is true about an order is in `truth`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -14,13 +15,7 @@ import msgspec
 
 from ordersync.archived import Archived, ArchiveViews, RetentionStore
 from ordersync.truth.evidence import Case
-from ordersync.truth.model import (
-    Event,
-    EventEvidence,
-    EventKind,
-    Order,
-    Source,
-)
+from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -119,13 +114,13 @@ class Venue(Protocol):
     async def identify(self) -> Identity:
         """Whose key this is. Raises VenueSilent (ask again) or VenueRefused (give up)."""
 
-    async def ask_ids(self, ids: Sequence[str]) -> Reading:
-        """Sightings and Absences of these venue ids, in as few calls as can be."""
+    async def ask_ids(self, ids: Sequence[str], heard: Mapping[int, str] | None = None) -> Reading:
+        """Sightings and Absences of these ids; `heard`: by mark, what need not be read again."""
 
     async def ask_one(self, venue_order_id: str) -> Reading:
         """One order by its venue id, through another endpoint than `ask_ids`."""
 
-    async def ask_open(self) -> Reading:
+    async def ask_open(self, heard: Mapping[int, str] | None = None) -> Reading:
         """All open orders the venue will list. Never an Absence: a list can be short."""
 
     async def ask_created(
@@ -175,6 +170,22 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     owner: str | None
     read_at: datetime
     cells: tuple[object, ...]
+
+    @property
+    def mark(self) -> int:
+        """By what a row that has not moved is known: a hash, within this process only."""
+        return hash(self.cells)
+
+
+class Scan(msgspec.Struct, frozen=True, kw_only=True):
+    """Open rows: those that moved, and by venue id those that did not; these made on demand.
+
+    `places`: before each that moved, how many of the others come in the table's order.
+    """
+
+    moved: list[Claim]
+    places: list[int]
+    unmoved: Mapping[str, Claim]
 
 
 class Overlay(StrEnum):
@@ -309,6 +320,9 @@ class OrderStore(RetentionStore, Protocol):
     async def list_open(self, account: str) -> list[Claim]:
         """Rows that do not say that they are final. Costs what these rows cost, not the history."""
 
+    async def scan_open(self, account: str, seen: Mapping[int, str]) -> Scan:
+        """The same rows; `seen` are venue ids by the mark of rows that need not be made anew."""
+
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
         """Rows that say they are final, created, filled or written since.
 
@@ -321,10 +335,12 @@ class OrderStore(RetentionStore, Protocol):
     async def list_witnesses(self, account: str, limit: int) -> list[str]:
         """Venue ids of the newest rows, whatever they say: to prove that an account answers."""
 
-    async def list_due(self, account: str, now: datetime) -> list[OrderName]:
-        """Orders to ask about although no open row leads to them.
+    async def list_due(
+        self, account: str, now: datetime, *, open_truths: int | None = None
+    ) -> list[OrderName]:
+        """Orders whose `due_at` has come, and those with a row whose truth is open.
 
-        Those with a row whose truth is open, and those whose `due_at` has come.
+        Not the latter where they are just as many as the caller knows (`open_truths`).
         """
 
     async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from tests.contracts.conftest import Open
 
 
+NOT_MARIADB = pytest.mark.only_on("sqlite", "postgres18", "postgres16", "postgres15", "pgbouncer")
+
+
 def rows_of(*words: str | None) -> list[Row]:
     return [{"id": n, "order_id": f"v{n}", "status": w} for n, w in enumerate(words, start=1)]
 
@@ -130,6 +133,33 @@ async def test_witnesses_are_the_newest_venue_ids_whatever_the_rows_say(opened: 
     assert await it.store.list_witnesses(ACCOUNT, 3) == ["v4", "v3", "v2"]
 
 
+# --- rows that have not moved -----------------------------------------------------------------
+
+
+async def test_a_row_that_has_not_moved_is_told_from_one_that_has(opened: Open) -> None:
+    it = await opened(*rows_of("pending", "pending", "completed"))
+    first = await it.store.scan_open(ACCOUNT, {})
+    assert [c.row_id for c in first.moved] == [1, 2]
+    assert first.moved == await it.store.list_open(ACCOUNT)
+    assert list(first.unmoved) == []
+    seen = {claim.mark: claim.venue_order_id or "" for claim in first.moved}
+    it.bench.write(2, product_id="ETH-USD")
+    second = await it.store.scan_open(ACCOUNT, seen)
+    assert [c.row_id for c in second.moved] == [2]
+    assert list(second.unmoved) == ["v1"]
+    assert second.unmoved["v1"] == first.moved[0]
+
+
+async def test_a_row_that_has_ended_or_gone_is_in_no_scan(opened: Open) -> None:
+    it = await opened(*rows_of("pending", "pending", "pending"))
+    moved = (await it.store.scan_open(ACCOUNT, {})).moved
+    seen = {claim.mark: claim.venue_order_id or "" for claim in moved}
+    it.bench.delete(1)
+    it.bench.write(2, status="failed")
+    again = await it.store.scan_open(ACCOUNT, seen)
+    assert (again.moved, list(again.unmoved)) == ([], ["v3"])
+
+
 # --- due orders -------------------------------------------------------------------------------
 
 
@@ -139,6 +169,18 @@ async def test_an_open_order_whose_row_says_final_is_due(opened: Open) -> None:
     assert it.row()["status"] == "failed"
     assert await it.store.list_open(ACCOUNT) == []
     assert await it.store.list_due(ACCOUNT, NOON) == [OrderName("v1", None)]
+
+
+async def test_open_truths_are_not_looked_through_where_the_caller_knows_them_all(
+    opened: Open,
+) -> None:
+    it = await opened(*rows_of("pending", "failed"))
+    for order in ("v1", "v2"):
+        await ingest_one(it.store, said(order, Status.NEW), asked_at=NOON - timedelta(hours=1))
+    due = [OrderName("v1", None), OrderName("v2", None)]
+    assert await it.store.list_due(ACCOUNT, NOON) == due
+    assert await it.store.list_due(ACCOUNT, NOON, open_truths=1) == due
+    assert await it.store.list_due(ACCOUNT, NOON, open_truths=2) == []
 
 
 async def test_an_order_of_nobodys_table_is_not_due(opened: Open) -> None:
@@ -199,7 +241,19 @@ async def test_claims_of_one_order_come_together(opened: Open) -> None:
     assert [c.row_id for c in known.claims] == [1, 2]
 
 
-@pytest.mark.parametrize("name", ["ABC", "00123", "é", "e\u0301", "a'b\"c", "x" * 5000, "[1]", "%"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ABC",
+        "00123",
+        "é",
+        "e\u0301",
+        "a'b\"c",
+        pytest.param("x" * 5000, marks=NOT_MARIADB),  # which has no index for that
+        "[1]",
+        "%",
+    ],
+)
 async def test_an_id_is_compared_letter_by_letter(opened: Open, name: str) -> None:
     others = [name.lower() + "x", name.swapcase() + " ", name.lstrip("0") + "."]
     rows = [{"id": 1, "order_id": name, "status": "pending"}]
@@ -212,7 +266,11 @@ async def test_an_id_is_compared_letter_by_letter(opened: Open, name: str) -> No
 
 # --- where ------------------------------------------------------------------------------------
 
-CLASHING = ("value", "key", "type", "id", "atom", "fullkey", "path", "json", "root", "parent")
+CLASHING = (
+    "value",
+    pytest.param("key", marks=NOT_MARIADB),  # where it is a word that needs quotes
+    *("type", "id", "atom", "fullkey", "path", "json", "root", "parent"),
+)
 
 
 @pytest.mark.parametrize("column", CLASHING)
@@ -251,7 +309,10 @@ async def test_the_condition_may_name_any_column_of_the_users(opened: Open, colu
     "condition",
     [
         "note IN (SELECT note FROM trades WHERE note = 'mine')",
-        "note = 'mi' || 'ne' AND EXISTS (SELECT 1)",
+        pytest.param(
+            "note = 'mi' || 'ne' AND EXISTS (SELECT 1)",
+            marks=NOT_MARIADB,  # to which || is OR, unless it is set otherwise
+        ),
         "note LIKE '%in%' AND note <> '?;:x --'",
         "t.note = 'mine'",
         pytest.param(

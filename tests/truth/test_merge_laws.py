@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordersync.truth.merge import contradicts, facts, join, merge, order_of
+from ordersync.truth.merge import contradicts, facts, join, merge, order_of, vouch
 from ordersync.truth.model import Order, Report, Status
 from tests.truth.reports import (
     ALPHABETS,
@@ -290,3 +291,25 @@ def test_the_order_of_life_covers_every_open_status_without_ties() -> None:
 def standing_of(order: Order) -> Status | None:
     """Return the status that was said, not the label that is derived from it."""
     return order.standing.status if order.standing else None
+
+
+# --- the same words again ---------------------------------------------------------------------
+
+
+@LAWS
+@given(st.none() | any_truth(), any_report(), st.integers(1, 99), st.integers(1, 99))
+def test_vouching_for_the_latest_report_is_as_merging_its_words_again(
+    before: Order | None, report: Report, later: int, later_still: int
+) -> None:
+    started = before.as_of if before is not None else report.as_of
+    first = started + timedelta(seconds=later)
+    again = first + timedelta(seconds=later_still)
+    truth = merge(before, msgspec.structs.replace(report, as_of=first))
+    if truth.as_of == first:
+        assert vouch(truth, again) == merge(truth, msgspec.structs.replace(report, as_of=again))
+
+
+@LAWS
+@given(any_truth(), st.integers(0, 99))
+def test_vouching_for_an_earlier_moment_says_nothing(truth: Order, earlier: int) -> None:
+    assert vouch(truth, truth.as_of - timedelta(seconds=earlier)) is truth

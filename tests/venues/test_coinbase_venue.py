@@ -64,6 +64,81 @@ def unanswered(reading: Reading) -> list[str]:
     return sorted(order for silence in reading.silences for order in silence.orders)
 
 
+def repeated(reading: Reading) -> list[str]:
+    return sorted(order for said in reading.said_again for order in said.orders)
+
+
+def heard(reading: Reading) -> dict[int, str]:
+    return {s.mark: s.report.venue_order_id or "" for s in reading.sightings}
+
+
+# --- words that were heard before ----------------------------------------------------------------
+
+
+@virtually
+async def test_words_that_were_heard_before_are_recognised_and_not_read_again() -> None:
+    async with exchange() as at:
+        ids = [at.place() for _ in range(150)]
+        changing = at.place(Life.open(fills=[(timedelta(seconds=9), Decimal("0.5"))]))
+        await at.venue.identify()
+        await at.clock.sleep(1)
+        first = await at.venue.ask_ids([*ids, changing])
+        await at.clock.sleep(60)
+        asked_at = at.clock.now()
+        again = await at.venue.ask_ids([*ids, changing], heard(first))
+        assert repeated(again) == sorted(ids)
+        assert seen(again) == [changing]
+        assert (again.absences, again.silences) == ((), ())
+        assert all(said.as_of >= asked_at for said in again.said_again)
+
+
+@virtually
+async def test_an_order_is_recognised_by_its_words_wherever_they_are_said() -> None:
+    async with exchange() as at:
+        ids = [at.place() for _ in range(30)]
+        await at.venue.identify()
+        await at.clock.sleep(1)
+        first = await at.venue.ask_ids(ids)
+        listed = await at.venue.ask_open(heard(first))
+        assert (repeated(listed), listed.sightings) == (sorted(ids), ())
+
+
+@virtually
+async def test_an_order_that_is_said_again_is_no_absence_and_one_that_is_not_said_is() -> None:
+    async with exchange() as at:
+        there = [at.place(), at.place(source="RETAIL_SIMPLE")]
+        (stranger,) = at.strangers(1)
+        await at.venue.identify()
+        await at.clock.sleep(1)
+        first = await at.venue.ask_ids(there)
+        marks = {**heard(first), 17: stranger}
+        again = await at.venue.ask_ids([*there, stranger], marks)
+        assert (repeated(again), gone(again)) == (sorted(there), [stranger])
+
+
+@virtually
+async def test_orders_said_again_that_were_not_asked_for_spoil_the_scope_as_others_do() -> None:
+    async with exchange() as at:
+        ids, (stranger, another) = [at.place(), at.place()], at.strangers(2)
+        await at.venue.identify()
+        await at.clock.sleep(1)
+        first = await at.venue.ask_ids(ids)
+        marks = {**heard(first), first.sightings[1].mark: another}
+        again = await at.venue.ask_ids([*ids, stranger], marks)
+        assert repeated(again) == [first.sightings[0].report.venue_order_id]
+        assert again.absences == ()
+        assert stranger in unanswered(again)
+
+
+@virtually
+async def test_words_heard_before_the_account_was_known_have_to_be_read_again() -> None:
+    async with exchange() as at:
+        order = at.place()
+        await at.clock.sleep(1)
+        (sighting,) = (await at.venue.ask_ids([order])).sightings
+        assert sighting.mark == 0
+
+
 # --- by ids, in batches --------------------------------------------------------------------------
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
+
+import structlog
 
 from ordersync import settings as configuration
 from ordersync.cli import show
 from ordersync.cli.logs import set_up_log
 from ordersync.cli.output import Exit
 from ordersync.cli.stopping import until
-from ordersync.errors import ConfigError
+from ordersync.errors import ConfigError, StoreBusy
 from ordersync.ports import Severity
 from ordersync.service import examine, schema_statements, serving
 
@@ -26,6 +30,12 @@ if TYPE_CHECKING:
     from ordersync.sync.audit import Audit
     from ordersync.sync.work import PassReport
     from ordersync.truth.model import Event
+
+
+PATIENCE = 60.0
+"""For how many seconds `run` waits at its start for a database that is away."""
+
+log = structlog.get_logger("ordersync")
 
 
 async def doctor(output: Output) -> None:
@@ -91,8 +101,21 @@ async def run(output: Output, *, shadow: bool) -> None:
                 output.give(event)
 
     stopping = _stop_on_signals()
-    async with serving(settings, create=True, shadow=shadow, listener=tell) as service:
-        await until(stopping, service.run())
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            async with serving(settings, create=True, shadow=shadow, listener=tell) as service:
+                deadline = 0.0
+                await until(stopping, service.run())
+        except StoreBusy as away:
+            # After a power cut we may be up before the database is.
+            if time.monotonic() > deadline or stopping.is_set():
+                raise
+            log.warning(f"Waiting for the database: {away.what}")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), 1.0)
+        else:
+            return
 
 
 async def schema(output: Output, role: str | None, *, notify: bool) -> None:

@@ -83,6 +83,9 @@ class Session(Protocol):
     def revision(self) -> int | None:
         """A number that moves when another connection wrote; None where it cannot be told."""
 
+    def interrupt(self) -> None:
+        """Make what is being waited for fail; called from another thread."""
+
     @property
     def is_alive(self) -> bool:
         """Whether the connection can be used again after an error."""
@@ -97,6 +100,8 @@ class Database(Protocol):
     where: str
     spelling: Spelling
     errors: tuple[type[Exception], ...]
+    deadline: float | None
+    """After how many seconds a request is given up; None where it always comes to an end."""
 
     def connect(self, *, writes: bool) -> Session:
         """A connection. Raises `errors` or an OrdersyncError."""

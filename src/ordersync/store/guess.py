@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ordersync.store.columns import can_hold_times, number_form
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -56,6 +58,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "filled_amount",
         "executed_qty",
         "executed_quantity",
+        "executed_size",
         "cum_qty",
     ),
     "avg_price": (
@@ -226,7 +229,11 @@ def _column_for(field: str, shape: TableShape) -> str | None:
 def _can_be(field: str, shape: TableShape, column: str) -> bool:
     """Whether the declared type and the key allow it."""
     declared = shape.columns[column].declared.upper()
-    if field in {"filled_qty", "avg_price", "fee"} and "BOOL" in declared:
+    if field in {"filled_qty", "avg_price", "fee"} and (
+        "BOOL" in declared or number_form(shape.columns[column]) is None
+    ):
+        return False
+    if field in {"filled_at", "updated_at"} and not can_hold_times(shape.columns[column]):
         return False
     if shape.columns[column].generated and field not in {"symbol", "owner"}:
         return False

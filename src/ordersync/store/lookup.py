@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ordersync.archived import Archived
-from ordersync.ports import Absent, Claim, Known, Meaning
+from ordersync.ports import Absent, Claim, Known, Meaning, OrderName, Scan
 from ordersync.store.mapping import TIMES
+from ordersync.store.scan import Unmoved, tell_apart
 from ordersync.store.sql import RowStatements, open_words
 from ordersync.store.statement import Ask
 from ordersync.truth.model import Order, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping as Dict
 
-    from ordersync.ports import Clock, OrderName
+    from ordersync.ports import Clock
     from ordersync.store.database import Session
     from ordersync.store.mapping import Mapping
     from ordersync.store.own import OwnStatements
@@ -53,6 +55,27 @@ class Lookup:
     def open_rows(self, session: Session, account: str) -> list[Claim]:
         """Rows whose word is open or unknown."""
         return self.claims(session, Ask(self.about(account).by_words(open_words(self._mapping))))
+
+    def scan_open(self, session: Session, account: str, seen: Dict[int, str]) -> Scan:
+        """The same rows, by whether they are as they were."""
+        text = self.about(account).by_words(open_words(self._mapping))
+        moved, places, unmoved = tell_apart(session.fetch(Ask(text)), seen)
+        # Taken after the read, so that no earlier ask can seem to be younger than what was read.
+        read_at = self._clock.now()
+        if moved or unmoved:
+            self.learn_times(session)
+        claims = [self._mapping.claim(cells, read_at) for cells in moved]
+        rows = Unmoved(self._mapping, unmoved, read_at)
+        return Scan(moved=claims, places=places, unmoved=rows)
+
+    def due(
+        self, session: Session, account: str, now: str, open_truths: int | None
+    ) -> list[OrderName]:
+        """Orders to ask about although no open row leads to them."""
+        asked = {"account": account, "now": now}
+        ((count,),) = session.fetch(Ask(self._own.count_open_truths, asked))
+        text = self._own.due_by_time if count == open_truths else self._own.due_orders
+        return [OrderName(*row) for row in session.fetch(Ask(text, asked))]
 
     def finished(self, session: Session, account: str, since: datetime) -> list[Claim]:
         """Rows whose word is final, with a time since then."""

@@ -139,13 +139,18 @@ class OwnStatements:
             f"SELECT o.order_key, o.due_at FROM {keys} {joined} {due} AS o"
             f" ON {of_account} AND o.order_key = j.value"
         )
-        self.due_orders = (
+        self.due_by_time = (
             f"SELECT venue_order_id, client_order_id FROM {due} AS o"
             f" WHERE {of_account} AND due_at <= {at('now')}"
-            f" UNION SELECT venue_order_id, client_order_id"
-            f" FROM {orders} AS o{spelling.by_index('ordersync_orders_open')}"
+        )
+        open_truths = (
+            f"FROM {orders} AS o{spelling.by_index('ordersync_orders_open')}"
             f" WHERE {of_account} AND final = 0 AND row_id IS NOT NULL"
         )
+        self.due_orders = (
+            f"{self.due_by_time} UNION SELECT venue_order_id, client_order_id {open_truths}"
+        )
+        self.count_open_truths = f"SELECT count(*) {open_truths}"
         this = f"account = {at('account')} AND order_key = {at('order_key')}"
         self.link_row = f"UPDATE {orders} SET row_id = {at('row_id')} WHERE {this}"
         in_keys = f"order_key IN (SELECT j.value FROM {keys})"

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import inspect, types
+from sqlalchemy import text as statement
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError, NoSuchTableError, SAWarning
 
 from ordersync.store.shape import ColumnShape, IndexShape, Kind, TableShape
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
     from sqlalchemy.engine.reflection import Inspector
 
     from ordersync.store.database import Database
@@ -90,7 +91,7 @@ def _shape(inspector: Inspector, table: str, schema: str | None) -> TableShape:
     indexes += [
         IndexShape(columns=tuple(unique["column_names"]), unique=True) for unique in uniques
     ]
-    checks = [check["sqltext"] for check in inspector.get_check_constraints(table, schema)]
+    checks = _checks(inspector, table, schema)
     columns = {
         column["name"]: _column(inspector, column, checks)
         for column in inspector.get_columns(table, schema)
@@ -103,6 +104,23 @@ def _shape(inspector: Inspector, table: str, schema: str | None) -> TableShape:
         indexes=tuple(indexes),
         is_view=table in _view_names(inspector, schema),
     )
+
+
+_BESIDE_A_COLUMN = """
+SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS
+WHERE CONSTRAINT_SCHEMA = coalesce(:place, DATABASE()) AND TABLE_NAME = :name
+  AND LEVEL = 'Column'"""
+
+
+def _checks(inspector: Inspector, table: str, schema: str | None) -> list[str]:
+    found = [check["sqltext"] for check in inspector.get_check_constraints(table, schema)]
+    is_mariadb = getattr(inspector.dialect, "is_mariadb", False)
+    if is_mariadb and isinstance(inspector.bind, Connection):
+        # SQLAlchemy sees only those of the table.
+        asked = statement(_BESIDE_A_COLUMN).bindparams(place=schema, name=table)
+        found += [clause for (clause,) in inspector.bind.execute(asked)]
+    # MySQL names the set of letters before each text.
+    return [re.sub(r"\b_(?:utf8mb[34]|latin1|ascii)(?=')", "", check) for check in found]
 
 
 def _condition(options: dict[str, object]) -> str | None:

@@ -8,13 +8,14 @@ StoreBusy, and is asked again by whoever asked.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from ordersync.archived import Batch, LogSize
-from ordersync.errors import ConfigError
+from ordersync.errors import ConfigError, StoreBusy
 from ordersync.ports import AccountRecord, OrderName
 from ordersync.store import schema, sql
 from ordersync.store.advance import Transaction
@@ -29,10 +30,11 @@ from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from collections.abc import Mapping as Dict
     from datetime import datetime, timedelta
 
     from ordersync.archived import Movable, Reach
-    from ordersync.ports import Advance, Change, Claim, Clock, Finding, Known, Outcome
+    from ordersync.ports import Advance, Change, Claim, Clock, Finding, Known, Outcome, Scan
     from ordersync.settings import Orders
     from ordersync.store.database import Database, Session
 
@@ -131,6 +133,11 @@ class TableStore:
         """Rows whose word is open or unknown."""
         return await self._with(lambda session: self._looks().open_rows(session, account))
 
+    async def scan_open(self, account: str, seen: Dict[int, str]) -> Scan:
+        """Rows whose word is open or unknown, by whether they are as they were."""
+        lookup = self._looks()
+        return await self._with(lambda session: lookup.scan_open(session, account, seen))
+
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
         """Rows whose word is final, with a time since then."""
         return await self._with(lambda session: self._looks().finished(session, account, since))
@@ -147,12 +154,16 @@ class TableStore:
         ask = Ask(self._looks().about(account).newest_ids, {"limit": limit})
         return await self._with(lambda session: [str(v) for (v,) in session.fetch(ask) if v])
 
-    async def list_due(self, account: str, now: datetime) -> list[OrderName]:
+    async def list_due(
+        self, account: str, now: datetime, *, open_truths: int | None = None
+    ) -> list[OrderName]:
         """Orders to ask about although no open row leads to them."""
-        if not self._looks().has_tables:
+        lookup = self._looks()
+        if not lookup.has_tables:
             return []
-        ask = Ask(self._ours().due_orders, {"account": account, "now": spell(now)})
-        return await self._with(lambda session: [OrderName(*row) for row in session.fetch(ask)])
+        return await self._with(
+            lambda session: lookup.due(session, account, spell(now), open_truths)
+        )
 
     async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:
         """What is stored about these orders, in their order."""
@@ -296,8 +307,21 @@ class TableStore:
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         """Run on the store's thread; a driver's error becomes StoreBusy or StoreRefused."""
-        loop = asyncio.get_running_loop()
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
-            return await loop.run_in_executor(self._thread, work)
+            async with asyncio.timeout(self._database.deadline) as limit:
+                return await asyncio.shield(future)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            if self._session is not None:
+                self._session.interrupt()
+                with contextlib.suppress(*self._database.errors):
+                    return await future  # it came to its end after all
+            raise StoreBusy(
+                f"no answer within {self._database.deadline:.0f} s.",
+                where=self._database.where,
+                mend="It is tried again; see whether the server behind the pooler runs.",
+            ) from None
         except self._database.errors as error:
             raise self._database.explain(error) from error

@@ -19,6 +19,7 @@ from ordersync.errors import OrdersyncError
 from ordersync.ports import (
     Absent,
     Advance,
+    Claim,
     Known,
     Note,
     OrderName,
@@ -26,8 +27,10 @@ from ordersync.ports import (
     Overlay,
     Result,
 )
+from ordersync.sync.at_rest import rests
 from ordersync.sync.cases import add_absences
 from ordersync.sync.parcels import Parcel, Said, by_order, key_of, name_of
+from ordersync.sync.vouching import Vouching
 from ordersync.truth.cadence import next_ask_final, next_ask_unknown
 from ordersync.truth.merge import contradicts, merge, objection, same_facts
 from ordersync.truth.model import EventEvidence, EventKind, Order
@@ -48,20 +51,19 @@ ROUNDS = 5
 STEPS_A_COMMIT = 10_000
 """How many orders go into one transaction: the bot waits while one is written."""
 
-VOUCHED_LIMIT = 200_000
-"""For how many open orders the last vouching is remembered; beyond, memory would grow."""
-
 log = structlog.get_logger("ordersync")
 
 
 class Taken(msgspec.Struct, frozen=True):
     """What became of a parcel: one Outcome an order.
 
-    `disbelieved` are the order keys of which nothing that was said could be believed, and why.
+    `disbelieved` are the order keys of which nothing that was said could be believed, and why;
+    `at_rest` those of which the same words would say nothing new, each with its row.
     """
 
     outcomes: tuple[Outcome, ...] = ()
     disbelieved: Mapping[str, str] = {}
+    at_rest: Mapping[str, Claim] = {}
 
 
 class _Job:
@@ -74,6 +76,7 @@ class _Job:
         self.pending: dict[str, Known] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.disbelieved: dict[str, str] = {}
+        self.at_rest: dict[str, Claim] = {}
         self.taken: Taken | None = None
         self.error: Exception | None = None
 
@@ -104,13 +107,15 @@ class Ingest:
         self._policy = policy
         self._told_after = told_after
         self._listener = listener
-        self._vouched: dict[tuple[str, str], tuple[int, Order]] = {}
+        self._vouching = Vouching()
         self._waiting: list[_Job] = []
         self._turn = asyncio.Lock()
 
     async def take(self, parcel: Parcel) -> Taken:
         """Merge and write what the parcel says. Raises what the store raises."""
         job = _Job(parcel)
+        if not job.keys:
+            return Taken()
         self._waiting.append(job)
         async with self._turn:
             if job.is_open:
@@ -124,6 +129,10 @@ class Ingest:
         if job.error is not None:
             raise job.error
         return job.taken or Taken()
+
+    def vouch(self, account: str, known: Known, at: datetime | None) -> None:
+        """What was last said of an order was said again at `at`, in the same words."""
+        self._vouching.again(account, known, at)
 
     def _company_of(self, job: _Job) -> list[_Job]:
         """The job and all that wait for the same account, but no two about one order."""
@@ -150,7 +159,7 @@ class Ingest:
                 await self._commit([job])
             return
         for job in jobs:
-            job.taken = Taken(tuple(job.outcomes.values()), job.disbelieved)
+            job.taken = Taken(tuple(job.outcomes.values()), job.disbelieved, job.at_rest)
             _tell(job.taken)
             events = [event for outcome in job.taken.outcomes for event in outcome.events]
             if self._listener is not None and events:
@@ -173,20 +182,22 @@ class Ingest:
             job.pending.update((known.key, known) for known in job.parcel.restate)
         for _ in range(ROUNDS):
             steps = [
-                (job, step)
+                (job, before, self._step(job.parcel, job.said.get(key), what, before))
                 for job in jobs
                 for key, what in job.pending.items()
-                if (step := self._step(job.parcel, job.said.get(key), what)) is not None
+                for before in (self._vouching.latest(account, what),)
             ]
             lost: list[tuple[_Job, OrderName]] = []
             for n in range(0, len(steps), STEPS_A_COMMIT):
                 part = steps[n : n + STEPS_A_COMMIT]
-                advanced = await self._store.advance(account, [step for _, step in part])
-                for (job, step), outcome in zip(part, advanced, strict=True):
+                advanced = await self._store.advance(account, [step for *_, step in part])
+                for (job, earlier, step), outcome in zip(part, advanced, strict=True):
                     if why := _disbelief(step):
                         job.disbelieved[step.known.key] = why
                     before = job.outcomes.get(outcome.key)
                     job.outcomes[outcome.key] = _joined(before, outcome) if before else outcome
+                    if rests(step, outcome, job.said.get(outcome.key), earlier):
+                        job.at_rest[outcome.key] = step.known.claims[0]
                     if outcome.result is Result.LOST:
                         said = job.said.get(outcome.key)
                         lost.append((job, said.name if said else name_of(step.known)))
@@ -202,9 +213,11 @@ class Ingest:
             for known in await self._store.read(account, [name for _, name in names]):
                 owners[known.key].pending[known.key] = known
 
-    def _step(self, parcel: Parcel, said: Said | None, known: Known) -> Advance | None:
-        """From what is known to what is true now; None where nothing was said."""
-        truth, notes = self._latest(parcel.account, known), []
+    def _step(
+        self, parcel: Parcel, said: Said | None, known: Known, truth: Order | None
+    ) -> Advance:
+        """From what is known to what is true now. `truth` is the latest that is known."""
+        notes: list[Note] = []
         evidence = EventEvidence(answer="truth", endpoint="store")
         absent = known.absent
         for sighting in said.sightings if said else ():
@@ -248,7 +261,7 @@ class Ingest:
                 endpoint=",".join(dict.fromkeys(a.endpoint for a in absences)),
                 venue_time=absences[-1].as_of,
             )
-        self._keep_latest(parcel.account, known, truth)
+        self._vouching.keep(parcel.account, known, truth)
         return Advance(
             known=known,
             truth=truth,
@@ -259,23 +272,6 @@ class Ingest:
             due_at=self._due_at(known, truth, absent),
             notes=tuple(notes),
         )
-
-    def _latest(self, account: str, known: Known) -> Order | None:
-        """The truth as it is known here: what is stored, with the moments of later vouching.
-
-        A report that only vouches anew is not written; forgotten, a late frame from before it
-        would win over what it confirmed.
-        """
-        version, order = self._vouched.get((account, known.key), (0, None))
-        return order if order is not None and version == known.version else known.truth
-
-    def _keep_latest(self, account: str, known: Known, truth: Order | None) -> None:
-        if truth is None or truth is known.truth or truth.is_final:
-            self._vouched.pop((account, known.key), None)
-        elif known.truth is not None and same_facts(truth, known.truth):
-            if len(self._vouched) >= VOUCHED_LIMIT:
-                self._vouched.clear()
-            self._vouched[account, known.key] = (known.version, truth)
 
     def _due_at(self, known: Known, truth: Order | None, absent: Absent | None) -> datetime | None:
         """When to ask again although no open row may lead here."""

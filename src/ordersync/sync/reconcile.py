@@ -7,7 +7,7 @@ asked for until settled, absent ones in their own time.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,15 +15,18 @@ import structlog
 
 from ordersync.errors import AskAgain, OrdersyncError
 from ordersync.ports import Claim, Known, Meaning, OrderName, Overlay
+from ordersync.sync.at_rest import AtRest
 from ordersync.sync.parcels import is_watched, key_of
+from ordersync.sync.steps import Steps
 from ordersync.sync.verify import Verification
 from ordersync.sync.work import PassReport, Work
-from ordersync.truth.cadence import next_ask_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
+    from datetime import datetime
 
-    from ordersync.ports import Clock, OrderStore, Venue
+    from ordersync.ports import Clock, OrderStore, Scan, Venue
     from ordersync.settings import Sync
     from ordersync.sync.ingest import Ingest
 
@@ -34,8 +37,10 @@ LOOK_UNTOLD_EVERY = timedelta(seconds=1)
 """How often new rows are looked for in a database that cannot tell whether somebody wrote."""
 
 FINISHED_EVERY = timedelta(minutes=1)
-LIST_AGAIN_EVERY = 20
-"""After how many passes the number of open orders at the venue is counted anew."""
+THOROUGH_EVERY = 20
+"""Every so many passes nothing is remembered: neither how many orders are open at the venue (an
+account that had too many for one list may have fewer by now), nor which are at rest (another
+ordersync may have learned of one what its row does not show)."""
 
 UNMAPPED_SHOWN = 100
 """How many rows with words outside the mapping are told of."""
@@ -44,14 +49,6 @@ PATIENCE = timedelta(seconds=60)
 """How long one `sync` stays for absence cases that can be decided now."""
 
 log = structlog.get_logger("ordersync")
-
-
-class _Step(msgspec.Struct):
-    """When a row was first seen here, and when its order was last asked for."""
-
-    name: OrderName
-    first_seen_at: datetime
-    asked_at: datetime | None = None
 
 
 class Reconciler:
@@ -75,7 +72,8 @@ class Reconciler:
         self._settings = settings
         self._open_at_venue: int | None = None
         self._passes = 0
-        self._steps: dict[str, _Step] = {}
+        self._at_rest = AtRest()
+        self._steps = Steps()
         self._looked_for_finished_at: datetime | None = None
         self._told: tuple[object, ...] = ()
 
@@ -109,10 +107,19 @@ class Reconciler:
         return report
 
     async def find_work(
-        self, *, older_than: timedelta | None = None, again: bool = False, finished: bool = True
+        self,
+        *,
+        older_than: timedelta | None = None,
+        again: bool = False,
+        finished: bool = True,
+        at_rest: AtRest | None = None,
     ) -> Work:
-        """All that is due now. Orders proven absent wait for their time, unless `again`."""
-        claims = await self._store.list_open(self.account)
+        """All that is due now. Orders proven absent wait for their time, unless `again`.
+
+        Where `at_rest` is given, the orders in it whose row has not moved are told apart.
+        """
+        scan = await self._store.scan_open(self.account, at_rest.rows if at_rest else {})
+        claims = list(scan.moved)
         if finished and older_than is None:
             since = self._clock.now() - self._settings.verify_recent
             claims += await self._store.list_finished(self.account, since)
@@ -120,15 +127,35 @@ class Reconciler:
             before = self._clock.now() - older_than
             claims = [c for c in claims if c.created_at is None or c.created_at <= before]
         unmapped = await self._store.list_unmapped(self.account, UNMAPPED_SHOWN) if finished else []
+        resting: AbstractSet[str] = frozenset()
+        if at_rest is not None:
+            # An order with a second row, or one that moved, is looked at with all its rows.
+            at_rest.stir(c.venue_order_id for c in claims if c.venue_order_id)
+            resting = at_rest.settle(scan.unmoved)
+            if woken := scan.unmoved.keys() - resting:
+                claims = _with_woken(scan, woken) + claims[len(scan.moved) :]
         watched = [claim for claim in claims if is_watched(claim)]
         now = self._clock.now()
         read = await self._store.read_claims(self.account, watched)
         known = {k.key: k for k in read if again or not _waits(k, now)}
         asleep = {k.key for k in read} - set(known)
-        due = [] if older_than else await self._store.list_due(self.account, now)
+        open_truths = len(resting) + sum(1 for k in read if _has_open_truth(k))
+        due = (
+            []
+            if older_than
+            else await self._store.list_due(self.account, now, open_truths=open_truths)
+        )
         return Work(
             known=known,
-            due=tuple(n for n in due if key_of(n) not in known and key_of(n) not in asleep),
+            due=tuple(
+                n
+                for n in due
+                if (key := key_of(n)) not in known
+                and key not in asleep
+                and n.venue_order_id not in resting
+            ),
+            resting=resting,
+            rows=scan.unmoved,
             unidentified=tuple(c for c in claims if _is_unidentified(c)),
             unmapped=tuple(unmapped),
         )
@@ -155,11 +182,17 @@ class Reconciler:
             ingest=self._ingest,
             clock=self._clock,
             settings=self._settings,
+            at_rest=self._at_rest,
             open_at_venue=self._open_at_venue,
             accept_absent=accept_absent,
             progress=progress,
         )
-        report = await verification.run()
+        try:
+            report = await verification.run()
+        except BaseException:
+            # What was written before it broke off was not reported: nothing here is sure now.
+            self._at_rest.clear()
+            raise
         self._open_at_venue = report.open_at_venue
         return report
 
@@ -175,7 +208,7 @@ class Reconciler:
                 before, revision = revision, await self._store.revision()
                 if now >= next_full:
                     next_full = now + self._settings.interval
-                    await self._full_pass(now)
+                    await self.full_pass(now)
                 else:
                     if revision != before or (revision is None and now >= next_look):
                         next_look = now + LOOK_UNTOLD_EVERY
@@ -192,63 +225,47 @@ class Reconciler:
                 min(LOOK_EVERY, max(next_full - self._clock.now(), timedelta(0)))
             )
 
-    async def _full_pass(self, now: datetime) -> None:
+    async def full_pass(self, now: datetime) -> PassReport:
+        """Verify every open row and all that is due; in every few passes, from nothing."""
         looked = self._looked_for_finished_at
         finished = looked is None or now - looked >= FINISHED_EVERY
-        work = await self.find_work(finished=finished)
+        self._passes += 1
+        if self._passes % THOROUGH_EVERY == 0:
+            self._open_at_venue = None
+            self._at_rest.clear()
+        work = await self.find_work(finished=finished, at_rest=self._at_rest)
         if finished:
             self._looked_for_finished_at = now
-        self._passes += 1
-        if self._passes % LIST_AGAIN_EVERY == 0:
-            # An account that had too many open orders for one list may have fewer by now.
-            self._open_at_venue = None
-        self._note_steps(work, now)
-        if work.known or work.due:
+        self._steps.note(work.known, work.resting, self._at_rest.woken, now)
+        if work.known or work.due or work.resting:
             report = await self._verify(work)
-            for key in work.known:
-                self._steps[key].asked_at = now
+            self._steps.asked_all(now)
             self._tell(report)
             await self._keep_verified(report)
         else:
-            self._tell(PassReport(account=self.account, unidentified=work.unidentified))
+            report = PassReport(account=self.account, unidentified=work.unidentified)
+            self._tell(report)
+        return report
 
     async def _discover(self, now: datetime) -> None:
         """Rows that appeared since the last look are verified at once."""
-        for claim in await self._store.list_open(self.account):
+        # What rests was seen before.
+        for claim in (await self._store.scan_open(self.account, self._at_rest.rows)).moved:
             if is_watched(claim):
-                name = OrderName(claim.venue_order_id, claim.client_order_id)
-                self._steps.setdefault(key_of(name), _Step(name, now))
+                self._steps.discover(OrderName(claim.venue_order_id, claim.client_order_id), now)
 
     async def _ask_young(self, now: datetime) -> None:
-        interval = self._settings.interval
-        due = [
-            step
-            for step in self._steps.values()
-            if next_ask_open(
-                first_seen_at=step.first_seen_at, asked_at=step.asked_at, interval=interval
-            )
-            <= now
-        ]
+        due = self._steps.take_due(now, self._settings.interval)
         if not due:
             return
-        read = await self._store.read(self.account, [step.name for step in due])
+        read = await self._store.read(self.account, due)
         known = {k.key: k for k in read if k.claims and not _waits(k, now)}
-        for step in due:
-            step.asked_at = now
         for k in read:
             # Ended or gone: no young order any more; the full pass sees to the rest.
             if not k.claims or (k.truth is not None and k.truth.is_final):
-                self._steps.pop(k.key, None)
+                self._steps.forget(k.key)
         if known:
             self._tell(await self._verify(Work(known=known)), quiet=True)
-
-    def _note_steps(self, work: Work, now: datetime) -> None:
-        """Remember when each row was first seen; forget those that are no more."""
-        self._steps = {
-            key: self._steps.get(key)
-            or _Step(OrderName(k.claims[0].venue_order_id, k.claims[0].client_order_id), now)
-            for key, k in work.known.items()
-        }
 
     async def _keep_verified(self, report: PassReport) -> None:
         """One row an account and pass: when all was verified, but for whom."""
@@ -304,6 +321,18 @@ def _waits(known: Known, now: datetime) -> bool:
     if absent is None or absent.overlay is not Overlay.UNKNOWN:
         return False
     return known.due_at is None or known.due_at > now
+
+
+def _with_woken(scan: Scan, woken: AbstractSet[str]) -> list[Claim]:
+    """Rows that moved and rows of orders that were woken, in the order of the table."""
+    placed = [(place, 0, claim) for place, claim in zip(scan.places, scan.moved, strict=True)]
+    placed += [(n, 1, scan.unmoved[o]) for n, o in enumerate(scan.unmoved) if o in woken]
+    return [claim for _, _, claim in sorted(placed, key=lambda one: one[:2])]
+
+
+def _has_open_truth(known: Known) -> bool:
+    """Whether a truth is stored that is open and has a row."""
+    return known.truth is not None and not known.truth.is_final and known.row_id is not None
 
 
 def _is_unidentified(claim: Claim) -> bool:

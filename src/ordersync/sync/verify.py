@@ -6,7 +6,8 @@ more. What is absent from a complete answer counts only after the account has pr
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import asyncio
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,30 +17,34 @@ from ordersync.ports import Known, Overlay, Result
 from ordersync.sync.cases import born_at
 from ordersync.sync.parcels import Parcel
 from ordersync.sync.proof import prove
+from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import PassReport, Work
+from ordersync.sync.zone import TimesCompared
 from ordersync.truth.evidence import Absence, Reading, Sighting, account_proves_itself
 from ordersync.truth.model import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ordersync.ports import AccountRecord, Clock, OrderStore, Venue
     from ordersync.settings import Sync
-    from ordersync.sync.ingest import Ingest
+    from ordersync.sync.at_rest import AtRest
+    from ordersync.sync.ingest import Ingest, Taken
+    from ordersync.truth.evidence import SaidAgain
 
 IDS_AT_A_TIME = 800
 """How many ids are asked for before what came is written: no row waits for the last answer."""
 
 LIST_PAYS_FROM = 200
 NOT_PROVEN = "not found at the venue; not proven yet"
-CLOCKS_AGREE = timedelta(minutes=5)
-WINDOW = timedelta(hours=24)
-ODD_TIMES = 3
 LONG_AGO = timedelta(days=365)
 
 
 class Verification:
     """One pass. Made for it, used once.
+
+    `at_rest` is what the reconciler remembers of the work's resting orders; what is found to
+    rest is kept there, what does not is forgotten.
 
     `open_at_venue` is how many open orders the venue listed last time, where that is known;
     `accept_absent` a person's word in place of the account's proof.
@@ -55,8 +60,8 @@ class Verification:
         ingest: Ingest,
         clock: Clock,
         settings: Sync,
+        at_rest: AtRest,
         open_at_venue: int | None = None,
-        source: Source = Source.POLL,
         accept_absent: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
@@ -67,16 +72,20 @@ class Verification:
         self._ingest = ingest
         self._clock = clock
         self._settings = settings
-        self._source = source
         self._accept_absent = accept_absent
         self._progress = progress
+        self._at_rest = at_rest
+        self._heard = at_rest.words if work.resting else {}
+        self._unheard = set(work.resting)
+        self._began_at = venue.now()
+        self._watched = dict(work.known)
         self._known = work.known
         now = clock.now()
         self._asked = {key: k for key, k in work.known.items() if not _is_settled(k, now)}
         self._absences: list[Absence] = []
         self._batch_witnesses: set[str] = set()
         self._without_fill: set[str] = set()
-        self._agree = self._disagree = 0
+        self._times = TimesCompared()
         self.report = PassReport(
             account=account,
             unidentified=work.unidentified,
@@ -92,27 +101,49 @@ class Verification:
         due = await self._store.read(self._account, work.due) if work.due else []
         self._known = {**work.known, **{k.key: k for k in due}}
         ids = [k.key[2:] for k in self._asked.values() if k.key.startswith("v:")]
+        # In the order of the rows: batches are alike from pass to pass.
+        ids += [order for order in work.rows if order in work.resting]
         ids += [name.venue_order_id for name in work.due if name.venue_order_id]
         by_client = [k for k in self._asked.values() if k.key.startswith("c:")]
         report.asked = len(ids) + len(by_client)
-        settled = [k for key, k in work.known.items() if key not in self._asked]
-        if settled:
+        if settled := [k for key, k in work.known.items() if key not in self._asked]:
             await self._feed(Reading(), self._clock.now(), restate=settled)
-        for venue_order_id in await self._list_open(ids):
-            ids.remove(venue_order_id)
-        for n in range(0, len(ids), IDS_AT_A_TIME):
-            asked_at = self._clock.now()
-            reading = await self._venue.ask_ids(ids[n : n + IDS_AT_A_TIME])
-            self._absences += reading.absences
-            self._batch_witnesses |= _ids(reading.sightings)
-            await self._feed(reading, asked_at)
+        if listed := await self._list_open(ids):
+            ids = [order for order in ids if order not in listed]
+        await self._ask_in_bulk(ids)
         await self._complete_fills()
         await self._count_absences(record)
         if by_client:
             await self._ask_by_client_id(by_client, record)
         await self._keep_identity(record)
         self._conclude(ids, by_client)
+        # Absent, unreadable or not answered for: what was remembered of it proves nothing.
+        self._at_rest.stir(self._unheard)
+        if work.resting:
+            self._at_rest.vouched_at = self._began_at
         return report
+
+    async def _ask_in_bulk(self, ids: Sequence[str]) -> None:
+        """Ask for all of these by id. What came is written while the next is asked for.
+
+        Where few orders say something new, their writes wait for one another in ingest and
+        share a commit; never more wait than one question may bring.
+        """
+        parts = [ids[n : n + IDS_AT_A_TIME] for n in range(0, len(ids), IDS_AT_A_TIME)]
+        while parts:
+            unwritten = 0
+            try:
+                async with asyncio.TaskGroup() as writing:
+                    while parts and unwritten < IDS_AT_A_TIME:
+                        asked_at = self._clock.now()
+                        reading = await self._venue.ask_ids(parts.pop(0), self._heard)
+                        self._absences += reading.absences
+                        self._batch_witnesses |= _shown(reading)
+                        unwritten += len(reading.sightings)
+                        writing.create_task(self._feed(reading, asked_at))
+            except ExceptionGroup as several:
+                # As from one write: what the store raised.
+                raise several.exceptions[0] from None
 
     async def _list_open(self, ids: Sequence[str]) -> set[str]:
         """Where it saves calls: one list of all open orders. Those of `ids` that it showed."""
@@ -121,10 +152,11 @@ class Verification:
         if len(ids) < LIST_PAYS_FROM or expected >= self._venue.open_list_cap:
             return set()
         asked_at = self._clock.now()
-        reading = await self._venue.ask_open()
-        self.report.open_at_venue = len(reading.sightings)
+        reading = await self._venue.ask_open(self._heard)
+        shown = _shown(reading)
+        self.report.open_at_venue = len(shown)
         await self._feed(reading, asked_at)
-        return _ids(reading.sightings) & set(ids)
+        return shown & set(ids)
 
     async def _feed(
         self,
@@ -136,10 +168,13 @@ class Verification:
     ) -> None:
         """Hand what was read to ingest, and note what it says about the pass."""
         report = self.report
+        self._hear_again(reading.said_again)
+        await self._wake(reading)
         fresh = _ids(reading.sightings) - report.sighted
         report.sighted |= fresh
+        times_agree: dict[str, bool | None] = {}
         for sighting in reading.sightings:
-            self._compare_clocks(sighting)
+            times_agree[f"v:{sighting.report.venue_order_id}"] = self._compare_times(sighting)
             if sighting.report.venue_order_id and _lacks_fill_facts(sighting):
                 self._without_fill.add(sighting.report.venue_order_id)
         for silence in reading.silences:
@@ -149,7 +184,7 @@ class Verification:
         taken = await self._ingest.take(
             Parcel(
                 account=self._account,
-                source=self._source,
+                source=Source.POLL,
                 asked_at=asked_at,
                 venue_now=self._venue.now(),
                 sightings=reading.sightings,
@@ -159,10 +194,11 @@ class Verification:
                 # Read before the question was asked; a step that proves stale is lost and
                 # read again.
                 known=self._known,
-                ages_from_rows=self._ages_from_rows,
+                ages_from_rows=self._times.ages_from_rows,
             )
         )
         report.outcomes += taken.outcomes
+        self._remember(reading.sightings, taken, times_agree)
         for key, why in taken.disbelieved.items():
             # Shown, but not believed: that verifies nothing.
             report.failed[key[2:]] = why
@@ -175,6 +211,36 @@ class Verification:
         if self._progress is not None:
             done = len(report.sighted) + len(self._absences) + len(report.failed)
             self._progress(min(done, report.asked), report.asked)
+
+    def _hear_again(self, said_again: Iterable[SaidAgain]) -> None:
+        """Count orders as sighted of which there is nothing to read."""
+        for said in said_again:
+            self._unheard.difference_update(said.orders)
+            self.report.sighted.update(said.orders)
+            agree, disagree = self._at_rest.count_times(said.orders)
+            self._times.agree += agree
+            self._times.disagree += disagree
+
+    def _remember(
+        self, sightings: Iterable[Sighting], taken: Taken, times_agree: Mapping[str, bool | None]
+    ) -> None:
+        """Keep in mind which orders rest from now on, and which do no more."""
+        marks = {f"v:{s.report.venue_order_id}": s.mark for s in sightings}
+        for key, claim in taken.at_rest.items():
+            self._at_rest.keep(key[2:], claim.mark, marks[key], times_agree=times_agree[key])
+        self._at_rest.stir(o.key[2:] for o in taken.outcomes if o.key not in taken.at_rest)
+
+    async def _wake(self, reading: Reading) -> None:
+        """Read what is stored about resting orders of which something new was said."""
+        said = _ids(reading.sightings).union(
+            (a.venue_order_id for a in reading.absences if a.venue_order_id),
+            *(silence.orders for silence in reading.silences),
+        )
+        woken = [self._work.rows[order] for order in said & self._work.resting]
+        if woken:
+            for known in await self._store.read_claims(self._account, woken):
+                self._watched[known.key] = self._known[known.key] = known
+                self._ingest.vouch(self._account, known, self._at_rest.vouched_at)
 
     async def _complete_fills(self) -> None:
         """Ask for the fills of ended orders whose answer lacked price or time of the last fill."""
@@ -190,7 +256,7 @@ class Verification:
             order = absence.venue_order_id or ""
             if order in self.report.sighted:
                 continue
-            known = self._work.known.get(f"v:{order}")
+            known = self._watched.get(f"v:{order}")
             if known is not None and self._age(known, none=LONG_AGO) < self._settings.stale_after:
                 # Right after its creation an order may be invisible: no reason for doubt.
                 self.report.failed[order] = "not at the venue yet"
@@ -223,7 +289,7 @@ class Verification:
 
     def _may_be_decided(self, key: str) -> bool:
         """Whether another reading soon may prove the absence: old enough, and never sighted."""
-        known = self._work.known.get(key)
+        known = self._watched.get(key)
         if known is None or known.truth is not None or known.archived is not None:
             return False
         return self._age(known, none=timedelta(0)) >= self._settings.unknown_after
@@ -232,7 +298,7 @@ class Verification:
         """How old an order is by the venue's clock; `none` where nothing tells it."""
         now = self._venue.now()
         first = known.absent.case.opened_at if known.absent else now - none
-        return now - born_at(known, first, ages_from_rows=self._ages_from_rows)
+        return now - born_at(known, first, ages_from_rows=self._times.ages_from_rows)
 
     async def _ask_by_client_id(self, known: Sequence[Known], record: AccountRecord) -> None:
         """Find orders that never learned their venue id, in the history around their creation."""
@@ -240,7 +306,7 @@ class Verification:
         asked_at = self._clock.now()
         absent: list[Absence] = []
         witnessed: list[Absence] = []
-        for start, end, client_ids in _windows(by_client):
+        for start, end, client_ids in creation_windows(by_client):
             reading = await self._venue.ask_created(start, end, client_ids)
             ours = [s for s in reading.sightings if s.report.client_order_id in by_client]
             await self._feed(Reading(sightings=tuple(ours), silences=reading.silences), asked_at)
@@ -253,7 +319,7 @@ class Verification:
         for absence in absent:
             self.report.failed[absence.client_order_id or ""] = NOT_PROVEN
         # Only where the rows' times are the venue's was the window searched the right one.
-        is_right = self._agree > self._disagree
+        is_right = self._times.agree > self._times.disagree
         if witnessed and is_right and await self._proves_itself(record, len(absent)):
             await self._feed(Reading(), asked_at, absences=witnessed)
 
@@ -272,26 +338,17 @@ class Verification:
             endpoint_sighted_another=True,
         )
 
-    def _compare_clocks(self, sighting: Sighting) -> None:
-        """Whether the table's creation times are the venue's, or of another zone."""
-        known = self._work.known.get(f"v:{sighting.report.venue_order_id}")
-        created = sighting.report.created_at
+    def _compare_times(self, sighting: Sighting) -> bool | None:
+        known = self._watched.get(f"v:{sighting.report.venue_order_id}")
         claimed = known.claims[0].created_at if known and known.claims else None
-        if created is not None and claimed is not None:
-            if abs(created - claimed) <= CLOCKS_AGREE:
-                self._agree += 1
-            else:
-                self._disagree += 1
-
-    @property
-    def _ages_from_rows(self) -> bool:
-        """Whether the rows' times tell an order's age: not where several are of another zone."""
-        return self._disagree < ODD_TIMES or self._agree >= self._disagree
+        return self._times.compare(claimed, sighting.report.created_at)
 
     async def _keep_identity(self, record: AccountRecord) -> None:
         """Record whose account this is at its first sighting."""
-        seen = self.report.sighted & {key[2:] for key in self._work.known}
-        if not seen or (record.identity is not None and not self._accept_absent):
+        if record.identity is not None and not self._accept_absent:
+            return
+        seen = self.report.sighted & {*(key[2:] for key in self._work.known), *self._work.resting}
+        if not seen:
             return
         try:
             identity = await self._venue.identify()
@@ -304,7 +361,7 @@ class Verification:
         """Whatever was asked for and not answered has failed; what was seen after all has not."""
         report = self.report
         names = [*ids, *(k.key[2:] for k in by_client)]
-        for name in names:
+        for name in () if report.sighted.issuperset(names) else names:
             if name not in report.sighted and name not in report.not_found:
                 report.failed.setdefault(name, "no answer")
         written = {
@@ -324,6 +381,11 @@ def _is_settled(known: Known, now: datetime) -> bool:
     return truth is not None and truth.is_final and not is_due and known.absent is None
 
 
+def _shown(reading: Reading) -> set[str]:
+    """The orders that an answer showed, in new words or in the same."""
+    return _ids(reading.sightings).union(*(said.orders for said in reading.said_again))
+
+
 def _ids(sightings: Iterable[Sighting]) -> set[str]:
     return {s.report.venue_order_id for s in sightings if s.report.venue_order_id}
 
@@ -336,23 +398,3 @@ def _lacks_fill_facts(sighting: Sighting) -> bool:
         and report.filled_qty
         and (report.last_fill_at is None or report.avg_price is None)
     )
-
-
-def _windows(
-    by_client: dict[str, Known],
-) -> list[tuple[datetime, datetime, list[str]]]:
-    """The creation windows to search, 24 h to both sides of each row; overlapping ones as one."""
-    windows: list[tuple[datetime, datetime, list[str]]] = []
-    for client_id, known in sorted(
-        by_client.items(),
-        key=lambda item: item[1].claims[0].created_at or datetime.max.replace(tzinfo=UTC),
-    ):
-        at = known.claims[0].created_at
-        if at is None:
-            continue
-        if windows and at - WINDOW <= windows[-1][1]:
-            start, _, ids = windows[-1]
-            windows[-1] = (start, at + WINDOW, [*ids, client_id])
-        else:
-            windows.append((at - WINDOW, at + WINDOW, [client_id]))
-    return windows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Self
 
 import msgspec
@@ -13,12 +15,15 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     """What a pass is about: orders by key as stored, and due orders without an open row.
 
     `unidentified` rows name no order, `unmapped` ones hold a word outside the mapping: both
-    are reported and left alone. `asked_before` is how many orders an earlier reading of the
-    same pass asked for: the absent are few or many beside those too.
+    are reported and left alone. `resting` are the venue ids of orders whose row is as it was
+    when it was found true; `rows` gives the row of each. `asked_before` is how many orders an
+    earlier reading of the same pass asked for: the absent are few or many beside those too.
     """
 
     known: dict[str, Known] = {}
     due: tuple[OrderName, ...] = ()
+    resting: AbstractSet[str] = frozenset()
+    rows: Mapping[str, Claim] = {}
     unidentified: tuple[Claim, ...] = ()
     unmapped: tuple[Claim, ...] = ()
     asked_before: int = 0

@@ -1,4 +1,4 @@
-"""Whether the table's creation times are the venue's, or of another zone; for `doctor`."""
+"""Whether the table's creation times are the venue's, or of another zone."""
 
 from __future__ import annotations
 
@@ -9,11 +9,35 @@ from typing import TYPE_CHECKING
 from ordersync.ports import Finding, OrderName, Severity
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ordersync.ports import OrderStore, Venue
 
 CLOCKS_AGREE = timedelta(minutes=5)
+ODD_TIMES = 3
 SAMPLE = 25
 _QUARTER = 900.0
+
+
+class TimesCompared:
+    """In how many of a pass's orders row and venue tell the same creation time."""
+
+    def __init__(self) -> None:
+        self.agree = self.disagree = 0
+
+    def compare(self, claimed: datetime | None, created: datetime | None) -> bool | None:
+        """Count one order; None where nothing can be compared."""
+        if created is None or claimed is None:
+            return None
+        agrees = abs(created - claimed) <= CLOCKS_AGREE
+        self.agree += agrees
+        self.disagree += not agrees
+        return agrees
+
+    @property
+    def ages_from_rows(self) -> bool:
+        """Whether the rows' times tell an order's age: not where several are of another zone."""
+        return self.disagree < ODD_TIMES or self.agree >= self.disagree
 
 
 async def compare_times(account: str, *, venue: Venue, store: OrderStore) -> Finding | None:

@@ -17,11 +17,26 @@ from ordersync.truth.model import Report
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A venue showed the order. `raw` is the venue's text for it, kept as evidence."""
+    """A venue showed the order. `raw` is the venue's text for it, kept as evidence.
+
+    `mark` is by what these very words are known when they are said again: a hash of all of
+    them, within this process only; 0 where they have to be read every time.
+    """
 
     report: Report
     endpoint: str
     raw: str = ""
+    mark: int = 0
+
+
+class SaidAgain(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A venue showed these orders in words that were read before: nothing new but the moment.
+
+    Each is as much a sighting as one that was read: it vouches for the order at `as_of`.
+    """
+
+    orders: tuple[str, ...]
+    as_of: datetime
 
 
 class Absence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -57,6 +72,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """All that one question brought."""
 
     sightings: tuple[Sighting, ...] = ()
+    said_again: tuple[SaidAgain, ...] = ()
     absences: tuple[Absence, ...] = ()
     silences: tuple[Silence, ...] = ()
 
@@ -64,6 +80,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         """Both readings as one."""
         return Reading(
             sightings=self.sightings + other.sightings,
+            said_again=self.said_again + other.said_again,
             absences=self.absences + other.absences,
             silences=self.silences + other.silences,
         )

@@ -116,6 +116,23 @@ def order_of(report: Report) -> Order:
     )
 
 
+def vouch(order: Order, as_of: datetime) -> Order:
+    """The truth after its latest report was said again in the same words, at `as_of`.
+
+    Only for a truth in which all else is older than that report: then what carries the moment
+    of the truth came from it, and merging it once more would lift just that.
+    """
+    if as_of <= order.as_of:
+        return order
+    said = {
+        name: fact
+        for name in ("standing", "priced", "charged", "sized", "ended_because")
+        if (fact := getattr(order, name)) is not None and fact.as_of == order.as_of
+    }
+    lifted = {name: msgspec.structs.replace(fact, as_of=as_of) for name, fact in said.items()}
+    return msgspec.structs.replace(order, as_of=as_of, **lifted)
+
+
 def standing_key(standing: Standing) -> tuple[Any, ...]:
     """By what a standing is compared: final first, then as the table above says."""
     precedence = FINAL_PRECEDENCE.get(standing.status)

@@ -1,15 +1,15 @@
 """A connection to MariaDB or MySQL: plain statements, values as literals, many rows in each.
 
-No cursor of the server's, no prepared statement, no temporary table: a proxy may stand between.
-Whether a row is as it was read is compared here and not by the server, which holds `a` and `A`
-for equal; the rows are locked before, in the order of their keys, and those that others hold
-are passed by.
+No prepared statement and no temporary table: a proxy may stand between. Whether a row is as it
+was read is compared here and not by the server, which holds `a` and `A` for equal; the rows are
+locked before, in the order of their keys, and those that others hold are passed by.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
+import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,19 +17,27 @@ from pymysql import MySQLError
 from pymysql.constants import ER, SERVER_STATUS
 from pymysql.err import IntegrityError, OperationalError
 
-from ordersync.store.makes.mysql_errors import GONE, ILLEGAL_MIX, is_refusal
-from ordersync.store.makes.mysql_spelling import (
+from ordersync.store.makes.mysql_errors import GONE, ILLEGAL_MIX, code_of, is_refusal
+from ordersync.store.makes.mysql_literals import (
+    LISTED,
+    Literals,
+    is_as_asked,
     key_form,
     key_literal,
+    keys_in,
+    keys_of,
     listed,
     literal,
-    spelled_key,
+    literals,
+    packets,
+    parts,
+    spelled,
 )
 from ordersync.store.shape import Kind
 from ordersync.store.statement import Ask, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pymysql.connections import Connection
     from pymysql.cursors import Cursor
@@ -38,18 +46,19 @@ if TYPE_CHECKING:
     from ordersync.store.shape import ColumnShape
     from ordersync.store.statement import RowKey, RowUpdate, Upsert
 
+    Rows = list[tuple[Any, ...]]
+
 KEYS_AT_ONCE = 900
 """MariaDB makes a subquery of a list of a thousand and more, and plans it otherwise."""
 
 ROWS_AT_ONCE = 100
 """Of an UPDATE: each row is looked for in a CASE of all."""
 
-BYTES_AT_ONCE = 1 << 20
+LETTERS_AT_ONCE = 1 << 20
 
 PATIENCE = 10
 """Seconds to wait for another ordersync that makes the tables."""
 
-_LIST = re.compile(r"(?<!%)%\((\w+):(\w+)\)s")
 _DUPLICATE_INDEX = 1061
 
 
@@ -62,50 +71,46 @@ class MysqlSession:
         self._connection = connection
         self._cursor = connection.cursor()
         self._spelling = spelling
-        self._bytes = min(BYTES_AT_ONCE, most_bytes // 2)
-        self._gone = False
+        self._letters = min(LETTERS_AT_ONCE, most_bytes // 5)  # of up to four bytes each
+        self._is_gone = False
         self._names: list[str] = []
         self._has_counted = False
-        # DELETE looks at such a subquery again for each row of the table.
+        # A DELETE looks into such a subquery anew for each row of the table.
         keys = spelling.each_key("keys")
         self._slow, self._quick = f"IN (SELECT j.value FROM {keys})", f"IN {listed('keys', 'text')}"
 
-    def fetch(self, ask: Ask) -> list[tuple[Any, ...]]:
+    def fetch(self, ask: Ask) -> Rows:
         """The rows of one statement; of several, where its list of keys is long."""
-        found = _LIST.search(ask.text)
+        found = LISTED.search(ask.text)
         if found is None:
-            return self._rows(ask.text % _Literals(ask.arguments))
-        name, form = found.groups()
-        keys = _keys(form, ask.arguments[name])
-        rows: list[tuple[Any, ...]] = []
-        for some in _parts(keys, KEYS_AT_ONCE) or [["NULL"]]:
-            rows += self._rows_among(ask.text, {**ask.arguments, f"{name}:{form}": some})
-        return rows
+            return self._rows(ask.text % Literals(ask.arguments))
+        keys = keys_in(found[2], ask.arguments[found[1]])
+        return self._rows_among(ask, f"{found[1]}:{found[2]}", keys)
 
-    def fetch_each(self, asks: Sequence[Ask]) -> list[list[tuple[Any, ...]]]:
+    def fetch_each(self, asks: Sequence[Ask]) -> list[Rows]:
         """The rows of several statements."""
         return [self.fetch(ask) for ask in asks]
 
     def run(self, ask: Ask) -> int:
         """Run a statement that writes."""
         text = ask.text.replace(self._slow, self._quick)
-        found = _LIST.search(text)
+        found = LISTED.search(text)
         if found is not None:
-            keys = _keys(found[2], ask.arguments[found[1]])
+            keys, name = keys_in(found[2], ask.arguments[found[1]]), found[0][2:-2]
             return sum(
-                self._execute(text % _Literals({**ask.arguments, f"{found[1]}:{found[2]}": some}))
-                for some in _parts(keys, KEYS_AT_ONCE)
+                self._execute(text % Literals({**ask.arguments, name: some}))
+                for some in parts(keys, KEYS_AT_ONCE)
             )
         try:
-            return self._execute(text % _Literals(ask.arguments))
+            return self._execute(text % Literals(ask.arguments))
         except OperationalError as error:
             # MySQL has no IF NOT EXISTS for an index, and a migration may be a second try.
-            if error.args[0] != _DUPLICATE_INDEX:
+            if code_of(error) != _DUPLICATE_INDEX:
                 raise
             return 0
 
     def begin(self) -> None:
-        """Begin; the session's isolation is READ COMMITTED."""
+        """Begin; READ COMMITTED is the session's own."""
         self._execute("START TRANSACTION")
 
     def commit(self) -> None:
@@ -121,12 +126,9 @@ class MysqlSession:
 
     @property
     def in_transaction(self) -> bool:
-        """Asked of the server: an error does not tell whether it ended the transaction."""
-        try:
-            self._connection.ping(reconnect=False)
-        except MySQLError:
-            return False
-        return bool(self._connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+        """Asked of the server: its errors do not tell whether they ended the transaction."""
+        status = getattr(self._connection, "server_status", 0) if self._answers() else 0
+        return bool(status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
 
     def savepoint(self) -> None:
         """Mark where to go back to."""
@@ -142,187 +144,187 @@ class MysqlSession:
         self._execute("RELEASE SAVEPOINT ordersync_rows")
 
     def alone(self, name: str) -> None:
-        """A lock of the server's: a table's would end with the first CREATE TABLE."""
+        """A lock by name: that of a row would end with the first CREATE TABLE."""
         ((got,),) = self._rows(f"SELECT GET_LOCK({literal(name)}, {PATIENCE})")
         if not got:
-            what = f"the lock {name} was not to be had within {PATIENCE} seconds"
+            what = f"another holds the lock {name} for more than {PATIENCE} seconds"
             raise OperationalError(ER.LOCK_WAIT_TIMEOUT, what)
         self._names.append(name)
 
     def has_table(self, schema: str | None, name: str) -> bool:
         """Whether there is such a table."""
         place = literal(schema) if schema else "DATABASE()"
-        text = (
-            "SELECT 1 FROM information_schema.TABLES"
-            f" WHERE TABLE_SCHEMA = {place} AND TABLE_NAME = {literal(name)}"
+        return bool(
+            self._rows(
+                "SELECT 1 FROM information_schema.TABLES"
+                f" WHERE TABLE_SCHEMA = {place} AND TABLE_NAME = {literal(name)}"
+            )
         )
-        return bool(self._rows(text))
 
     def next_log_id(self, log_ids: str) -> int:
-        """The next of a counter that nobody has to wait for: it goes on if we roll back.
-
-        The row itself is not kept. Once for each session the log is looked at: a copy of the
-        tables may have lost the counter.
-        """
+        """The next of a counter for which nobody waits: it goes on whatever becomes of us."""
         table = log_ids % ()
-        self._execute(f"INSERT INTO {table} () VALUES ()")
-        number = self._cursor.lastrowid
+        numbers = [self._next_number(table)]
         if not self._has_counted:
+            # Who copied our tables may have left the counter behind.
             events = f"{table.removesuffix('log_ids')}events"
             ((last,),) = self._rows(f"SELECT coalesce(max(log_id), 0) FROM {events}")
-            if number <= last:
-                self._execute(f"UPDATE {table} SET log_id = {last + 1} WHERE log_id = {number}")
-                self._execute(f"INSERT INTO {table} (log_id) VALUES ({last + 2})")
-                number = last + 2
+            if numbers[0] <= last:
+                self._execute(f"INSERT IGNORE INTO {table} (log_id) VALUES ({last})")
+                numbers += [last, self._next_number(table)]
             self._has_counted = True
-        self._execute(f"DELETE FROM {table} WHERE log_id <= {number} AND log_id > {number - 2}")
-        return number
+        self._execute(f"DELETE FROM {table} WHERE log_id IN ({', '.join(map(str, numbers))})")
+        return numbers[-1]
+
+    def _next_number(self, table: str) -> int:
+        self._execute(f"INSERT INTO {table} () VALUES ()")
+        return self._cursor.lastrowid
 
     def upsert(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> Sequence[bool]:
-        """What is there is locked and looked at; then new rows are inserted, others replaced."""
+        """What is there is locked and looked at; then it is replaced, and the rest inserted."""
         if upsert.always:
             self._insert(upsert, rows)
             return [True] * len(rows)
         names = list(upsert.columns)
         places = [names.index(name) for name in upsert.key]
-        at = names.index("version") if upsert.versioned else None
         keys = [tuple(row[place] for place in places) for row in rows]
         there = self._lock_ours(upsert, keys)
+        at = names.index("version") if upsert.versioned else None
         won = [
-            row[at] == there.get(key, 0) + 1 if at is not None else key not in there
+            key not in there if at is None else row[at] == there.get(key, 0) + 1
             for key, row in zip(keys, rows, strict=True)
         ]
-        followers = [n for n, key in enumerate(keys) if won[n] and key in there]
-        self._insert(upsert, [rows[n] for n in followers])
+        self._insert(upsert, [rows[n] for n, key in enumerate(keys) if won[n] and key in there])
         fresh = [n for n, key in enumerate(keys) if won[n] and key not in there]
-        plain = msgspec.structs.replace(upsert, updates=(), kept=())
-        for some in _parts(fresh, KEYS_AT_ONCE):
-            try:
-                self._insert(plain, [rows[n] for n in some])
-            except IntegrityError as error:
-                if error.args[0] != ER.DUP_ENTRY:
-                    raise
-                for n in some:  # another has just made one of them: all but those
-                    won[n] = self._insert_new(plain, rows[n])
+        plain = msgspec.structs.replace(upsert, updates=())
+        done = 0
+        for some in self._packets(literals(rows[n]) for n in fresh):
+            places = fresh[done : done + len(some)]
+            done += len(some)
+            if not self._insert_new(plain, some):
+                # Another has just made one of them: all but those.
+                for n, line in zip(places, some, strict=True):
+                    won[n] = self._insert_new(plain, [line])
         return won
 
-    def _insert_new(self, upsert: Upsert, row: tuple[object, ...]) -> bool:
+    def _lock_ours(
+        self, upsert: Upsert, keys: Sequence[tuple[Any, ...]]
+    ) -> dict[tuple[object, ...], int]:
+        """The versions of the rows of ours that are there, locked in the order of their keys."""
+        *first, last = upsert.key
+        columns = ", ".join(f"o.{name}" for name in upsert.key)
+        on = "".join(f"o.{name} = %({name})s AND " for name in first)
+        text = (
+            f"SELECT {columns}, {'o.version' if upsert.versioned else '1'}"
+            f" FROM {self._spelling.each_key('keys')} STRAIGHT_JOIN {upsert.table} AS o"
+            f" ON {on}o.{last} = j.value FOR UPDATE"
+        )
+        groups: dict[tuple[object, ...], list[object]] = {}
+        for *group, key in sorted(keys):
+            groups.setdefault(tuple(group), []).append(key)
+        found: dict[tuple[object, ...], int] = {}
+        for values, last_keys in groups.items():
+            listed_keys = msgspec.json.encode(last_keys).decode()
+            arguments = {**dict(zip(first, values, strict=True)), "keys": listed_keys}
+            for *whole, version in self.fetch(Ask(text, arguments)):
+                found[tuple(whole)] = version
+        return found
+
+    def _insert(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> None:
+        for some in self._packets(map(literals, rows)):
+            self._insert_lines(upsert, some)
+
+    def _insert_new(self, upsert: Upsert, lines: Sequence[Sequence[str]]) -> bool:
+        """Whether all of these could be inserted; else none was."""
         try:
-            self._insert(upsert, [row])
+            self._insert_lines(upsert, lines)
         except IntegrityError as error:
-            if error.args[0] != ER.DUP_ENTRY:
+            if code_of(error) != ER.DUP_ENTRY:
                 raise
             return False
         return True
 
-    def _lock_ours(
-        self, upsert: Upsert, keys: Sequence[tuple[object, ...]]
-    ) -> dict[tuple[object, ...], int]:
-        """The rows of ours that are there, locked in the order of their keys: their versions."""
-        columns = [f"o.{name}" for name in upsert.key]
-        columns.append("o.version" if upsert.versioned else "1")
-        on = " AND ".join(
-            f"o.{name} = j.value" if n == len(upsert.key) - 1 else f"o.{name} = %(p{n})s"
-            for n, name in enumerate(upsert.key)
-        )
-        text = (
-            f"SELECT {', '.join(columns)} FROM {self._spelling.each_key('keys')}"
-            f" STRAIGHT_JOIN {upsert.table} AS o ON {on} FOR UPDATE"
-        )
-        groups: dict[tuple[object, ...], list[object]] = {}
-        for *others, last in sorted(keys, key=str):
-            groups.setdefault(tuple(others), []).append(last)
-        found: dict[tuple[object, ...], int] = {}
-        for group, last_keys in groups.items():
-            arguments = {f"p{n}": value for n, value in enumerate(group)}
-            listed_keys = msgspec.json.encode(last_keys).decode()
-            for *key, version in self.fetch(Ask(text, {**arguments, "keys": listed_keys})):
-                found[tuple(key)] = version
-        return found
-
-    def _insert(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> None:
+    def _insert_lines(self, upsert: Upsert, lines: Sequence[Sequence[str]]) -> None:
         head, tail = (self._spelling.upsert(upsert, "VALUES \n") % ()).split("\n")
-        texts = (f"({', '.join(map(literal, row))})" for row in rows)
-        for some in self._packets(texts, len(rows)):
-            self._execute(f"{head}{', '.join(some)}{tail}")
+        values = ", ".join(f"({', '.join(line)})" for line in lines)
+        self._execute(f"{head}{values}{tail}")
 
-    def write_rows(self, update: RowUpdate, rows: Sequence[Sequence[object]]) -> Written:
+    def write_rows(self, update: RowUpdate, rows: Sequence[Sequence[Any]]) -> Written:
         """Lock, compare, write; and look whether a trigger let it be.
 
-        A row that was written otherwise than asked is put back as it was: it is refused.
+        A row in which not all texts are as they were asked for is put back as it was: refused.
         """
-        first_new = 1 + len(update.compared)
-        keys = sorted((row[0] for row in rows), key=str)
-        there = self._cells(update, update.compared, keys, f"{update.scope} {_SKIPPING}")
-        same = [row for row in rows if there.get(row[0]) == tuple(row[1:first_new])]
-        held = [key for key in keys if key not in there]
-        words = [
-            (n, column)
-            for n, column in enumerate(update.written, start=first_new)
+        key = f"t.{self._spelling.quote(update.key.name)}"
+        lock = f"{update.scope} ORDER BY {key} FOR UPDATE SKIP LOCKED"
+        there = self._cells(update, update.compared, sorted(row[0] for row in rows), lock)
+        new = 1 + len(update.compared)
+        same = [row for row in rows if there.get(row[0]) == tuple(row[1:new])]
+        held = [row[0] for row in rows if row[0] not in there]
+        if not same:
+            return Written([], held)
+        texts = [
+            (place, column)
+            for place, column in enumerate(update.written, start=new)
             if column.kind is Kind.TEXT
         ]
-        if same and words:
-            self._execute("SAVEPOINT ordersync_update")
-        self._update(update, same, first_new)
-        if same and words:
-            columns = [column for _, column in words]
-            after = self._cells(update, columns, [row[0] for row in same])
-            done = [
-                row
-                for row in same
-                if _is_as_asked(after.get(row[0]), [row[place] for place, _ in words])
-            ]
-            if len(done) < len(same):
-                self._execute("ROLLBACK TO SAVEPOINT ordersync_update")
-                self._update(update, done, first_new)
-                same = done
-            self._execute("RELEASE SAVEPOINT ordersync_update")
-        return Written([row[0] for row in same], held)
+        self._execute("SAVEPOINT ordersync_update")
+        self._update(update, same, new)
+        after = (
+            self._cells(update, [c for _, c in texts], [row[0] for row in same]) if texts else {}
+        )
+        done = [
+            row
+            for row in same
+            if not texts or is_as_asked(after.get(row[0]), [row[place] for place, _ in texts])
+        ]
+        if len(done) < len(same):
+            self._execute("ROLLBACK TO SAVEPOINT ordersync_update")
+            self._update(update, done, new)
+        self._execute("RELEASE SAVEPOINT ordersync_update")
+        return Written([row[0] for row in done], held)
 
     def _cells(
         self,
         update: RowUpdate,
         columns: Sequence[ColumnShape],
         keys: Sequence[object],
-        rest: str = "",
+        ending: str = "",
     ) -> dict[object, tuple[object, ...]]:
-        """The cells of rows, by their keys, as the store reads them."""
-        read = self._spelling.read
-        names = ", ".join(read(column) for column in (update.key, *columns))
-        head = f"SELECT {names} FROM {update.table} AS t WHERE "
-        column = f"t.{self._spelling.quote(update.key.name)}"
-        among = f"{column} IN {listed('keys', key_form(update.key))}"
-        # In the order of their keys, so that two of us never stand in each other's way.
-        tail = rest.replace(_SKIPPING, f"ORDER BY {column} {_SKIPPING}")
-        ask = Ask(f"{head}{among}{tail}", {"keys": msgspec.json.encode(keys).decode()})
-        return {key: tuple(cells) for key, *cells in self.fetch(ask)}
+        """The cells of rows by their keys, as the store reads them."""
+        read = ", ".join(self._spelling.read(column) for column in (update.key, *columns))
+        name = f"keys:{key_form(update.key)}"
+        key = f"t.{self._spelling.quote(update.key.name)}"
+        text = f"SELECT {read} FROM {update.table} AS t WHERE {key} IN (%({name})s)"
+        found = self._rows_among(Ask(text + ending), name, keys_of(key_form(update.key), keys))
+        return {key: tuple(cells) for key, *cells in found}
 
-    def _update(self, update: RowUpdate, rows: Sequence[Sequence[object]], first_new: int) -> None:
-        """Each new cell by its row's key: one statement for many rows, on one table only."""
+    def _update(self, update: RowUpdate, rows: Sequence[Sequence[Any]], new: int) -> None:
+        """Each new cell by its row's key: one table, many rows, no join with other collations."""
         key = f"t.{self._spelling.quote(update.key.name)}" % ()
-        columns = list(enumerate(update.written, start=first_new))
-        lines = [
+        names = [f"t.{self._spelling.quote(column.name)}" % () for column in update.written]
+        lines = (
             [
-                spelled_key(update.key, row[0]) or "NULL",
-                *(literal(_for_column(column, row[n])) for n, column in columns),
+                key_literal(key_form(update.key), row[0]) or "NULL",
+                *(
+                    literal(spelled(column, cell))
+                    for column, cell in zip(update.written, row[new:], strict=True)
+                ),
             ]
             for row in rows
-        ]
+        )
         for some in self._packets(lines, ROWS_AT_ONCE):
             sets = []
-            for n, (_, column) in enumerate(columns, start=1):
-                values = {line[n] for line in some}
-                cases = " ".join(f"WHEN {line[0]} THEN {line[n]}" for line in some)
-                value = f"CASE {key} {cases} END" if len(values) > 1 else values.pop()
-                sets.append(f"t.{self._spelling.quote(column.name)}" % () + f" = {value}")
-            among = ", ".join(line[0] for line in some)
-            table = update.table % ()
+            for place, name in enumerate(names, start=1):
+                cases = " ".join(f"WHEN {line[0]} THEN {line[place]}" for line in some)
+                is_one = len({line[place] for line in some}) == 1
+                sets.append(f"{name} = {some[0][place] if is_one else f'CASE {key} {cases} END'}")
+            keys = ", ".join(line[0] for line in some)
             self._execute(
-                f"UPDATE {table} AS t SET {', '.join(sets)} WHERE {key} IN ({among})"
+                f"UPDATE {update.table % ()} AS t SET {', '.join(sets)} WHERE {key} IN ({keys})"
             )
 
     def is_held(self, update: RowUpdate, key: RowKey) -> bool:
-        """Always: nothing but another's lock lets a row that is there be passed by.
+        """Always: only another's lock lets a row that is there be passed by.
 
         Asked again, the lock might be gone by now, and the row be taken for one that is refused.
         """
@@ -330,52 +332,63 @@ class MysqlSession:
         return True
 
     def refusal(self, error: BaseException) -> str:
-        """A constraint, a type, or a trigger's own error; no deadlock, no lock of another's."""
+        """A constraint, a type, or a trigger's own error; not another's lock, nor a deadlock."""
         return str(error.args[1]) if is_refusal(error) else ""
 
     def revision(self) -> int | None:
         """Nobody tells us."""
         return None
 
+    def interrupt(self) -> None:
+        """Shut the socket, which is the driver's own: it takes no word from another thread."""
+        line = getattr(self._connection, "_sock", None)
+        with contextlib.suppress(OSError, ValueError):
+            if line is not None:
+                with socket.socket(fileno=os.dup(line.fileno())) as same:
+                    same.shutdown(socket.SHUT_RDWR)
+
     @property
     def is_alive(self) -> bool:
-        """Whether the server still answers; asked after an error only."""
-        if self._gone or not self._connection.open:
-            return False
-        try:
-            self._connection.ping(reconnect=False)
-        except MySQLError:
-            return False
-        return True
+        """Whether the server still answers us as it did; asked after an error only."""
+        return not self._is_gone and self._answers()
 
     def close(self) -> None:
         """Give back the connection, and with it all that it holds."""
         with contextlib.suppress(MySQLError):
             self._connection.close()
 
+    def _answers(self) -> bool:
+        try:
+            self._connection.ping(reconnect=False)
+        except MySQLError:
+            return False
+        return True
+
     def _release_names(self) -> None:
         while self._names:
             self._rows(f"SELECT RELEASE_LOCK({literal(self._names.pop())})")
 
-    def _rows_among(self, text: str, arguments: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        """The rows whose key is in a list. A key in letters that the column lacks finds none."""
-        try:
-            return self._rows(text % _Literals(arguments))
-        except OperationalError as error:
-            if error.args[0] not in ILLEGAL_MIX:
-                raise
-            name = next(name for name in arguments if ":" in name)
-            keys = arguments[name]
-            if not isinstance(keys, list) or len(keys) == 1:
-                return []
-            middle = len(keys) // 2
-            return [
-                row
-                for half in (keys[:middle], keys[middle:])
-                for row in self._rows_among(text, {**arguments, name: half})
-            ]
+    def _rows_among(self, ask: Ask, name: str, keys: Sequence[str]) -> Rows:
+        """The rows whose key is in this list, asked for in parts."""
+        rows: Rows = []
+        for some in parts(keys, KEYS_AT_ONCE):
+            try:
+                rows += self._rows(ask.text % Literals({**ask.arguments, name: some}))
+            except OperationalError as error:
+                # Letters that the column's own set lacks: no row has such a key.
+                if code_of(error) not in ILLEGAL_MIX:
+                    raise
+                middle = len(some) // 2
+                for half in (some[:middle], some[middle:]) if middle else ():
+                    rows += self._rows_among(ask, name, half)
+        return rows
 
-    def _rows(self, text: str) -> list[tuple[Any, ...]]:
+    def _packets(
+        self, lines: Iterable[Sequence[str]], at_most: int | None = None
+    ) -> Iterator[list[Sequence[str]]]:
+        return packets(lines, self._letters, at_most)
+
+    def _rows(self, text: str) -> Rows:
         self._execute(text)
         return list(self._cursor.fetchall())
 
@@ -383,5 +396,5 @@ class MysqlSession:
         try:
             return self._cursor.execute(text)
         except MySQLError as error:
-            self._gone |= bool(error.args) and error.args[0] in GONE
+            self._is_gone |= code_of(error) in GONE
             raise

@@ -8,9 +8,9 @@ and one that differs makes a look-up read the whole table once for each key.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from ordersync.store.makes.mysql_literals import key_form, key_literal, listed
 from ordersync.store.shape import Kind
 from ordersync.store.spelling import Spelling
 
@@ -32,25 +32,30 @@ OUR_TABLES = (
     "log_ids",
 )
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,19}")
-_NUMBER = re.compile(r"-?[0-9]{1,60}(\.[0-9]{1,30})?")
-_LEAST, _MOST = -(2**63), 2**64 - 1
-
-# Wider than the columns it is compared with: MariaDB cuts what is too long, and what was cut
-# must not be equal to anything.
-_JSON_KEY = "VARCHAR(191) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-
 
 class MysqlSpelling(Spelling):
     """What differs; our own tables hold text by its letters."""
 
-    # Four of these fit into the longest key that InnoDB can index: 3072 bytes.
-    key_type = "VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-    text_type = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
     open_rows = "(account, final, row_id)"
     has_partial_indexes = False
     joined = "STRAIGHT_JOIN"
+
+    def __init__(self) -> None:
+        self.compare_by("utf8mb4_bin")
+
+    def compare_by(self, collation: str) -> None:
+        """Let our own texts be compared by this: each make has its own name for letter by letter.
+
+        It has to be known before our tables are made or asked.
+        """
+        letters = f"CHARACTER SET utf8mb4 COLLATE {collation}"
+        self.collation = collation
+        # Four of these fit into the longest key that InnoDB can index: 3072 bytes.
+        self.key_type = f"VARCHAR(190) {letters}"
+        self.text_type = f"LONGTEXT {letters}"
+        # Wider than what it is compared with: MariaDB cuts what is too long, and what was cut
+        # must not be equal to anything.
+        self._json_key = f"VARCHAR(191) {letters}"
 
     def ddl(self, template: str, prefix: str) -> str:
         """A statement about our tables. Each is its own transaction: one may be there already."""
@@ -111,16 +116,16 @@ class MysqlSpelling(Spelling):
         if column.kind is Kind.TIME and column.zoned:
             return f"CONCAT({cell}, '+00:00')"  # our session's zone
         if column.kind is Kind.TEXT:
-            return f"CONVERT({cell} USING utf8mb4) COLLATE utf8mb4_bin"
+            return f"CONVERT({cell} USING utf8mb4) COLLATE {self.collation}"
         return cell
 
     def can_hold(self, column: ColumnShape, key: str) -> bool:
         """Numbers for numbers: a text compared with a number is taken for another number."""
-        return key_form(column) == "text" or spelled_key(column, key) is not None
+        return key_literal(key_form(column), key) is not None
 
     def each_key(self, name: str) -> str:
         """The JSON list in an argument as a table; for our own columns."""
-        columns = f"COLUMNS (value {_JSON_KEY} PATH '$')"
+        columns = f"COLUMNS (value {self._json_key} PATH '$')"
         return f"JSON_TABLE({self.param(name)}, '$[*]' {columns}) AS j"
 
     def among(self, column: ColumnShape, name: str) -> str:
@@ -154,7 +159,7 @@ class MysqlSpelling(Spelling):
         fit = [word for word in words if not column.is_enum or word in column.words]
         form = key_form(column)
         if form != "text":
-            fit = [word for word in fit if spelled_key(column, word) is not None]
+            fit = [word for word in fit if key_literal(form, word) is not None]
         if not fit:
             return "1 = 0"
         cell = f"t.{self.quote(column.name)}"
@@ -164,46 +169,3 @@ class MysqlSpelling(Spelling):
         exactly = f"CAST(CONVERT({cell} USING utf8mb4) AS BINARY)"
         letters = ", ".join(f"_binary{literal}" for literal in literals)
         return f"({cell} IN ({', '.join(literals)}) AND {exactly} IN ({letters}))"
-
-
-def listed(name: str, form: str) -> str:
-    """The place of a list of literals made of the JSON list in an argument."""
-    return f"(%({name}:{form})s)"
-
-
-def key_form(column: ColumnShape) -> str:
-    """How a column's keys are spelled as literals, so that the column's own index is used."""
-    if column.kind is Kind.WHOLE:
-        return "whole"
-    if column.kind in {Kind.EXACT, Kind.DOUBLE, Kind.SINGLE}:
-        return "number"
-    return "uuid" if column.kind is Kind.UUID else "text"
-
-
-def spelled_key(column: ColumnShape, key: object) -> str | None:
-    """A key as a literal of its column, None where it can be none of the column's."""
-    return key_literal(key_form(column), key)
-
-
-def key_literal(form: str, key: object) -> str | None:
-    """A key as a literal, None where it has not this form."""
-    text = str(key)
-    if form == "whole":
-        fits = _WHOLE.fullmatch(text) is not None and _LEAST <= int(text) <= _MOST
-        return text if fits else None
-    if form == "number":
-        return repr(key) if isinstance(key, float) else text if _NUMBER.fullmatch(text) else None
-    if form == "uuid" and not _UUID.fullmatch(text):
-        return None
-    return literal(text)
-
-
-def literal(value: object) -> str:
-    """A value as a literal of our session, whatever is in it."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, int):
-        return str(int(value))
-    # A float as text too: no literal is infinite, and a text is read back to the last bit.
-    text = repr(value) if isinstance(value, float) else str(value)
-    return "'" + text.replace("'", "''") + "'"

@@ -31,6 +31,8 @@ _FOREIGN = frozenset({"pgbouncer", "connection_limit", "pool_timeout", "sslaccep
 _CONNECTION = {
     "application_name": "ordersync",
     "connect_timeout": 10,
+    # Whatever the database is in: what we send and read is UTF-8.
+    "client_encoding": "utf8",
     # A server that is gone without a word is noticed by these.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -47,6 +49,8 @@ class PostgresServer:
     """Implements `database.Database`. Raises ConfigError where the URL cannot be used."""
 
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
+    # Beyond the server's own time-out: a pooler whose server is away lets its clients wait.
+    deadline: float | None = 65.0
 
     def __init__(self, url: str, password: str | None = None) -> None:
         self._parameters = _parameters(url)
@@ -62,7 +66,11 @@ class PostgresServer:
     def connect(self, *, writes: bool) -> Session:
         """A connection, and where it writes for long, one that hears of new rows."""
         connection = self._connect()
-        listener = Listener(self._connect, connection) if writes else None
+        try:
+            listener = Listener(self._connect, connection) if writes else None
+        except BaseException:
+            connection.close()
+            raise
         return PostgresSession(
             connection,
             self._spelling,
@@ -130,7 +138,7 @@ _Explained = tuple[tuple[str, ...], tuple[str, ...], type[OrdersyncError], str, 
 _EXPLAINED: tuple[_Explained, ...] = (
     (
         ("28P01", "28000"),
-        ("password authentication failed", "no password supplied", "no pg_hba.conf entry"),
+        ("authentication failed", "no such user", "no password supplied", "no pg_hba.conf entry"),
         StoreRefused,
         "the server does not let this user in ({what}).",
         "Check the user in database.url and the password (PGPASSWORD or PGPASSFILE).",
@@ -141,6 +149,20 @@ _EXPLAINED: tuple[_Explained, ...] = (
         StoreRefused,
         "the server has no such database or user ({what}).",
         "Check the names in database.url.",
+    ),
+    (
+        (),
+        (
+            "invalid port number",
+            "invalid integer value",
+            "invalid sslmode value",
+            "bad value for",
+            "invalid value for parameter",
+            "unrecognized configuration parameter",
+        ),
+        ConfigError,
+        "the URL of the database cannot be used ({what}).",
+        "Mend it in database.url.",
     ),
     (
         (),
@@ -157,7 +179,7 @@ _EXPLAINED: tuple[_Explained, ...] = (
         "It is tried again; where it stays so, look for long transactions in pg_stat_activity.",
     ),
     (
-        ("53", "57P", "08", "58"),
+        ("53", "57P", "08", "58", "25P03", "25P04"),
         (),
         StoreBusy,
         "the database cannot serve at the moment ({what}).",
@@ -167,8 +189,8 @@ _EXPLAINED: tuple[_Explained, ...] = (
         ("25006",),
         (),
         StoreBusy,
-        "the server only reads at the moment: a replica, or a failover under way.",
-        "Point database.url at the primary.",
+        "the server only reads at the moment (a failover, or default_transaction_read_only).",
+        "Point database.url at the primary; a provider may have set it because the disk is full.",
     ),
     (
         ("42501",),

@@ -8,6 +8,7 @@ is sent to ourselves. Where none arrives, or no trigger is there, rows are looke
 from __future__ import annotations
 
 import contextlib
+import itertools
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import psycopg
@@ -22,6 +23,7 @@ _Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 PATIENCE = 1.0
 """Seconds in which a notification to ourselves must have come."""
 
+_LISTENERS = itertools.count()
 _HAS_TRIGGER = "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgname = %s AND tgenabled <> 'D')"
 
 
@@ -30,25 +32,27 @@ class Listener:
 
     def __init__(self, connect: Callable[[], _Connection], sender: _Connection) -> None:
         self._connection: _Connection | None = None
-        self._heard = 0
+        # Another listener's number is another: what came between the two was not heard.
+        self._heard = next(_LISTENERS) << 32
         self.why_not = ""
         row = sender.execute(_HAS_TRIGGER, (TRIGGER,)).fetchone()
         if row is None or not row[0]:
             self.why_not = "the table has no trigger that notifies"
             return
+        listening: _Connection | None = None
         try:
             listening = connect()
             listening.execute(f"LISTEN {CHANNEL}")
             sender.execute("SELECT pg_notify(%s, 'hello')", (CHANNEL,))
-            came = list(listening.notifies(timeout=PATIENCE, stop_after=1))
+            if list(listening.notifies(timeout=PATIENCE, stop_after=1)):
+                self._connection = listening
+            else:
+                self.why_not = "notifications do not pass the pooler"
         except psycopg.Error as error:
             self.why_not = str(error).partition("\n")[0]
-            return
-        if came:
-            self._connection = listening
-        else:
-            listening.close()
-            self.why_not = "notifications do not pass the pooler"
+        finally:
+            if listening is not None and self._connection is None:
+                listening.close()
 
     def revision(self) -> int | None:
         """How many came so far; None where none can come, or the connection is gone."""

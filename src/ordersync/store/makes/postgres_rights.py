@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ordersync.store.shape import TableShape
 
 _RIGHTS = """
-SELECT current_user::text, has_table_privilege(c.oid, 'SELECT'),
+SELECT current_user::text, has_any_column_privilege(c.oid, 'SELECT'),
   ARRAY(SELECT j FROM jsonb_array_elements_text(%(columns)s::jsonb) AS j
     WHERE NOT has_column_privilege(c.oid, j, 'UPDATE')),
   n.nspname::text, has_schema_privilege(n.oid, 'CREATE'),
@@ -30,8 +30,10 @@ WHERE c.oid = to_regclass(%(table)s)"""
 
 _LACKING = """
 SELECT j FROM jsonb_array_elements_text(%(tables)s::jsonb) AS j
-WHERE to_regclass(j) IS NOT NULL
-  AND NOT has_table_privilege(to_regclass(j), 'SELECT, INSERT, UPDATE, DELETE')"""
+WHERE to_regclass(j) IS NOT NULL AND NOT CASE WHEN j = %(log_ids)s
+  THEN has_sequence_privilege(to_regclass(j), 'USAGE')
+  ELSE (SELECT bool_and(has_table_privilege(to_regclass(j), p))
+    FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p) END"""
 
 
 def look_at_rights(
@@ -57,11 +59,17 @@ def look_at_rights(
     if not has_tables and not creates:
         mend = "Let the database's owner run what `ordersync schema --sql` prints."
         found.append(_lack(f"cannot make tables in the schema {schema}", mend))
-    ours = msgspec.json.encode([f"{prefix}ordersync_{one}" for one in OUR_TABLES]).decode()
-    lacking = [one for (one,) in session.fetch(Ask(_LACKING, {"tables": ours}))]
-    if lacking:
-        grant = f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(lacking)} TO {quote(role)};"
+    log_ids = f"{prefix}ordersync_log_ids"
+    ours = [*(f"{prefix}ordersync_{one}" for one in OUR_TABLES), log_ids]
+    about = {"tables": msgspec.json.encode(ours).decode(), "log_ids": log_ids}
+    lacking = [one for (one,) in session.fetch(Ask(_LACKING, about))]
+    tables = [one for one in lacking if one != log_ids]
+    if tables:
+        grant = f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(tables)} TO {quote(role)};"
         found.append(_lack("cannot use all of our own tables", grant))
+    if log_ids in lacking:
+        grant = f"GRANT USAGE ON SEQUENCE {log_ids} TO {quote(role)};"
+        found.append(_lack(f"cannot use the sequence {log_ids}", grant))
     if not found:
         what = f"{role} may read the table, write its mapped columns, and use our tables."
         found.append(Finding(severity=Severity.OK, about="rights", what=what))

@@ -9,11 +9,13 @@ and goes with the next statement that does.
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors
-from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.pq import TransactionStatus
 
 from ordersync.store.statement import Ask, Written
 
@@ -30,11 +32,21 @@ COPIED_FROM = 200
 
 _BEGIN_READ = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_AT_ONCE = "SET CONSTRAINTS ALL IMMEDIATE"
+"""What the user's tables would check at COMMIT is checked while it is known which row it was."""
+
 _LIMITS = (
     "SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '60s', true),"
-    " set_config('idle_in_transaction_session_timeout', '60s', true)"
+    " set_config('idle_in_transaction_session_timeout', '60s', true),"
+    # What a role or a database may have set otherwise: all digits of a float, a NULL in an array
+    # that is none, and a backslash in a word that is nothing but a backslash.
+    " set_config('extra_float_digits', '1', true), set_config('array_nulls', 'on', true),"
+    " set_config('standard_conforming_strings', 'on', true)"
 )
 _DONE_WITH = frozenset({TransactionStatus.IDLE, TransactionStatus.UNKNOWN})
+
+_PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58", "XX"})
+"""Classes of errors that tell of the moment, not of the row."""
 
 Statement = tuple[str, "Mapping[str, object]"]
 
@@ -66,7 +78,7 @@ class PostgresSession:
         """The rows of several statements, in one round trip."""
         if not asks:
             return []
-        statements: list[Statement] = [(ask.text, ask.arguments) for ask in asks]
+        statements: list[Statement] = [(ask.text, _without_nul(ask.arguments)) for ask in asks]
         if self._begun:
             return [cursor.fetchall() for cursor in self._send(statements)]
         try:
@@ -80,13 +92,13 @@ class PostgresSession:
 
     def run(self, ask: Ask) -> int:
         """Run a statement that writes."""
-        (cursor,) = self._send([(ask.text, ask.arguments)])
+        (cursor,) = self._send([(ask.text, _without_nul(ask.arguments))])
         return cursor.rowcount
 
     def begin(self) -> None:
         """Begin; the statement itself goes with the first one that needs an answer."""
         self._begun = True
-        self._queued = [(_BEGIN, {}), (_LIMITS, {})]
+        self._queued = [(_BEGIN, {}), (_LIMITS, {}), (_AT_ONCE, {})]
 
     def commit(self) -> None:
         """End it, with what still waits."""
@@ -101,8 +113,10 @@ class PostgresSession:
         self._begun = False
         self._queued.clear()
         if self._connection.pgconn.transaction_status not in _DONE_WITH:
-            with contextlib.suppress(psycopg.Error):
+            try:
                 self._connection.execute("ROLLBACK")
+            except psycopg.Error:
+                self._connection.close()
 
     @property
     def in_transaction(self) -> bool:
@@ -142,7 +156,9 @@ class PostgresSession:
 
     def next_log_id(self, log_ids: str) -> int:
         """The next of a sequence: it goes on whatever becomes of the transaction."""
-        ((found,),) = self.fetch(Ask("SELECT nextval(%(name)s::regclass)", {"name": log_ids}))
+        # Written out: a percent sign in it is doubled, as in every text.
+        name = log_ids.replace("'", "''")
+        ((found,),) = self.fetch(Ask(f"SELECT nextval('{name}'::regclass)"))
         return int(found)
 
     def upsert(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> Sequence[bool]:
@@ -153,7 +169,10 @@ class PostgresSession:
             self._copy(upsert, rows)
             return [True] * len(rows)
         text = self._text(upsert.table, lambda: self._upsert_text(upsert))
-        arguments = {f"p{n}": list(column) for n, column in enumerate(zip(*rows, strict=True))}
+        arguments = {
+            f"p{n}": [_plain(cell) for cell in column]
+            for n, column in enumerate(zip(*rows, strict=True))
+        }
         if upsert.always:
             self._queued.append((text, arguments))
             return [True] * len(rows)
@@ -177,10 +196,11 @@ class PostgresSession:
         table, names = upsert.table, ", ".join(upsert.columns)
         types = ["int8" if is_whole else "text" for is_whole in upsert.columns.values()]
         text = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)"
-        with self._connection.cursor().copy(text.encode()) as copy:
+        # Without parameters: nothing is doubled in it.
+        with self._connection.cursor().copy(self._spelling.as_typed(text).encode()) as copy:
             copy.set_types(types)
             for row in rows:
-                copy.write_row(row)
+                copy.write_row([_plain(cell) for cell in row])
 
     def write_rows(self, update: RowUpdate, rows: Sequence[Sequence[object]]) -> Written:
         """All in one statement, which takes each row's lock in the order of the keys.
@@ -211,7 +231,8 @@ class PostgresSession:
             for column, name in zip(compared, names[1:], strict=False)
         )
         values = ", ".join(
-            f"{spelling.quote(column.name)} = CAST(ordersync_held.{name} AS {column.declared})"
+            f"{spelling.quote(column.name)} = CAST(ordersync_held.{name}"
+            f" AS {spelling.value_cast(column)})"
             for column, name in zip(written, names[1 + len(compared) :], strict=True)
         )
         given, key_text = ", ".join(names), names[0]
@@ -220,7 +241,7 @@ class PostgresSession:
             f" ordersync_held AS (SELECT {key} AS ordersync_key, g.* FROM {update.table} AS t"
             f" JOIN ordersync_given AS g"
             f" ON {key} = CAST(g.{key_text} AS {spelling.key_cast(update.key)})"
-            f" ORDER BY {key} FOR UPDATE OF t SKIP LOCKED),"
+            f" ORDER BY {key} FOR {_strength(update)} OF t SKIP LOCKED),"
             f" ordersync_won AS (UPDATE {update.table} AS t SET {values} FROM ordersync_held"
             f" WHERE {key} = ordersync_key{same}{update.scope}"
             f" RETURNING ordersync_held.{key_text} AS ordersync_done)"
@@ -233,7 +254,8 @@ class PostgresSession:
         column = update.key
         text = (
             f"SELECT 1 FROM {update.table} AS t WHERE t.{self._spelling.quote(column.name)}"
-            f" = CAST(%(key)s AS {self._spelling.key_cast(column)}) FOR UPDATE NOWAIT"
+            f" = CAST(%(key)s AS {self._spelling.key_cast(column)})"
+            f" FOR {_strength(update)} NOWAIT"
         )
         self.savepoint()
         try:
@@ -245,21 +267,32 @@ class PostgresSession:
         return False
 
     def refusal(self, error: BaseException) -> str:
-        """A constraint, a type, a trigger's own error, or a policy."""
+        """A constraint, a type, a policy, or whatever went wrong inside a trigger."""
+        if not isinstance(error, psycopg.Error):
+            return ""
+        state, told = error.sqlstate or "", error.diag
         refused = isinstance(error, errors.IntegrityError | errors.DataError)
-        refused |= isinstance(error, errors.RaiseException | errors.WithCheckOptionViolation)
-        if isinstance(error, errors.InsufficientPrivilege):
-            refused = "row-level security" in str(error)
+        refused |= state[:2] in {"44", "P0"}
+        # By names that no server translates.
+        refused |= told.source_function == "ExecWithCheckOptions"
+        refused |= "PL/" in (told.context or "") and state[:2] not in _PASSING
         return str(error).partition("\n")[0] if refused else ""
 
     def revision(self) -> int | None:
         """How many notifications came; None where nobody notifies us."""
         return self._revision()
 
+    def interrupt(self) -> None:
+        """Shut the socket: libpq may be touched by one thread only, its socket by any."""
+        with contextlib.suppress(OSError, psycopg.Error):
+            descriptor = os.dup(self._connection.fileno())
+            with socket.socket(fileno=descriptor) as line:
+                line.shutdown(socket.SHUT_RDWR)
+
     @property
     def is_alive(self) -> bool:
-        """Whether the connection can be used again."""
-        return self._connection.pgconn.status == ConnStatus.OK
+        """Whether the connection can be used again: a pooler's may be ended and not say so yet."""
+        return self._connection.pgconn.transaction_status is TransactionStatus.IDLE
 
     def close(self) -> None:
         """Give back the connection."""
@@ -288,3 +321,21 @@ class PostgresSession:
 
 def _spelled(cell: object) -> str | None:
     return None if cell is None else str(cell)
+
+
+def _strength(update: RowUpdate) -> str:
+    """The lock that the update takes itself: a row that fills refer to can be written meanwhile.
+
+    Only a new venue id, the second of the compared columns, may be a key that others refer to.
+    """
+    venue_id = update.compared[1].name
+    return "UPDATE" if any(c.name == venue_id for c in update.written) else "NO KEY UPDATE"
+
+
+def _plain(cell: object) -> object:
+    """A text without what no text here may hold; the letter that `_as_json` has for it, too."""
+    return cell.replace("\0", "\1") if isinstance(cell, str) and "\0" in cell else cell
+
+
+def _without_nul(arguments: Mapping[str, object]) -> Mapping[str, object]:
+    return {name: _plain(cell) for name, cell in arguments.items()}

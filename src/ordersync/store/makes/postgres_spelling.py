@@ -32,6 +32,9 @@ OUR_TABLES = (
 class PostgresSpelling(Spelling):
     """Standard SQL, with what makes it exact."""
 
+    # Sorted as Python sorts, whatever the database's language: the order in which rows are locked
+    # is everybody's, and a new version of the server's libraries breaks no index.
+    key_type = 'TEXT COLLATE "C"'
     swallowed_by = "a trigger, or a policy of row-level security?"
     create_index = "CREATE INDEX CONCURRENTLY"
 
@@ -133,19 +136,28 @@ class PostgresSpelling(Spelling):
             return declared if declared.endswith("citext") else "text"
         return column.declared
 
+    def value_cast(self, column: ColumnShape) -> str:
+        """The type that a new value is cast to: a text without its length, which would cut it."""
+        is_text = column.kind is Kind.TEXT and not column.is_enum
+        return "text" if is_text else column.declared
+
+    def is_blank(self, column: ColumnShape) -> str:
+        """Whether a column holds no name; a number is compared as text."""
+        return f"coalesce({self.read(column)}::text, '') = ''"
+
     def each_key(self, name: str) -> str:
         """The JSON list in an argument as a table."""
-        return f"jsonb_array_elements_text({self.param(name)}::jsonb) AS j(value)"
+        return f"jsonb_array_elements_text({_as_json(self.param(name))}) AS j(value)"
 
     def among(self, column: ColumnShape, name: str) -> str:
         """Whether a column is in the JSON list in an argument, by the column's own index."""
-        keys = f"jsonb_array_elements_text({self.param(name)}::jsonb) AS k"
+        keys = f"jsonb_array_elements_text({_as_json(self.param(name))}) AS k"
         cast = f"CAST(k AS {self.key_cast(column)})"
         return f"t.{self.quote(column.name)} = ANY (ARRAY(SELECT {cast} FROM {keys}))"
 
     def json_text(self, expression: str, *path: str) -> str:
         """A text inside a JSON text."""
-        return f"{expression}::jsonb #>> '{{{','.join(path)}}}'"
+        return f"{_as_json(expression)} #>> '{{{','.join(path)}}}'"
 
     def lock(self, alias: str) -> str:
         """Held until the transaction ends."""
@@ -158,7 +170,19 @@ class PostgresSpelling(Spelling):
         readers, unless that is on. The owner is not bound by it.
         """
         counted = [f"CREATE SEQUENCE {prefix}ordersync_log_ids"] if "events" in tables else []
+        # Events are just over the size from which PostgreSQL compresses rows, which would cost
+        # more than all the rest of writing them.
+        plain = [
+            f"ALTER TABLE {prefix}ordersync_{name} SET (toast_tuple_target = 8160)"
+            for name in ("orders", "events")
+            if name in tables
+        ]
         secured = [
             f"ALTER TABLE {prefix}ordersync_{name} ENABLE ROW LEVEL SECURITY" for name in tables
         ]
-        return [*counted, *secured]
+        return [*counted, *plain, *secured]
+
+
+def _as_json(text: str) -> str:
+    """A JSON text as jsonb, which no NUL may be in: a letter that nobody uses stands for it."""
+    return rf"replace({text}, '\u0000', '\u0001')::jsonb"

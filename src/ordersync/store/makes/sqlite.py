@@ -84,6 +84,7 @@ class SqliteFile:
     """Implements `database.Database`."""
 
     errors: tuple[type[Exception], ...] = (sqlite3.Error, sqlite3.Warning)
+    deadline: float | None = None
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -325,6 +326,10 @@ class SqliteSession:
     def revision(self) -> int | None:
         """SQLite counts the commits of others; nearly free."""
         return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def interrupt(self) -> None:
+        """End the statement under way."""
+        self._connection.interrupt()
 
     @property
     def is_alive(self) -> bool:

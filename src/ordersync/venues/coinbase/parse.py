@@ -158,7 +158,9 @@ def parse_order(
     if report is None:
         why = "the venue says nothing of the order's state"
         return Silence(endpoint=endpoint, why=why, orders=(wire.order_id,))
-    return Sighting(report=report, endpoint=endpoint, raw=text)
+    # Before it is known whose account this is, the same words may yet come to be another's.
+    mark = hash(raw) if portfolio else 0
+    return Sighting(report=report, endpoint=endpoint, raw=text, mark=mark)
 
 
 def says_not_found(body: bytes) -> bool:

@@ -11,14 +11,15 @@ import msgspec
 
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.ports import Finding, Identity, Severity, judge_key
-from ordersync.truth.evidence import Absence, Reading, Sighting, Silence
+from ordersync.truth.evidence import Absence, Reading, Silence
 from ordersync.venues.answers import Answer, Blame, NotFound, Unusable, decode, excerpt
 from ordersync.venues.budget import RateBudget
 from ordersync.venues.coinbase import parse
+from ordersync.venues.coinbase.listing import Listing
 from ordersync.venues.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 
     from ordersync.ports import Clock
     from ordersync.venues.coinbase.key import CdpKey
@@ -39,23 +40,6 @@ MUCH_SKEW_SECONDS = 5.0
 SKEW_EVERY_SECONDS = 20.0
 SOURCES = ("RETAIL_ADVANCED", "RETAIL_SIMPLE")
 """Both placement sources: the list shows only the first unless asked for the other."""
-
-
-class Listing(msgspec.Struct, frozen=True):
-    """All pages of a list: what was read, and why it stopped early, if it did."""
-
-    readings: tuple[Sighting | Silence, ...]
-    trouble: Unusable | None = None
-
-    @property
-    def sightings(self) -> tuple[Sighting, ...]:
-        """The orders that could be read."""
-        return tuple(r for r in self.readings if isinstance(r, Sighting))
-
-    @property
-    def silences(self) -> tuple[Silence, ...]:
-        """The orders that could not."""
-        return tuple(r for r in self.readings if isinstance(r, Silence))
 
 
 class Coinbase:
@@ -114,17 +98,22 @@ class Coinbase:
             can_transfer=said.can_transfer,
         )
 
-    async def ask_ids(self, ids: Sequence[str]) -> Reading:
+    async def ask_ids(self, ids: Sequence[str], heard: Mapping[int, str] | None = None) -> Reading:
         """Sightings and Absences of these ids, 100 a call, several calls at a time.
 
         An id is absent only when both placement sources were listed to their end without it.
         """
-        first = await self._in_batches(list(ids), lambda batch: self._ask_batch(batch, SOURCES[0]))
+        words = heard or {}
+        first = await self._in_batches(
+            list(ids), lambda batch: self._ask_batch(batch, SOURCES[0], words)
+        )
         absent = [a.venue_order_id for a in first.absences if a.venue_order_id]
         if not absent:
             return first
-        second = await self._in_batches(absent, lambda batch: self._ask_batch(batch, SOURCES[1]))
-        return Reading(sightings=first.sightings, silences=first.silences) + second
+        second = await self._in_batches(
+            absent, lambda batch: self._ask_batch(batch, SOURCES[1], words)
+        )
+        return msgspec.structs.replace(first, absences=()) + second
 
     async def ask_one(self, venue_order_id: str) -> Reading:
         """One order by its id."""
@@ -153,20 +142,24 @@ class Coinbase:
             return Reading(silences=(_silence(endpoint, why, [venue_order_id]),))
         return Reading(sightings=(found,))
 
-    async def ask_open(self) -> Reading:
+    async def ask_open(self, heard: Mapping[int, str] | None = None) -> Reading:
         """All orders in status OPEN, which leaves out PENDING and QUEUED. Never an Absence.
 
         The venue returns at most 1,000 of them: a list that reaches the cap is incomplete.
         """
-        listing = await self._list([("order_status", "OPEN")], "open_list")
+        listing = await self._list([("order_status", "OPEN")], "open_list", heard=heard)
         silences = list(listing.silences)
         if listing.trouble:
             silences.append(_silence("open_list", listing.trouble, []))
-        elif len(listing.readings) >= self.open_list_cap:
+        elif len(listing) >= self.open_list_cap:
             silences.append(
                 Silence(endpoint="open_list", why="the list of open orders is at its cap")
             )
-        return Reading(sightings=listing.sightings, silences=tuple(silences))
+        return Reading(
+            sightings=listing.sightings,
+            said_again=listing.said_again(),
+            silences=tuple(silences),
+        )
 
     async def ask_created(
         self, start: datetime, end: datetime, client_order_ids: Collection[str] = ()
@@ -261,7 +254,7 @@ class Coinbase:
                     spared = msgspec.structs.replace(failed[0], orders=tuple(batch))
                     return Reading(silences=(spared,))
                 reading = await ask(batch)
-                if not reading.sightings and not reading.absences:
+                if not (reading.sightings or reading.said_again or reading.absences):
                     failed.extend(s for s in reading.silences if set(s.orders) >= set(batch))
                 return reading
 
@@ -270,39 +263,43 @@ class Coinbase:
         readings = [task.result() for task in asked]
         return Reading(
             sightings=tuple(s for r in readings for s in r.sightings),
+            said_again=tuple(s for r in readings for s in r.said_again),
             absences=tuple(a for r in readings for a in r.absences),
             silences=tuple(s for r in readings for s in r.silences),
         )
 
-    async def _ask_batch(self, ids: list[str], source: str) -> Reading:
+    async def _ask_batch(self, ids: list[str], source: str, heard: Mapping[int, str]) -> Reading:
         """One batch by ids. A refused batch is halved, so that one bad id spoils only itself."""
         endpoint, as_of = "batch", self.now()
         query = [("order_ids", venue_order_id) for venue_order_id in ids]
         if source != SOURCES[0]:
             query.append(("order_placement_source", source))
-        listing = await self._list(query, endpoint, page=None)
+        listing = await self._list(query, endpoint, page=None, heard=heard)
         trouble = listing.trouble
         if trouble and trouble.blame is Blame.REQUEST and len(ids) > 1:
             half = len(ids) // 2
-            return await self._ask_batch(ids[:half], source) + await self._ask_batch(
-                ids[half:], source
+            return await self._ask_batch(ids[:half], source, heard) + await self._ask_batch(
+                ids[half:], source, heard
             )
         asked = set(ids)
-        sightings = tuple(s for s in listing.sightings if s.report.venue_order_id in asked)
-        if trouble is None and len(sightings) < len(listing.sightings):
+        shown, repeated = listing.sightings, listing.repeated
+        sightings = tuple(s for s in shown if s.report.venue_order_id in asked)
+        if trouble is None and (len(sightings) < len(shown) or not repeated <= asked):
             # The filter was not heeded, so nothing is known of the scope of this answer.
             trouble = Unusable(why="orders that were not asked for", blame=Blame.GARBLED)
-        read = {s.report.venue_order_id for s in sightings}
-        spoilt = {order for silence in listing.silences for order in silence.orders}
-        missing = [i for i in ids if i not in read and i not in spoilt]
+        left = asked - repeated
+        left.difference_update(s.report.venue_order_id for s in sightings)
+        left.difference_update(*(silence.orders for silence in listing.silences))
+        missing = [i for i in ids if i in left] if left else []
         silences = tuple(s for s in listing.silences if not s.orders or set(s.orders) & asked)
         if trouble is None and any(not s.orders for s in listing.silences):
             trouble = Unusable(why="an order whose id cannot be read", blame=Blame.GARBLED)
         if trouble is not None:
             silences += (_silence(endpoint, trouble, missing),) if missing else ()
-            return Reading(sightings=sightings, silences=silences)
+            missing = []
         gone = tuple(Absence(venue_order_id=i, endpoint=endpoint, as_of=as_of) for i in missing)
-        return Reading(sightings=sightings, silences=silences, absences=gone)
+        again = listing.said_again(asked)
+        return Reading(sightings=sightings, said_again=again, silences=silences, absences=gone)
 
     async def _ask_fills(self, ids: list[str]) -> Reading:
         endpoint, as_of = "fills", self.now()
@@ -324,13 +321,18 @@ class Coinbase:
         return Reading(sightings=tuple(sightings))
 
     async def _list(
-        self, query: list[tuple[str, str]], endpoint: str, *, page: int | None = 0
+        self,
+        query: list[tuple[str, str]],
+        endpoint: str,
+        *,
+        page: int | None = 0,
+        heard: Mapping[int, str] | None = None,
     ) -> Listing:
         """All pages of a list of orders, to the last one or to the first trouble.
 
         `page` 0 asks for the largest page that the venue has taken so far, None for its default.
         """
-        readings: dict[str, Sighting | Silence] = {}
+        listing = Listing(endpoint, self._portfolio, heard or {})
         cursor: str | None = None
         while True:
             as_of = self.now()
@@ -344,17 +346,14 @@ class Coinbase:
                     # The largest page is not published: ask modestly from now on.
                     self._page = MODEST_PAGE
                     continue
-                return Listing(tuple(readings.values()), found)
-            for n, raw in enumerate(found.orders):
-                one = parse.parse_order(bytes(raw), endpoint, as_of, self._portfolio)
-                # Pages shift while they are turned: an order may come twice, the later one
-                # was said later.
-                readings[_name(one) or f"{cursor} {n}"] = one
+                listing.trouble = found
+                return listing
+            listing.add(found.orders, as_of)
             if not found.has_next:
-                return Listing(tuple(readings.values()))
+                return listing
             if found.next_cursor is None or found.next_cursor == cursor:
-                why = Unusable(why="a list without an end", blame=Blame.GARBLED)
-                return Listing(tuple(readings.values()), why)
+                listing.trouble = Unusable(why="a list without an end", blame=Blame.GARBLED)
+                return listing
             cursor = found.next_cursor
 
 
@@ -365,12 +364,6 @@ def _page(answer: Answer, decoder: msgspec.json.Decoder[_T]) -> _T | Unusable:
     if isinstance(answer, Unusable):
         return answer
     return decode(answer, decoder)
-
-
-def _name(read: Sighting | Silence) -> str | None:
-    if isinstance(read, Sighting):
-        return read.report.venue_order_id
-    return read.orders[0] if read.orders else None
 
 
 def _silence(endpoint: str, trouble: Unusable, ids: Sequence[str]) -> Silence:

@@ -1,0 +1,90 @@
+"""The pages of one list of orders, put together: what was read, and what was said again. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ordersync.truth.evidence import SaidAgain, Sighting, Silence
+from ordersync.venues.coinbase.parse import parse_order
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+    from datetime import datetime
+
+    import msgspec
+
+    from ordersync.venues.answers import Unusable
+
+
+class Listing:
+    """All pages of a list, and why it stopped early (`trouble`), if it did.
+
+    `heard` are orders by the mark of words that need not be read again: an order object that
+    is byte for byte one of those is recognised by its hash, before anything of it is decoded.
+    """
+
+    def __init__(self, endpoint: str, portfolio: str | None, heard: Mapping[int, str]) -> None:
+        self.trouble: Unusable | None = None
+        self._endpoint = endpoint
+        self._portfolio = portfolio
+        self._heard = heard
+        self._read: dict[str, Sighting | Silence] = {}
+        self._again: dict[str, datetime] = {}
+        self._pages = 0
+
+    def add(self, orders: Sequence[msgspec.Raw], as_of: datetime) -> None:
+        """One more page, as it was asked for at `as_of`.
+
+        Pages shift while they are turned: an order may come twice, the later one was said later.
+        """
+        known, again, read = self._heard.get, self._again, self._read
+        self._pages += 1
+        for n, raw in enumerate(orders):
+            words = bytes(raw)
+            order = known(hash(words))
+            if order is not None:
+                again[order] = as_of
+                if read:
+                    read.pop(order, None)
+                continue
+            one = parse_order(words, self._endpoint, as_of, self._portfolio)
+            name = _name(one) or f"{self._pages} {n}"
+            read[name] = one
+            again.pop(name, None)
+
+    def __len__(self) -> int:
+        """How many orders were listed, whether they could be read or not."""
+        return len(self._read) + len(self._again)
+
+    @property
+    def sightings(self) -> tuple[Sighting, ...]:
+        """The orders that were read."""
+        return tuple(r for r in self._read.values() if isinstance(r, Sighting))
+
+    @property
+    def silences(self) -> tuple[Silence, ...]:
+        """The orders that could not be read."""
+        return tuple(r for r in self._read.values() if isinstance(r, Silence))
+
+    @property
+    def repeated(self) -> AbstractSet[str]:
+        """The orders that were said again."""
+        return self._again.keys()
+
+    def said_again(self, among: AbstractSet[str] | None = None) -> tuple[SaidAgain, ...]:
+        """Those of these ids (None: all) that were said again, by the moment of their page."""
+        if self._pages == 1 and (among is None or self.repeated <= among):
+            orders = tuple(self._again)
+            return (SaidAgain(orders=orders, as_of=self._again[orders[0]]),) if orders else ()
+        by_moment: dict[datetime, list[str]] = {}
+        for order, at in self._again.items():
+            if among is None or order in among:
+                by_moment.setdefault(at, []).append(order)
+        return tuple(SaidAgain(orders=tuple(o), as_of=at) for at, o in by_moment.items())
+
+
+def _name(read: Sighting | Silence) -> str | None:
+    if isinstance(read, Sighting):
+        return read.report.venue_order_id
+    return read.orders[0] if read.orders else None

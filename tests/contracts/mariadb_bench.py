@@ -1,0 +1,181 @@
+"""A MariaDB database as a Bench: see `bench`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import pymysql
+
+from ordersync.store.makes.mysql import MysqlServer
+from ordersync.store.table_store import TableStore
+from ordersync.store.views import TableViews
+from tests.contracts.bench import PAUSE, Kind, Ours
+from tests.servers import mariadb
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from pymysql.cursors import Cursor
+
+    from ordersync.ports import Clock, OrderStore, OrderViews
+    from ordersync.settings import Orders
+    from tests.contracts.bench import Row, Table, Watch
+    from tests.servers.place import Server
+
+# By their letters, as the contract has it; what another collation does has tests of its own.
+LETTERS = "CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
+
+_TYPES = {
+    Kind.KEY: "BIGINT AUTO_INCREMENT PRIMARY KEY",
+    Kind.TEXT_KEY: f"VARCHAR(190) {LETTERS} PRIMARY KEY",
+    Kind.TEXT: f"VARCHAR(500) {LETTERS}",
+    Kind.SHORT_TEXT: f"VARCHAR(10) {LETTERS}",
+    Kind.FLOAT: "DOUBLE",
+    Kind.DECIMAL: "DECIMAL(40, 8)",  # an overflow has a test of its own
+    Kind.WHOLE: "BIGINT",
+    Kind.TIME: "DATETIME(6)",
+}
+
+
+def quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def plain(cell: object) -> object:
+    """A cell as SQLite would have given it to a bot."""
+    if isinstance(cell, datetime):
+        return cell.isoformat(" ", "microseconds")
+    if isinstance(cell, Decimal):
+        return float(cell)
+    return str(cell) if isinstance(cell, date) else cell
+
+
+class MariadbBench:
+    """One database of a server. Implements `Bench`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.url = server.new_database()
+        self._keys: dict[str, str] = {"trades": "id"}
+
+    def connect(self, **more: Any) -> pymysql.Connection[Cursor]:  # noqa: ANN401 - as the driver takes it
+        # A bot may have a row with the key 0.
+        modes = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO"
+        return mariadb.connect(self.url, charset="utf8mb4", autocommit=True, sql_mode=modes, **more)
+
+    def close(self) -> None:
+        self._server.drop_database(self.url)
+
+    def run(self, text: str, *arguments: object) -> list[Any]:
+        with closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(text, arguments or None)
+            return list(cursor.fetchall())
+
+    def create(self, table: Table) -> None:
+        parts = [f"{quoted(name)} {_TYPES[kind]}" for name, kind in table.columns.items()]
+        parts += [f"UNIQUE ({quoted(name)})" for name in table.unique]
+        parts += [f"CHECK ({check})" for check in table.checks]
+        self._keys[table.name] = table.key
+        if table.checks:  # which may not be about a column that counts
+            parts[0] = parts[0].replace(" AUTO_INCREMENT", "")
+        self.run(f"CREATE TABLE {quoted(table.name)} ({', '.join(parts)})")
+
+    def insert(self, *rows: Row, table: str = "trades") -> None:
+        with closing(self.connect()) as connection, connection.cursor() as cursor:
+            connection.begin()
+            for columns, alike in groupby(rows, tuple):
+                names = ", ".join(quoted(name) for name in columns).replace("%", "%%")
+                marks = ", ".join("%s" for _ in columns)
+                cursor.executemany(
+                    f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})",  # noqa: S608
+                    [tuple(row.values()) for row in alike],
+                )
+            connection.commit()
+
+    def rows(self, table: str = "trades") -> list[Row]:
+        text = f"SELECT * FROM {quoted(table)} ORDER BY {quoted(self._keys[table])}"  # noqa: S608
+        with (
+            closing(self.connect(cursorclass=pymysql.cursors.DictCursor)) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(text)
+            found: list[Any] = list(cursor.fetchall())
+            return [{name: plain(cell) for name, cell in row.items()} for row in found]
+
+    def write(self, key: int | str, *, table: str = "trades", **cells: Any) -> None:  # noqa: ANN401
+        changes = ", ".join(f"{quoted(name)} = %s" for name in cells)
+        self.run(
+            f"UPDATE {quoted(table)} SET {changes} WHERE {quoted(self._keys[table])} = %s",  # noqa: S608
+            *cells.values(),
+            key,
+        )
+
+    def delete(self, key: int | str, *, table: str = "trades") -> None:
+        where = f"{quoted(self._keys[table])} = %s"
+        self.run(f"DELETE FROM {quoted(table)} WHERE {where}", key)  # noqa: S608
+
+    def tables(self) -> list[tuple[str, object]]:
+        return self.run(
+            "SELECT TABLE_NAME, AUTO_INCREMENT FROM information_schema.TABLES"
+            " WHERE TABLE_SCHEMA = DATABASE() ORDER BY 1"
+        )
+
+    def drop_all(self) -> None:
+        for name, _ in self.tables():
+            self.run(f"DROP TABLE {quoted(name)}")
+
+    def refuse(self, word: str, *, key: int, loudly: bool, rolls_back: bool = False) -> None:
+        del rolls_back  # no trigger can end a transaction here: its error is all it can do
+        deed = "SET NEW.status = OLD.status"
+        if loudly:
+            deed = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not while I live'"
+        self.run(
+            f"CREATE TRIGGER refuse_{word}_{key} BEFORE UPDATE ON trades FOR EACH ROW"
+            f" IF NEW.status = '{word}' AND NEW.id = {key} THEN {deed}; END IF"
+        )
+
+    def store(
+        self, orders: Orders, clock: Clock, *, writes_rows: bool = True, pause: timedelta = PAUSE
+    ) -> OrderStore:
+        return TableStore(
+            MysqlServer(self.url),
+            orders,
+            clock,
+            where="ordersync.toml",
+            contested_pause=pause,
+            writes_rows=writes_rows,
+        )
+
+    def views(self, orders: Orders) -> OrderViews:
+        return TableViews(MysqlServer(self.url), orders, where="ordersync.toml")
+
+    def ours(self) -> Ours:
+        return Ours(
+            self.run("SELECT order_key, version, row_id FROM ordersync_orders ORDER BY order_key"),
+            self.run("SELECT order_key, kind FROM ordersync_events ORDER BY log_id, n"),
+        )
+
+    def watch(self) -> Watch:
+        return MariadbWatch(self)
+
+
+class MariadbWatch:
+    """Compares sums of what all tables hold, and how far they have counted."""
+
+    def __init__(self, bench: MariadbBench) -> None:
+        self._bench = bench
+        self._seen = self._look()
+
+    def _look(self) -> list[object]:
+        return [
+            (name, count, self._bench.run(f"CHECKSUM TABLE {quoted(name)} EXTENDED"))
+            for name, count in self._bench.tables()
+        ]
+
+    def was_written(self) -> bool:
+        before, self._seen = self._seen, self._look()
+        return before != self._seen

@@ -353,6 +353,9 @@ class OrderStore(RetentionStore, Protocol):
     async def read_claims(self, account: str, claims: Sequence[Claim]) -> list[Known]:
         """What is stored about the orders of these rows, without reading the rows again."""
 
+    async def read_rows(self, account: str, row_ids: Sequence[RowId]) -> list[Known]:
+        """What is stored about the orders of these rows, as row and truth are at one moment."""
+
     async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
         """Write row, truth and event of each step in one transaction, by compare-and-set.
 

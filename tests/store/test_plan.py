@@ -76,7 +76,7 @@ def questions(mapping: Mapping) -> dict[str, Question]:
     write = update_text(SqliteSpelling(), update)
     return {
         "open rows": (statements.by_words(sql.open_words(mapping)), ()),
-        "finished rows": (statements.finished_since(final), {"day": "2026-02-28", "seconds": 0.0}),
+        "finished rows": (statements.finished_since(final), {"day": "2026-02-28", "at_1": 0}),
         "rows by venue ids": (statements.by_venue_ids, {"keys": '["v1","v2","nobody"]'}),
         "rows by client ids": (statements.by_client_ids, {"keys": '["c10","c11","nobody"]'}),
         "rows by keys": (statements.by_row_ids, {"keys": '["1","2","-1"]'}),

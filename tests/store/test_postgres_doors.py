@@ -231,7 +231,6 @@ async def test_where_nobody_notifies_there_is_no_second_connection(house: House,
     assert backends(house) == (3 if how == "reader" else 2)
 
 
-@pytest.mark.xfail(strict=True, reason="Database.connect does not know the table")
 async def test_a_trigger_on_another_table_does_not_tell_of_this_one(house: House) -> None:
     house.run("CREATE TABLE other (id int)")
     notify(house, "other")

@@ -333,7 +333,6 @@ DOMAINS = (
 )
 
 
-@pytest.mark.xfail(strict=True, reason="reflection: a domain is no type of its own")
 async def test_columns_of_domains_are_columns_of_what_the_domains_are_made_of(
     house: House,
 ) -> None:
@@ -356,7 +355,6 @@ async def test_columns_of_domains_are_columns_of_what_the_domains_are_made_of(
     await becomes_true(house)
 
 
-@pytest.mark.xfail(strict=True, reason="reflection: SQLAlchemy does not know types.citext")
 async def test_a_status_of_citext_is_written_as_the_mapping_spells_it(old_house: House) -> None:
     try:
         old_house.run("CREATE SCHEMA extensions; CREATE EXTENSION citext SCHEMA extensions")
@@ -375,16 +373,14 @@ async def test_a_status_of_whole_numbers_is_a_word_too(house: House) -> None:
     assert house.ask("SELECT status FROM trades") == 1
 
 
-NOT_YET = pytest.mark.xfail(strict=True, reason="reflection: see the report of November 21")
-
 CHECKS = [
     ("text", "status IN ('pending','completed','failed')"),
     ("varchar(20)", "status IN ('pending','completed','failed')"),
     ("varchar(20)", "status IS NULL OR status IN ('pending','completed','failed')"),
     ("char(10)", "status IN ('pending','completed','failed')"),
     ("text", "status = ANY (ARRAY['pending','completed','failed'])"),
-    pytest.param("text", "status = ANY ('{pending,completed,failed}')", marks=NOT_YET),
-    pytest.param("varchar", "status = ANY ('{pending,completed,failed}'::text[])", marks=NOT_YET),
+    pytest.param("text", "status = ANY ('{pending,completed,failed}')"),
+    pytest.param("varchar", "status = ANY ('{pending,completed,failed}'::text[])"),
     ("text", "status = 'pending' OR status = 'completed' OR status = 'failed'"),
     ("text", "(status = 'pending') OR (status IN ('completed','failed'))"),
     ('text COLLATE "C"', "status IN ('pending','completed','failed')"),
@@ -424,9 +420,7 @@ async def test_a_check_that_is_no_list_of_words_limits_nothing(house: House, che
     assert shape.columns["status"].words == ()
 
 
-@pytest.mark.parametrize(
-    "how", ["NOT VALID", "NO INHERIT", pytest.param("NOT ENFORCED", marks=NOT_YET)]
-)
+@pytest.mark.parametrize("how", ["NOT VALID", "NO INHERIT", "NOT ENFORCED"])
 async def test_a_check_with_more_behind_it_is_read_without_a_warning(
     house: House, how: str
 ) -> None:
@@ -494,7 +488,6 @@ async def test_any_name_of_a_table_its_schema_and_its_columns_is_only_a_name(
     assert await store.list_open(ACCOUNT) == []
 
 
-@pytest.mark.xfail(strict=True, reason="sql.index_proposals: what a person types is doubled")
 async def test_what_doctor_prints_can_be_typed(house: House) -> None:
     house.run(made('"50% off"'))
     store = await house.open(mapped(table="50% off"))
@@ -542,8 +535,8 @@ async def test_of_two_tables_of_one_name_the_first_on_the_path_is_meant(house: H
         ("bigint", "CREATE INDEX ON trades (id)"),
         ("bigint", "CREATE UNIQUE INDEX ON trades (id) WHERE status = 'pending'"),
         ("bigint", "CREATE UNIQUE INDEX ON trades (id, status)"),
-        pytest.param("bigint", "CREATE UNIQUE INDEX ON trades (id, lower(status))", marks=NOT_YET),
-        pytest.param("bigint", "CREATE UNIQUE INDEX ON trades (lower(status), id)", marks=NOT_YET),
+        pytest.param("bigint", "CREATE UNIQUE INDEX ON trades (id, lower(status))"),
+        pytest.param("bigint", "CREATE UNIQUE INDEX ON trades (lower(status), id)"),
         ("bigint", "CREATE UNIQUE INDEX ON trades ((id % 7))"),
         ("bigint", "ALTER TABLE trades ADD PRIMARY KEY (id, status)"),
         ("bigint", "ALTER TABLE trades ADD EXCLUDE USING btree (id WITH =) WHERE (id > 3)"),

@@ -103,8 +103,11 @@ class Database(Protocol):
     deadline: float | None
     """After how many seconds a request is given up; None where it always comes to an end."""
 
-    def connect(self, *, writes: bool) -> Session:
-        """A connection. Raises `errors` or an OrdersyncError."""
+    def connect(self, *, writes: bool, table: TableShape | None = None) -> Session:
+        """A connection; `table` is the one of whose new rows it should hear, where it can.
+
+        Raises `errors` or an OrdersyncError.
+        """
 
     def look(self) -> AbstractContextManager[Connection]:
         """A SQLAlchemy connection that can only read, for reflection."""

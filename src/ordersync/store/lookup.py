@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from collections.abc import Mapping as Dict
 
-    from ordersync.ports import Clock
+    from ordersync.ports import Clock, RowId
     from ordersync.store.database import Session
     from ordersync.store.mapping import Mapping
     from ordersync.store.own import OwnStatements
@@ -85,7 +85,9 @@ class Lookup:
         # The day before: a text time may carry any zone; the exact cut follows.
         day = (since - timedelta(days=1)).strftime("%Y-%m-%d")
         text = self.about(account).finished_since(words)
-        found = self.claims(session, Ask(text, {"day": day, "seconds": since.timestamp()}))
+        # A whole number, made here: compared with a float, an index on a bigint is no use.
+        numbers = {f"at_{unit}": int(since.timestamp() * unit) for unit in (1, 10**3, 10**6, 10**9)}
+        found = self.claims(session, Ask(text, {"day": day, **numbers}))
         return [claim for claim in found if mapping.newest_time(claim) >= since]
 
     def claims(self, session: Session, ask: Ask) -> list[Claim]:
@@ -222,6 +224,12 @@ class Lookup:
         aliases = _aliases((c.venue_order_id, c.client_order_id) for c in claims)
         asks = self._known_asks(account, grouped, aliases)
         return self._known(session, account, grouped, aliases, *session.fetch_each(asks))
+
+    def read_rows(self, session: Session, account: str, row_ids: Sequence[RowId]) -> list[Known]:
+        """What is stored about the orders of these rows, and the rows as they are now."""
+        keys = _text(str(row_id) for row_id in row_ids)
+        claims = self.claims(session, Ask(self.about(account).by_row_ids, {"keys": keys}))
+        return self.read_claims(session, account, claims)
 
     def learn_times(self, session: Session) -> None:
         """Look how the table spells its times, until it has some."""

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import inspect, types
 from sqlalchemy import text as statement
+from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError, NoSuchTableError, SAWarning
 
 from ordersync.store.shape import ColumnShape, IndexShape, Kind, TableShape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.engine.reflection import Inspector
 
     from ordersync.store.database import Database
@@ -67,23 +70,27 @@ def list_table_names(database: Database) -> list[str]:
 def _exact(database: Database, connection: Connection, shape: TableShape) -> TableShape:
     """The shape with the types as the database itself spells them."""
     exact = database.declared_types(connection, shape)
-    columns = {
-        name: msgspec.structs.replace(column, declared=exact.get(name, column.declared))
-        for name, column in shape.columns.items()
-    }
+    columns = {}
+    for name, column in shape.columns.items():
+        declared = exact.get(name, column.declared)
+        # Where its extension is off the search path, SQLAlchemy does not know it.
+        kind = Kind.TEXT if declared.endswith(".citext") else column.kind
+        columns[name] = msgspec.structs.replace(column, declared=declared, kind=kind)
     return msgspec.structs.replace(shape, columns=columns)
 
 
 def _shape(inspector: Inspector, table: str, schema: str | None) -> TableShape:
     with warnings.catch_warnings():
-        # An index on an expression is none that we could use.
+        # An index on an expression, a CHECK that is not enforced: none that we could use.
         warnings.simplefilter("ignore", SAWarning)
         listed = inspector.get_indexes(table, schema)
         uniques = inspector.get_unique_constraints(table, schema)
+        checks = _checks(inspector, table, schema)
+        found = inspector.get_columns(table, schema)
     indexes = [
         IndexShape(
-            columns=tuple(name for name in index["column_names"] if name),
-            unique=bool(index["unique"]),
+            columns=_leading(index["column_names"]),
+            unique=bool(index["unique"]) and None not in index["column_names"],
             where=_condition(index.get("dialect_options", {})),
         )
         for index in listed
@@ -91,11 +98,7 @@ def _shape(inspector: Inspector, table: str, schema: str | None) -> TableShape:
     indexes += [
         IndexShape(columns=tuple(unique["column_names"]), unique=True) for unique in uniques
     ]
-    checks = _checks(inspector, table, schema)
-    columns = {
-        column["name"]: _column(inspector, column, checks)
-        for column in inspector.get_columns(table, schema)
-    }
+    columns = {column["name"]: _column(inspector, column, checks) for column in found}
     return TableShape(
         name=table,
         schema=schema,
@@ -123,6 +126,12 @@ def _checks(inspector: Inspector, table: str, schema: str | None) -> list[str]:
     return [re.sub(r"\b_(?:utf8mb[34]|latin1|ascii)(?=')", "", check) for check in found]
 
 
+def _leading(names: Sequence[str | None]) -> tuple[str, ...]:
+    """The columns before the first expression, which stands as None: behind it nothing is found."""
+    end = names.index(None) if None in names else len(names)
+    return tuple(name for name in names[:end] if name)
+
+
 def _condition(options: dict[str, object]) -> str | None:
     # No `or`: SQLAlchemy's clauses refuse to be true or false.
     where = options.get("sqlite_where", options.get("postgresql_where"))
@@ -138,9 +147,12 @@ def _view_names(inspector: Inspector, schema: str | None) -> list[str]:
 
 def _column(inspector: Inspector, column: Any, checks: list[str]) -> ColumnShape:  # noqa: ANN401 - SQLAlchemy's own dict
     kind = column["type"]
+    if isinstance(kind, DOMAIN):
+        kind, checks = _behind(kind, column["name"], checks)
     length = getattr(kind, "length", None)
     is_enum = isinstance(kind, types.Enum)
-    digits = getattr(kind, "precision", None) or getattr(kind, "fsp", None)
+    digits = getattr(kind, "precision", None)
+    digits = getattr(kind, "fsp", None) if digits is None else digits
     zoned = bool(getattr(kind, "timezone", False))
     if inspector.dialect.name == "mysql":
         # A DATETIME without a number holds whole seconds; a TIMESTAMP is kept in UTC.
@@ -159,6 +171,17 @@ def _column(inspector: Inspector, column: Any, checks: list[str]) -> ColumnShape
         is_enum=is_enum,
         words=tuple(kind.enums) if is_enum else _allowed_words(column["name"], checks),
     )
+
+
+def _behind(domain: DOMAIN, column: str, checks: list[str]) -> tuple[Any, list[str]]:
+    """What a domain is made of in the end, and its conditions as if they were the column's."""
+    found = list(checks)
+    kind: Any = domain
+    while isinstance(kind, DOMAIN):
+        check = str(kind.check) if kind.check is not None else ""
+        found.append(re.sub(r"\bVALUE\b", f'"{column}"', check))
+        kind = kind.data_type
+    return kind, found
 
 
 _KINDS: tuple[tuple[type[Any], Kind], ...] = (
@@ -189,6 +212,11 @@ def _declared(kind: Any, inspector: Inspector) -> str:  # noqa: ANN401 - a TypeE
 
 def _as_written(check: str) -> str:
     """A CHECK as a person wrote it: PostgreSQL shows an IN as = ANY of an array, with casts."""
+    check = re.sub(
+        r"= ANY \(+'\{([^'{}\"\\]*)\}'[^)]*\)+",
+        lambda found: "IN ('" + "', '".join(found[1].split(",")) + "')",
+        check,
+    )
     plain = re.sub(r"::(?:character varying|[a-z]+)(?:\(\d+\))?(?:\[\])?", "", check)
     plain = re.sub(r"= ANY \(+ARRAY\[([^\]]*)\]\)+", r"IN (\1)", plain)
     return re.sub(r"\((\"[^\"]+\"|\w+)\) (IN|=)", r"\1 \2", plain)

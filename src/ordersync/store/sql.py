@@ -55,11 +55,10 @@ class RowStatements:
         return f"{self.select} WHERE {self.spelling.rare(self._in_words(words))}{self._scope}"
 
     def finished_since(self, words: Sequence[str]) -> str:
-        """Rows of these words with a time at or after :day (text) or :seconds (a number)."""
+        """Rows of these words with a time at or after :day (text) or :at_1, :at_1000 (numbers)."""
         at = self.spelling.param
         recent = " OR ".join(
-            f"{self.column(field)} >= "
-            + (f"{at('seconds')} * {form.unit}" if form.unit else at("day"))
+            f"{self.column(field)} >= " + (at(f"at_{form.unit:.0f}") if form.unit else at("day"))
             for field, form in self.mapping.time_forms.items()
         )
         # Only the times may lead into the table: by an index on the status or the account the
@@ -153,6 +152,7 @@ class RowStatements:
             ddl = f"{self.spelling.create_index} {quote(f'{name}_open')} ON {self.table} ({status})"
             if self.spelling.has_partial_indexes:
                 ddl += f" WHERE {self._in_words(open_words(mapping)).replace('t.', '', 1)}"
+            ddl = self.spelling.as_typed(ddl)
             proposals.append(("status", "open rows are found by reading the whole table", ddl))
         row_why = "the row of an order is found by reading the whole table"
         time_why = "rows that the bot has just finished are found by reading the whole table"
@@ -167,7 +167,7 @@ class RowStatements:
             if column is not None and not mapping.shape.leads_an_index(column):
                 index = quote(f"{name}_{column}")
                 ddl = f"{self.spelling.create_index} {index} ON {self.table} ({quote(column)})"
-                proposals.append((field, why, ddl))
+                proposals.append((field, why, self.spelling.as_typed(ddl)))
         return proposals
 
     @property

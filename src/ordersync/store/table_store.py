@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from ordersync.archived import Movable, Reach
-    from ordersync.ports import Advance, Change, Claim, Clock, Finding, Known, Outcome, Scan
+    from ordersync.ports import Advance, Change, Claim, Clock, Finding, Known, Outcome, RowId, Scan
     from ordersync.settings import Orders
     from ordersync.store.database import Database, Session
 
@@ -90,7 +90,7 @@ class TableStore:
     def _open(self, *, create: bool) -> None:
         self._mapping = mapping = bind(self._database, self._orders, where=self._where)
         self._writes = create
-        self._session = session = self._database.connect(writes=create)
+        self._session = session = self._database.connect(writes=create, table=mapping.shape)
         spelling = self._database.spelling
         self._own = OwnStatements(spelling, mapping.shape.schema)
         self._lookup = lookup = Lookup(spelling, mapping, self._own, self._clock)
@@ -173,6 +173,11 @@ class TableStore:
         """What is stored about the orders of these rows, without reading the rows again."""
         lookup = self._looks()
         return await self._with(lambda session: lookup.read_claims(session, account, claims))
+
+    async def read_rows(self, account: str, row_ids: Sequence[RowId]) -> list[Known]:
+        """What is stored about the orders of these rows, and the rows as they are now."""
+        lookup = self._looks()
+        return await self._with(lambda session: lookup.read_rows(session, account, row_ids))
 
     async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
         """Write row, truth and event of each step in one transaction."""
@@ -294,7 +299,8 @@ class TableStore:
 
         def attempt() -> _T:
             if self._session is None:
-                self._session = self._database.connect(writes=self._writes)
+                table = self._bound().shape
+                self._session = self._database.connect(writes=self._writes, table=table)
             try:
                 return work(self._session)
             except self._database.errors:

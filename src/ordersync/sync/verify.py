@@ -231,14 +231,14 @@ class Verification:
         self._at_rest.stir(o.key[2:] for o in taken.outcomes if o.key not in taken.at_rest)
 
     async def _wake(self, reading: Reading) -> None:
-        """Read what is stored about resting orders of which something new was said."""
+        """Read resting orders of which something new was said, with their rows as they are now."""
         said = _ids(reading.sightings).union(
             (a.venue_order_id for a in reading.absences if a.venue_order_id),
             *(silence.orders for silence in reading.silences),
         )
-        woken = [self._work.rows[order] for order in said & self._work.resting]
+        woken = [self._work.rows[order].row_id for order in said & self._work.resting]
         if woken:
-            for known in await self._store.read_claims(self._account, woken):
+            for known in await self._store.read_rows(self._account, woken):
                 self._watched[known.key] = self._known[known.key] = known
                 self._ingest.vouch(self._account, known, self._at_rest.vouched_at)
 

@@ -70,8 +70,9 @@ class MysqlServer:
     def __repr__(self) -> str:
         return f"MysqlServer({self.where!r})"
 
-    def connect(self, *, writes: bool) -> Session:
+    def connect(self, *, writes: bool, table: TableShape | None = None) -> Session:
         """A connection, with the settings that all that we write rests on."""
+        del table
         if writes:
             self._check_engine()
         connection = self._connect(conv=_CONVERSIONS, client_flag=CLIENT.FOUND_ROWS)

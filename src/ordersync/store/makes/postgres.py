@@ -63,11 +63,12 @@ class PostgresServer:
     def __repr__(self) -> str:
         return f"PostgresServer({self.where!r})"
 
-    def connect(self, *, writes: bool) -> Session:
+    def connect(self, *, writes: bool, table: TableShape | None = None) -> Session:
         """A connection, and where it writes for long, one that hears of new rows."""
         connection = self._connect()
+        name = self._spelling.as_typed(self._spelling.table(table)) if table is not None else ""
         try:
-            listener = Listener(self._connect, connection) if writes else None
+            listener = Listener(self._connect, connection, name) if writes and name else None
         except BaseException:
             connection.close()
             raise

@@ -24,18 +24,20 @@ PATIENCE = 1.0
 """Seconds in which a notification to ourselves must have come."""
 
 _LISTENERS = itertools.count()
-_HAS_TRIGGER = "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgname = %s AND tgenabled <> 'D')"
+_HAS_TRIGGER = """
+SELECT EXISTS (SELECT FROM pg_trigger
+  WHERE tgname = %s AND tgrelid = to_regclass(%s) AND tgenabled IN ('O', 'A'))"""
 
 
 class Listener:
     """Counts the notifications. `why_not` is why rows are looked for instead, "" where heard."""
 
-    def __init__(self, connect: Callable[[], _Connection], sender: _Connection) -> None:
+    def __init__(self, connect: Callable[[], _Connection], sender: _Connection, table: str) -> None:
         self._connection: _Connection | None = None
         # Another listener's number is another: what came between the two was not heard.
         self._heard = next(_LISTENERS) << 32
         self.why_not = ""
-        row = sender.execute(_HAS_TRIGGER, (TRIGGER,)).fetchone()
+        row = sender.execute(_HAS_TRIGGER, (TRIGGER, table)).fetchone()
         if row is None or not row[0]:
             self.why_not = "the table has no trigger that notifies"
             return

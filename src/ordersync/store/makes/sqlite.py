@@ -91,8 +91,9 @@ class SqliteFile:
         self.where = str(path)
         self.spelling: Spelling = SqliteSpelling()
 
-    def connect(self, *, writes: bool) -> Session:
+    def connect(self, *, writes: bool, table: TableShape | None = None) -> Session:
         """A connection; where it only reads, the file is opened for reading only."""
+        del table
         if sqlite3.sqlite_version_info < LEAST_SQLITE:
             raise ConfigError(
                 f"this Python brings SQLite {sqlite3.sqlite_version}; 3.35 or newer is needed.",

@@ -209,8 +209,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `version` is 0 where there is no truth yet. `final_since` is when we learned of the final
     standing, `due_at` when the order is to be asked about although no open row leads to it,
-    `row_id` the row that the truth was last projected onto, as text. Where there is no truth,
-    `archived` is where an earlier one moved to.
+    `row_id` the row it was last projected onto, as text; `archived` where an earlier one moved.
     """
 
     key: str

@@ -7,6 +7,7 @@
     ├── GiveUp           asking again will not help: a person has to mend something
     │   ├── ConfigError      the configuration; says what, where, and the mend
     │   ├── StoreRefused     the database refuses (rights, read-only, not a database)
+    │   ├── ArchiveRefused   a file of the archive cannot be written or is damaged
     │   └── VenueRefused     the venue refuses the key or the request
     └── NotUnderstood    an answer that cannot be read; the raw text is kept
 
@@ -56,6 +57,10 @@ class ConfigError(GiveUp):
 
 class StoreRefused(GiveUp):
     """The database refuses what is asked of it, and will go on refusing."""
+
+
+class ArchiveRefused(GiveUp):
+    """The archive's folder or a file in it cannot be used; what was to move stays."""
 
 
 class VenueRefused(GiveUp):

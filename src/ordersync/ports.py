@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from ordersync.archived import Archived, ArchiveViews, RetentionStore
 from ordersync.truth.evidence import Case
 from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source
 
@@ -208,7 +209,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `version` is 0 where there is no truth yet. `final_since` is when we learned of the final
     standing, `due_at` when the order is to be asked about although no open row leads to it,
-    `row_id` the row that the truth was last projected onto, as text.
+    `row_id` the row it was last projected onto, as text; `archived` where an earlier one moved.
     """
 
     key: str
@@ -219,6 +220,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     final_since: datetime | None = None
     due_at: datetime | None = None
     row_id: str | None = None
+    archived: Archived | None = None
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -296,7 +298,7 @@ class OrderName(msgspec.Struct, frozen=True, gc=False):
     client_order_id: str | None = None
 
 
-class OrderStore(Protocol):
+class OrderStore(RetentionStore, Protocol):
     """The user's table and ours beside it, in one database.
 
     Raises StoreBusy (ask again) or StoreRefused (give up) from every method.
@@ -385,7 +387,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
 
 
-class OrderViews(Protocol):
+class OrderViews(ArchiveViews, Protocol):
     """The read side: nothing here writes or creates."""
 
     async def find(self, text: str) -> list[Match]:

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from ordersync import settings as configuration
+from ordersync.archive_files import ArchiveFolder
 from ordersync.clock import SystemClock
 from ordersync.errors import ConfigError, OrdersyncError, VenueRefused, VenueSilent
 from ordersync.ports import Finding, Severity, judge_key
@@ -21,13 +22,14 @@ from ordersync.store import proposal
 from ordersync.store.guess import Unsure
 from ordersync.store.makes import database_at
 from ordersync.store.mapping import bind
-from ordersync.store.owner import statements_for_owner
+from ordersync.store.owner import statements_for_owner, version_there
 from ordersync.store.proposal import Proposal
 from ordersync.store.table_store import TableStore
 from ordersync.store.views import TableViews
 from ordersync.sync.audit import Audit, audit
 from ordersync.sync.ingest import Ingest
 from ordersync.sync.reconcile import Reconciler
+from ordersync.sync.retention import Retention, judge_size
 from ordersync.sync.work import PassReport
 from ordersync.sync.zone import compare_times
 from ordersync.truth.evidence import AbsencePolicy
@@ -35,10 +37,11 @@ from ordersync.venues.coinbase.key import read_key
 from ordersync.venues.coinbase.venue import Coinbase
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime, timedelta
     from pathlib import Path
 
+    from ordersync.archived import Archive
     from ordersync.ports import Clock, OrderStore, OrderViews, Venue
     from ordersync.settings import Account, Settings
     from ordersync.store.database import Database
@@ -51,12 +54,12 @@ __all__ = [
     "Proposal",
     "Service",
     "Unsure",
+    "build_archive",
     "build_views",
     "check_proposal",
     "examine",
     "propose",
     "serving",
-    "until",
 ]
 
 
@@ -103,6 +106,11 @@ class Service:
             )
             for name, venue in self.venues.items()
         }
+        kept = settings.retention or configuration.Retention()
+        self.archive = build_archive(settings)
+        self.retention = Retention(
+            tuple(self.venues), store=store, archive=self.archive, clock=clock, batch=kept.batch
+        )
 
     async def check_key(self, account: str) -> str:
         """Refuse a key that can move money; "" or a warning about one that can trade.
@@ -197,8 +205,13 @@ class Service:
         )
 
     async def run(self) -> None:
-        """Keep every account true until cancelled."""
+        """Keep every account true until cancelled, and move out what ended long ago."""
+        kept = self.settings.retention
+        if kept is not None:
+            await self.archive.check(make=True)
         async with asyncio.TaskGroup() as group:
+            if kept is not None:
+                group.create_task(self.retention.run(kept.after), name="retention")
             for name in self.reconcilers:
                 group.create_task(self._run_account(name), name=f"reconcile {name}")
 
@@ -228,6 +241,7 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
         store = build_store(settings, clock)
         await store.open(create=False)
         found += await store.findings()
+        found += await _about_retention(settings, store)
     except OrdersyncError as error:
         found.append(_mistake("database", error))
         store = None
@@ -252,36 +266,23 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
     return found
 
 
+async def _about_retention(settings: Settings, store: OrderStore) -> list[Finding]:
+    """How large the log is, and whether what is old can move out of it."""
+    retains = settings.retention is not None
+    found = [judge_size(await store.measure_log(), retains=retains)]
+    try:
+        if retains:
+            await build_archive(settings).check(make=False)
+    except ConfigError as error:
+        found.append(_mistake("retention", error))
+    return found
+
+
 def _mistake(about: str, error: OrdersyncError) -> Finding:
     place = f"{error.where}: " if error.where else ""
     return Finding(
         severity=Severity.ERROR, about=about, what=f"{place}{error.what}", mend=error.mend
     )
-
-
-async def until(stopping: asyncio.Event, work: Coroutine[None, None, None]) -> None:
-    """Work until it ends or `stopping` is set; then it is cancelled and waited for.
-
-    What is being committed at that moment is finished by the store before it closes.
-    """
-
-    async def stop(task: asyncio.Task[None]) -> None:
-        await stopping.wait()
-        task.cancel()
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            working = group.create_task(work)
-            watching = group.create_task(stop(working))
-            working.add_done_callback(lambda _: watching.cancel())
-    except ExceptionGroup as several:
-        raise _first_of(several) from several
-
-
-def _first_of(several: ExceptionGroup) -> Exception:
-    """The error to show a person: the first one that is not itself a group."""
-    first = several.exceptions[0]
-    return _first_of(first) if isinstance(first, ExceptionGroup) else first
 
 
 @asynccontextmanager
@@ -300,6 +301,8 @@ async def serving(
     StoreBusy or StoreRefused.
     """
     clock = clock or SystemClock()
+    if shadow:  # its rows stay as they are, so nothing of it is at rest
+        settings = settings.model_copy(update={"retention": None})
     store = build_store(settings, clock, shadow=shadow)
     service = Service(settings, clock=clock, store=store, listener=listener)
     try:
@@ -341,12 +344,19 @@ def schema_statements(settings: Settings, role: str | None, *, notify: bool) -> 
     """
     database = build_database(settings)
     mapping = bind(database, settings.orders, where=str(settings.path))
-    return statements_for_owner(database.spelling, mapping, role, notify=notify)
+    since = version_there(database, mapping)
+    return statements_for_owner(database.spelling, mapping, role, notify=notify, since=since)
 
 
 def build_views(settings: Settings) -> OrderViews:
     """The read side of this configuration. Raises ConfigError."""
     return TableViews(build_database(settings), settings.orders, where=str(settings.path))
+
+
+def build_archive(settings: Settings) -> Archive:
+    """Where this configuration lets old orders move to, or would."""
+    kept = settings.retention or configuration.Retention()
+    return ArchiveFolder(settings.resolve(kept.folder), where=f"{settings.path}: retention.folder")
 
 
 def build_venue(settings: Settings, name: str, account: Account, clock: Clock) -> Venue:

@@ -7,6 +7,7 @@ what can be seen from the text. Secrets are never in here: a key file is a path.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tomllib
@@ -151,6 +152,18 @@ class Sync(_Section):
     absence: Absence = Absence()
 
 
+LEAST_RETENTION = timedelta(days=2)
+"""What is younger can still be verified: an order is asked for until its fees have settled."""
+
+
+class Retention(_Section):
+    """`[retention]`: how old what ended has to be to move out of the database, and where to."""
+
+    after: Duration = timedelta(days=90)
+    folder: str = Field(default="ordersync-archive", min_length=1)
+    batch: int = Field(default=500, ge=1, le=10_000)
+
+
 class Settings(BaseSettings):
     """All of the configuration. `path` is the file it came from; relative paths start there."""
 
@@ -166,6 +179,7 @@ class Settings(BaseSettings):
     orders: Orders
     accounts: dict[str, Account] = Field(min_length=1)
     sync: Sync = Sync()
+    retention: Retention | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -241,7 +255,7 @@ def read_secret(path: Path, *, where: str) -> str:
     return text
 
 
-_KNOWN_SECTIONS = {"database", "orders", "accounts", "sync"}
+_KNOWN_SECTIONS = {"database", "orders", "accounts", "sync", "retention"}
 
 
 def load(path: Path | None = None) -> Settings:
@@ -282,7 +296,21 @@ def build(path: Path, content: dict[str, Any]) -> Settings:
     except ValidationError as error:
         raise _explain(path, error) from None
     _check_accounts(settings)
+    if settings.retention is not None:
+        check_age(settings, settings.retention.after, where=f"{path}: retention.after")
     return settings
+
+
+def check_age(settings: Settings, age: timedelta, *, where: str) -> None:
+    """Raise ConfigError where what is this old may still be verified."""
+    least = max(LEAST_RETENTION, settings.sync.verify_recent + timedelta(days=1))
+    if age < least:
+        raise ConfigError(
+            "what is younger may still be verified, and stays.",
+            where=where,
+            mend=f'Write at least "{math.ceil(least / timedelta(hours=1))}h": two days, and a day '
+            "more than sync.verify_recent.",
+        )
 
 
 def _check_accounts(settings: Settings) -> None:

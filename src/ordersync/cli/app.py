@@ -169,10 +169,10 @@ def history(
     order: Annotated[str, typer.Argument(help="A row's id, a venue order id or a client id.")],
 ) -> None:
     """Every recorded change of one order."""
-    from ordersync.cli import commands  # noqa: PLC0415 - loads the service
+    from ordersync.cli import history as past  # noqa: PLC0415 - loads the service
 
     output = cast("Output", context.obj)
-    output.run(commands.history(output, order))
+    output.run(past.history(output, order))
 
 
 @app.command()
@@ -200,6 +200,26 @@ def cleanup(
         output.run(commands.dry_run(output, older_than))
     else:
         output.run(commands.cleanup(output, older_than, yes=yes, accept_absent=accept_absent))
+
+
+@app.command()
+def archive(
+    context: typer.Context,
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            "--older-than", help="Only what ended so long ago (default: retention.after)."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would move; write nothing.")
+    ] = False,
+) -> None:
+    """Move what ended long ago out of the database, into files."""
+    from ordersync.cli import history  # noqa: PLC0415 - loads the service
+
+    output = cast("Output", context.obj)
+    output.run(history.archive(output, older_than, dry_run=dry_run))
 
 
 @app.command()

@@ -16,9 +16,10 @@ from ordersync import settings as configuration
 from ordersync.cli import show
 from ordersync.cli.logs import set_up_log
 from ordersync.cli.output import Exit
+from ordersync.cli.stopping import until
 from ordersync.errors import ConfigError, StoreBusy
 from ordersync.ports import Severity
-from ordersync.service import build_views, examine, schema_statements, serving, until
+from ordersync.service import examine, schema_statements, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +55,7 @@ async def audit(output: Output, since: str) -> None:
     """Compare the table with the exchange."""
     set_up_log(as_json=output.as_json)
     settings = configuration.load(output.config)
-    span = _duration(since, "--since")
+    span = duration(since, "--since")
     async with serving(settings, create=False) as service:
         with output.progress("Comparing") as progress:
             audits = await service.audit(span, progress=progress)
@@ -75,7 +76,7 @@ async def dry_run(output: Output, older_than: str | None) -> None:
     """What a pass would write."""
     set_up_log(as_json=output.as_json)
     settings = configuration.load(output.config)
-    age = _duration(older_than, "--older-than") if older_than else None
+    age = duration(older_than, "--older-than") if older_than else None
     async with serving(settings, create=False) as service:
         with output.progress("Comparing") as progress:
             audits = await service.preview(older_than=age, progress=progress)
@@ -129,35 +130,11 @@ async def schema(output: Output, role: str | None, *, notify: bool) -> None:
         output.say(f"{statement};")
 
 
-async def history(output: Output, order: str) -> None:
-    """Every recorded change of one order."""
-    settings = configuration.load(output.config)
-    views = build_views(settings)
-    matches = await views.find(order)
-    if not matches:
-        output.fail(
-            ConfigError(
-                "nothing is known of it: no row, venue order id or client id is that.",
-                where=repr(order),
-                mend="ordersync audit lists rows with their orders.",
-            )
-        )
-        output.status = Exit.DIFFERENCES
-        return
-    for match in matches:
-        events = await views.history(match)
-        if output.as_json:
-            for event in events:
-                output.give(event)
-        else:
-            show.show_history(output, match, events)
-
-
 async def cleanup(output: Output, older_than: str, *, yes: bool, accept_absent: bool) -> None:
     """Verify and repair old open rows, after a person has seen what that means."""
     set_up_log(as_json=output.as_json)
     settings = configuration.load(output.config)
-    age = _duration(older_than, "--older-than")
+    age = duration(older_than, "--older-than")
     if not yes:
         async with serving(settings, create=False) as service:
             with output.progress("Comparing") as progress:
@@ -271,7 +248,8 @@ def _conclude_sync(output: Output, reports: Sequence[PassReport]) -> None:
     show.show_sync(output, reports)
 
 
-def _duration(text: str, option: str) -> timedelta:
+def duration(text: str, option: str) -> timedelta:
+    """A duration from the command line. Raises ConfigError."""
     try:
         return configuration.parse_duration(text)
     except ValueError:

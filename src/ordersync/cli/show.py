@@ -114,14 +114,18 @@ def summary(reports: Sequence[PassReport]) -> str:
     return f"Sync complete: {updated} updated, {gone} not found on exchange, {failed} failed"
 
 
-def show_history(output: Output, match: Match, events: Sequence[Event]) -> None:
-    """One order: how it stands, then each change."""
+def show_history(
+    output: Output, match: Match, events: Sequence[Event], notices: Sequence[str]
+) -> None:
+    """One order: how it stands, where a part of its past is, then each change."""
     names = [f"row {match.row_id}" if match.row_id else "no row"]
     names += [f"order {match.venue_order_id}"] if match.venue_order_id else []
     names += [f"client id {match.client_order_id}"] if match.client_order_id else []
     output.say(f"{', '.join(names)} ({match.account})", style="bold")
     output.say(f"  the table says {match.word or '-'}, the exchange {match.status or '-'}")
-    if not events:
+    for notice in notices:
+        output.say(notice)
+    if not events and not notices:
         output.say("  nothing was recorded for it yet")
     for event in events:
         at = event.at.strftime("%Y-%m-%d %H:%M:%S")

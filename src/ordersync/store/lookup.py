@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ordersync.archived import Archived
 from ordersync.ports import Absent, Claim, Known, Meaning, OrderName, Scan
 from ordersync.store.mapping import TIMES
 from ordersync.store.scan import Unmoved, tell_apart
 from ordersync.store.sql import RowStatements, open_words
 from ordersync.store.statement import Ask
-from ordersync.truth.model import Order
+from ordersync.truth.model import Order, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,15 +27,19 @@ if TYPE_CHECKING:
 
 _decode_order = msgspec.json.Decoder(Order).decode
 _decode_absent = msgspec.json.Decoder(Absent).decode
+_decode_side = msgspec.json.Decoder(Side).decode
 
 
 class Lookup:
-    """The reads of a store. `has_tables` is whether ours are there at all."""
+    """The reads of a store.
+
+    `has_tables` is whether ours are there at all, `has_archive` whether they know what moved out.
+    """
 
     def __init__(
         self, spelling: Spelling, mapping: Mapping, ours: OwnStatements, clock: Clock
     ) -> None:
-        self.has_tables = False
+        self.has_tables = self.has_archive = False
         self._spelling = spelling
         self._mapping = mapping
         self._own = ours
@@ -128,7 +133,7 @@ class Lookup:
                 if not found and name.client_order_id:
                     found = by_client.get(name.client_order_id)
                 grouped[key] = found or []
-        return self._known(grouped, aliases, *answers)
+        return self._known(session, account, grouped, aliases, *answers)
 
     def _by_client(
         self,
@@ -171,6 +176,8 @@ class Lookup:
 
     def _known(
         self,
+        session: Session,
+        account: str,
         grouped: dict[str, list[Claim]],
         aliases: dict[str, str],
         truth_rows: Iterable[tuple[Any, ...]] = (),
@@ -180,6 +187,7 @@ class Lookup:
         """What is stored under these keys. An alias is the name an order had before it was seen."""
         truths = {row[0]: row for row in truth_rows}
         absents, due = dict(absent_rows), dict(due_rows)
+        archived = self._archived(session, account, [key for key in grouped if key not in truths])
         found = []
         for key, claims in grouped.items():
             _, version, state, final_since, row_id = truths.get(key, (key, 0, None, None, None))
@@ -194,9 +202,17 @@ class Lookup:
                     final_since=_moment(final_since),
                     due_at=_moment(due.get(key)),
                     row_id=row_id,
+                    archived=archived.get(key),
                 )
             )
         return found
+
+    def _archived(self, session: Session, account: str, keys: Sequence[str]) -> dict[str, Archived]:
+        """What is said of truths that moved out; most orders without one never had any."""
+        if not self.has_archive or not keys:
+            return {}
+        ask = Ask(self._own.archived_truths, {"account": account, "keys": _text(keys)})
+        return {key: as_archived(*row) for key, *row in session.fetch(ask)}
 
     def read_claims(self, session: Session, account: str, claims: Sequence[Claim]) -> list[Known]:
         """What is stored about the orders of these rows, without reading the rows again."""
@@ -207,7 +223,7 @@ class Lookup:
                 grouped.setdefault(key, []).append(claim)
         aliases = _aliases((c.venue_order_id, c.client_order_id) for c in claims)
         asks = self._known_asks(account, grouped, aliases)
-        return self._known(grouped, aliases, *session.fetch_each(asks))
+        return self._known(session, account, grouped, aliases, *session.fetch_each(asks))
 
     def read_rows(self, session: Session, account: str, row_ids: Sequence[RowId]) -> list[Known]:
         """What is stored about the orders of these rows, and the rows as they are now."""
@@ -228,6 +244,15 @@ class Lookup:
                 if field in mapping.columns
             }
         )
+
+
+def as_archived(place: str, moved_at: str, side: str | None) -> Archived:
+    """What is noted of an order in one of the archive's files."""
+    return Archived(
+        place=place,
+        moved_at=datetime.fromisoformat(moved_at),
+        side=_decode_side(side) if side else None,
+    )
 
 
 def key_of(venue_order_id: str | None, client_order_id: str | None) -> str | None:

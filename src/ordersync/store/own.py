@@ -157,6 +157,12 @@ class OwnStatements:
         self.drop_absences = f"DELETE FROM {absences} WHERE account = {at('account')} AND {in_keys}"
         self.drop_due = f"DELETE FROM {due} WHERE account = {at('account')} AND {in_keys}"
         self.version = f"SELECT version FROM {self.table('schema')}"
+        # The latest comes last, and so wins.
+        self.archived_truths = (
+            f"SELECT o.order_key, o.place, o.moved_at, o.side FROM {keys} {joined}"
+            f" {self.table('archived')} AS o ON {of_account} AND o.order_key = j.value"
+            " WHERE o.side IS NOT NULL ORDER BY o.moved_at"
+        )
         self._spell_what_was_told(this)
 
     def _spell_what_was_told(self, this: str) -> None:
@@ -181,6 +187,10 @@ class OwnStatements:
             f"SELECT body FROM {self.table('accounts')} WHERE account = {at('account')}"
         )
         self.history = f"SELECT body FROM {events} WHERE {this} ORDER BY log_id, n"
+        self.archived_places = (
+            f"SELECT place, moved_at, side FROM {self.table('archived')} WHERE {this}"
+            " ORDER BY moved_at, place"
+        )
         self.status_of_key = f"SELECT order_key, status FROM {orders} WHERE {this}"
         self.status_of_row = (
             f"SELECT order_key, status FROM {orders}"
@@ -201,4 +211,12 @@ class OwnStatements:
         return (
             "SELECT account, order_key, row_id, venue_order_id, client_order_id, status"
             f" FROM {self.table('orders')} WHERE {field} = {self.spelling.param('text')}"
+        )
+
+    def named_archived(self, field: str) -> str:
+        """What is noted of orders of this name that moved out; the latest comes first."""
+        return (
+            "SELECT account, order_key, NULL, venue_order_id, client_order_id, side"
+            f" FROM {self.table('archived')} WHERE {field} = {self.spelling.param('text')}"
+            " ORDER BY moved_at DESC, place DESC"
         )

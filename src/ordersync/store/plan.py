@@ -63,6 +63,14 @@ class Draft(msgspec.Struct, kw_only=True, gc=False):
         )
 
     @property
+    def is_news(self) -> bool:
+        """Whether the truth says what was not known: one that moved out may be said again."""
+        archived = self.known.archived
+        if archived is None or archived.side is None or not self.truth_changed:
+            return self.truth_changed
+        return side_of(self.step.truth, self.overlay, None) != archived.side
+
+    @property
     def links_row(self) -> bool:
         """Whether the truth was kept for a row that only now appeared, or has a new key."""
         known = self.known
@@ -125,14 +133,14 @@ def events_of(
     elif made.overlay is not made.overlay_before and made.overlay is not None:
         events.append(_absence_event(made, written, account, now))
         return events
-    kind = EventKind.CHANGED if made.truth_changed else EventKind.REPAIRED
+    kind = EventKind.CHANGED if made.is_news else EventKind.REPAIRED
     events += [
         event(made, claim, kind, account, now, found)
         for claim in known.claims
         # Not where it was another order's step that wrote the row.
         if (found := written.get(claim.row_id)) is not None and found.claim is claim
     ]
-    if made.truth_changed and not any(e.kind is EventKind.CHANGED for e in events):
+    if made.is_news and not any(e.kind is EventKind.CHANGED for e in events):
         events.append(event(made, None, EventKind.CHANGED, account, now))
     return events
 
@@ -158,9 +166,9 @@ def event(
         kind=kind,
         source=step.source,
         evidence=evidence or step.evidence,
-        before=_side(known.truth, made.overlay_before, word),
-        after=_side(step.truth, made.overlay, written.word if written else word),
-        latency_ms=_latency(step.truth, now) if made.truth_changed or written else None,
+        before=_before(made, word),
+        after=side_of(step.truth, made.overlay, written.word if written else word),
+        latency_ms=_latency(made, now) if made.truth_changed or written else None,
     )
 
 
@@ -187,7 +195,16 @@ def _absence_event(
     return event(made, claim, kind, account, now, written.get(claim.row_id) if claim else None)
 
 
-def _side(truth: Order | None, overlay: Overlay | None, word: str | None) -> Side:
+def _before(made: Draft, word: str | None) -> Side:
+    """How the order stood; of a truth that moved out a short note was kept."""
+    archived = made.known.archived
+    if archived is not None and archived.side is not None:
+        return msgspec.structs.replace(archived.side, word=word)
+    return side_of(made.known.truth, made.overlay_before, word)
+
+
+def side_of(truth: Order | None, overlay: Overlay | None, word: str | None) -> Side:
+    """One side of a change."""
     if truth is None:
         return Side(word=word, status=label_of(None, overlay))
     return Side(
@@ -199,6 +216,9 @@ def _side(truth: Order | None, overlay: Overlay | None, word: str | None) -> Sid
     )
 
 
-def _latency(truth: Order | None, now: datetime) -> int | None:
+def _latency(made: Draft, now: datetime) -> int | None:
+    truth = made.step.truth
+    if made.known.archived is not None:
+        return None  # it happened long ago, and was told then
     moment = (truth.last_fill_at or truth.changed_at) if truth else None
     return max(0, (now - moment) // timedelta(milliseconds=1)) if moment else None

@@ -7,6 +7,7 @@ spelled by the make of database: see `Spelling.ddl`.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ordersync.errors import StoreRefused
@@ -57,9 +58,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE {prefix}ordersync_accounts (
              account {key} NOT NULL PRIMARY KEY, body {text} NOT NULL){compact}""",
     ),
+    (
+        # Where orders are that moved out, and how they stood: one row for each file they are in.
+        """CREATE TABLE {prefix}ordersync_archived (
+             account {key} NOT NULL, order_key {key} NOT NULL, place {key} NOT NULL,
+             venue_order_id {key}, client_order_id {key}, moved_at {key} NOT NULL, side {text},
+             PRIMARY KEY (account, order_key, place)){compact}""",
+        # Those that ended long ago are found without walking through the others.
+        """CREATE INDEX ordersync_orders_final
+             ON {prefix}ordersync_orders (account, final_since, order_key)""",
+    ),
 )
 
 VERSION = len(MIGRATIONS)
+
+WITH_ARCHIVE = 2
+"""The first version that knows what moved out."""
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS {prefix}ordersync_schema (
              version {whole} NOT NULL, at {key} NOT NULL)"""
@@ -69,7 +83,18 @@ def statements(spelling: Spelling, prefix: str, since: int = 0) -> list[str]:
     """The DDL that makes our tables, or brings them forward from a version, in order."""
     steps = [*([] if since else [_VERSION_TABLE]), *(t for m in MIGRATIONS[since:] for t in m)]
     texts = [spelling.ddl(step, prefix) for step in steps]
-    return texts if since else [*texts, *spelling.beside_tables(prefix)]
+    return [*texts, *spelling.beside_tables(prefix, tables_since(since))]
+
+
+def tables_since(version: int) -> list[str]:
+    """The tables that versions after this one bring, without their common prefix."""
+    made = [
+        name
+        for migration in MIGRATIONS[version:]
+        for text in migration
+        for name in re.findall(r"CREATE TABLE \{prefix\}ordersync_(\w+)", text)
+    ]
+    return made if version else ["schema", *made]
 
 
 def version_of(session: Session, own: OwnStatements) -> int:

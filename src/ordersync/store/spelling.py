@@ -45,9 +45,9 @@ class Spelling:
             prefix=prefix,
         )
 
-    def beside_tables(self, prefix: str) -> list[str]:
-        """What this make needs beside our tables, made once with them."""
-        del prefix
+    def beside_tables(self, prefix: str, tables: Sequence[str]) -> list[str]:
+        """What this make needs beside these tables of ours, made once with them."""
+        del prefix, tables
         return []
 
     def grants(
@@ -57,9 +57,10 @@ class Spelling:
         table: TableShape,
         read: Sequence[str],
         written: Sequence[str],
+        ours: Sequence[str],
     ) -> list[str]:
-        """The rights that a role needs: on the user's columns, and on our tables."""
-        del role, prefix, table, read, written
+        """The rights that a role needs: on the user's columns, and on these tables of ours."""
+        del role, prefix, table, read, written, ours
         return []
 
     def notifying_trigger(self, table: TableShape) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from ordersync.archived import Batch, LogSize
 from ordersync.errors import ConfigError, StoreBusy
 from ordersync.ports import AccountRecord, OrderName
 from ordersync.store import schema, sql
@@ -24,6 +25,7 @@ from ordersync.store.mapping import Mapping, bind
 from ordersync.store.own import OwnStatements
 from ordersync.store.plan import draft, spell
 from ordersync.store.projection import changes
+from ordersync.store.retention import Retention
 from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Dict
     from datetime import datetime, timedelta
 
+    from ordersync.archived import Movable, Reach
     from ordersync.ports import Advance, Change, Claim, Clock, Finding, Known, Outcome, RowId, Scan
     from ordersync.settings import Orders
     from ordersync.store.database import Database, Session
@@ -71,6 +74,7 @@ class TableStore:
         self._mapping: Mapping | None = None
         self._own: OwnStatements | None = None
         self._lookup: Lookup | None = None
+        self._retention: Retention | None = None
         self._writes = False
 
     # --- opening and closing ---------------------------------------------------------------
@@ -105,7 +109,10 @@ class TableStore:
         schema.check_version(session, self._own, where=where)
         if create:
             schema.migrate(session, self._own, where=where, at=spell(self._clock.now()))
-        lookup.has_tables = schema.version_of(session, self._own) > 0
+        version = schema.version_of(session, self._own)
+        lookup.has_tables = version > 0
+        lookup.has_archive = version >= schema.WITH_ARCHIVE
+        self._retention = Retention(self._own, lookup, mapping)
 
     def _check_where(self, session: Session) -> None:
         if self._orders.where is None:
@@ -234,6 +241,37 @@ class TableStore:
 
         await self._with(keep)
 
+    # --- what moves out --------------------------------------------------------------------
+
+    async def list_movable(
+        self, account: str, *, before: datetime, after: Reach, limit: int
+    ) -> Batch:
+        """Of the next orders that ended before then, those that may move."""
+        if not self._looks().has_tables:
+            return Batch()
+        ended = self._retains().ended
+        return await self._with(lambda session: ended(session, account, before, after, limit))
+
+    async def list_movable_events(
+        self, account: str, *, before: datetime, after: Reach, limit: int
+    ) -> Batch:
+        """Of the next events from before then, those of orders without truth and case."""
+        if not self._looks().has_tables:
+            return Batch()
+        old = self._retains().old_events
+        return await self._with(lambda session: old(session, account, before, after, limit))
+
+    async def move_out(self, account: str, batch: Batch) -> list[Movable]:
+        """Delete what was archived and note where it is."""
+        go, now = self._retains().move_out, self._clock.now()
+        return await self._with(lambda session: go(session, account, batch, now))
+
+    async def measure_log(self) -> LogSize:
+        """How many events are stored."""
+        if not self._looks().has_tables:
+            return LogSize()
+        return await self._with(self._retains().log_size)
+
     async def findings(self) -> list[Finding]:
         """Columns, rights, indexes and words, each with its mend."""
         return await self._with(
@@ -253,6 +291,11 @@ class TableStore:
         if self._mapping is None:
             raise RuntimeError("the store is not open")
         return self._mapping
+
+    def _retains(self) -> Retention:
+        if self._retention is None:
+            raise RuntimeError("the store is not open")
+        return self._retention
 
     def _ours(self) -> OwnStatements:
         if self._own is None:

@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from ordersync.ports import Match
+from ordersync.store.lookup import as_archived
 from ordersync.store.mapping import bind
 from ordersync.store.own import OwnStatements
 from ordersync.store.sql import RowStatements
 from ordersync.store.statement import Ask
-from ordersync.truth.model import Event
+from ordersync.truth.model import Event, Side
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ordersync.archived import Archived
     from ordersync.settings import Orders
     from ordersync.store.database import Database, Session
 
 _T = TypeVar("_T")
 
 _decode_event = msgspec.json.Decoder(Event).decode
+
+_decode_side = msgspec.json.Decoder(Side).decode
 
 _NAMES = ("id", "venue_order_id", "client_order_id")
 
@@ -55,6 +59,14 @@ class TableViews:
         )
         return [_decode_event(body) for (body,) in rows]
 
+    async def archived(self, account: str, key: str) -> list[Archived]:
+        """Where else something about this order is, oldest first."""
+        ask = Ask(self._own.archived_places, {"account": account, "order_key": key})
+        rows = await self._with(
+            lambda session: session.fetch(ask) if self._has_archive(session) else []
+        )
+        return [as_archived(*row) for row in rows]
+
     async def count_words(self) -> dict[str | None, int]:
         """How many rows hold each status word."""
         ask = Ask(self._statements.count_words)
@@ -77,6 +89,9 @@ class TableViews:
     def _has_tables(self, session: Session) -> bool:
         return session.has_table(self._own.schema, "ordersync_schema")
 
+    def _has_archive(self, session: Session) -> bool:
+        return session.has_table(self._own.schema, "ordersync_archived")
+
     def _find_by(self, session: Session, field: str, text: str) -> list[Match]:
         """Orders whose row, or whose kept truth where the row is gone, has this name."""
         found = self._rows(session, field, text)
@@ -85,8 +100,12 @@ class TableViews:
         column = "row_id" if field == "id" else field
         known = {(match.account, match.key) for match in found}
         kept = session.fetch(Ask(self._own.named(column), {"text": text}))
+        if field != "id" and self._has_archive(session):
+            moved = session.fetch(Ask(self._own.named_archived(column), {"text": text}))
+            kept += [(*names, _status_in(side)) for *names, side in moved]
         for account, key, row_id, venue, client, status in kept:
             if (account, key) not in known:
+                known.add((account, key))
                 found.append(
                     Match(
                         matched=field,
@@ -137,6 +156,9 @@ class TableViews:
                 of_row = {"account": account, "row_id": cells["id"]}
                 kept = session.fetch(Ask(self._own.status_of_row, of_row))
             key, status = kept[0] if kept else (key, None)
+            if status is None and self._has_archive(session):
+                moved = session.fetch(Ask(self._own.archived_places, {**about, "order_key": key}))
+                status = _status_in(moved[-1][-1]) if moved else None
         return Match(
             matched=field,
             account=account,
@@ -147,3 +169,8 @@ class TableViews:
             word=cells["status"],
             status=status,
         )
+
+
+def _status_in(side: str | None) -> str | None:
+    """The status of a side as it is noted of an order that moved out."""
+    return _decode_side(side).status if side else None

@@ -243,11 +243,12 @@ class Ingest:
             )
             notes.append(_quarantine(unread, silence.why))
         # An absence from before the last sighting is refuted by it, and a final order that is
-        # gone proves nothing: venues forget what has ended.
+        # gone proves nothing: venues forget what has ended. What moved out was final.
         absences = [
             a
             for a in (said.absences if said else ())
-            if truth is None or (not truth.is_final and a.as_of > truth.as_of)
+            if (truth is None and known.archived is None)
+            or (truth is not None and not truth.is_final and a.as_of > truth.as_of)
         ]
         if absences and absent is known.absent:
             absent = add_absences(

@@ -290,7 +290,7 @@ class Verification:
     def _may_be_decided(self, key: str) -> bool:
         """Whether another reading soon may prove the absence: old enough, and never sighted."""
         known = self._watched.get(key)
-        if known is None or known.truth is not None:
+        if known is None or known.truth is not None or known.archived is not None:
             return False
         return self._age(known, none=timedelta(0)) >= self._settings.unknown_after
 

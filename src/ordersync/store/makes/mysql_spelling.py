@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from ordersync.store.shape import ColumnShape, TableShape
     from ordersync.store.statement import Upsert
 
-OUR_TABLES = ("schema", "orders", "events", "absences", "due", "notes", "accounts", "log_ids")
+OUR_TABLES = (
+    "schema",
+    "orders",
+    "events",
+    "absences",
+    "due",
+    "notes",
+    "accounts",
+    "archived",
+    "log_ids",
+)
 
 
 class MysqlSpelling(Spelling):
@@ -55,8 +65,10 @@ class MysqlSpelling(Spelling):
         rest = text.removeprefix("CREATE TABLE ").removeprefix("IF NOT EXISTS ")
         return f"CREATE TABLE IF NOT EXISTS {rest} ENGINE = InnoDB ROW_FORMAT = DYNAMIC"
 
-    def beside_tables(self, prefix: str) -> list[str]:
+    def beside_tables(self, prefix: str, tables: Sequence[str]) -> list[str]:
         """What numbers the commits."""
+        if "events" not in tables:
+            return []
         column = "(log_id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY)"
         name = f"{prefix}ordersync_log_ids"
         return [f"CREATE TABLE IF NOT EXISTS {name} {column} ENGINE = InnoDB"]
@@ -68,6 +80,7 @@ class MysqlSpelling(Spelling):
         table: TableShape,
         read: Sequence[str],
         written: Sequence[str],
+        ours: Sequence[str],
     ) -> list[str]:
         """SELECT on the whole table: without it nobody is told how the table is declared."""
         del read
@@ -77,7 +90,7 @@ class MysqlSpelling(Spelling):
         texts = [f"GRANT SELECT, UPDATE ({changed}) ON {self.table(table)} TO {to}"]
         texts += [
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON {prefix}ordersync_{one} TO {to}"
-            for one in OUR_TABLES
+            for one in (*ours, *(["log_ids"] if "events" in ours else []))
         ]
         return texts
 

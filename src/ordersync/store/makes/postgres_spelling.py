@@ -17,7 +17,16 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BIGINT = 2**63
 CHANNEL = "ordersync_rows"
 TRIGGER = "ordersync_notify"
-OUR_TABLES = ("schema", "orders", "events", "absences", "due", "notes", "accounts")
+OUR_TABLES = (
+    "schema",
+    "orders",
+    "events",
+    "absences",
+    "due",
+    "notes",
+    "accounts",
+    "archived",
+)
 
 
 class PostgresSpelling(Spelling):
@@ -36,6 +45,7 @@ class PostgresSpelling(Spelling):
         table: TableShape,
         read: Sequence[str],
         written: Sequence[str],
+        ours: Sequence[str],
     ) -> list[str]:
         """Columns one by one; and a policy on each of our tables, shut by row-level security."""
         to, name = self.quote(role), self.table(table)
@@ -48,11 +58,11 @@ class PostgresSpelling(Spelling):
             f"GRANT SELECT ({seen}), UPDATE ({changed}) ON {name} TO {to}",
             f"GRANT USAGE ON SEQUENCE {prefix}ordersync_log_ids TO {to}",
         ]
-        for one in OUR_TABLES:
-            ours = f"{prefix}ordersync_{one}"
-            texts.append(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {ours} TO {to}")
+        for one in ours:
+            full = f"{prefix}ordersync_{one}"
+            texts.append(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {full} TO {to}")
             texts.append(
-                f"CREATE POLICY ordersync ON {ours} TO {to} USING (true) WITH CHECK (true)"
+                f"CREATE POLICY ordersync ON {full} TO {to} USING (true) WITH CHECK (true)"
             )
         return texts
 
@@ -153,22 +163,24 @@ class PostgresSpelling(Spelling):
         """Held until the transaction ends."""
         return f" FOR UPDATE OF {alias}"
 
-    def beside_tables(self, prefix: str) -> list[str]:
+    def beside_tables(self, prefix: str, tables: Sequence[str]) -> list[str]:
         """What numbers the commits; and row-level security, which closes our tables to all others.
 
         Poolers that publish a schema over HTTP (Supabase) give every table in it to anonymous
         readers, unless that is on. The owner is not bound by it.
         """
+        counted = [f"CREATE SEQUENCE {prefix}ordersync_log_ids"] if "events" in tables else []
         # Events are just over the size from which PostgreSQL compresses rows, which would cost
         # more than all the rest of writing them.
         plain = [
             f"ALTER TABLE {prefix}ordersync_{name} SET (toast_tuple_target = 8160)"
             for name in ("orders", "events")
+            if name in tables
         ]
         secured = [
-            f"ALTER TABLE {prefix}ordersync_{name} ENABLE ROW LEVEL SECURITY" for name in OUR_TABLES
+            f"ALTER TABLE {prefix}ordersync_{name} ENABLE ROW LEVEL SECURITY" for name in tables
         ]
-        return [f"CREATE SEQUENCE {prefix}ordersync_log_ids", *plain, *secured]
+        return [*counted, *plain, *secured]
 
 
 def _as_json(text: str) -> str:

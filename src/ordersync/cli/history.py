@@ -1,0 +1,120 @@
+"""What is past: the history of an order, wherever it is by now, and what moves out of the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ordersync import settings as configuration
+from ordersync.archived import EVENTS, ORDERS
+from ordersync.cli import show
+from ordersync.cli.commands import duration
+from ordersync.cli.logs import set_up_log
+from ordersync.cli.output import Exit
+from ordersync.errors import ArchiveRefused, ConfigError
+from ordersync.service import build_archive, build_views, serving
+
+if TYPE_CHECKING:
+    from ordersync.archived import Archive, Archived
+    from ordersync.cli.output import Output
+    from ordersync.ports import Match, OrderViews
+    from ordersync.sync.retention import Moved
+    from ordersync.truth.model import Event
+
+
+async def history(output: Output, order: str) -> None:
+    """Every recorded change of one order."""
+    settings = configuration.load(output.config)
+    views, archive = build_views(settings), build_archive(settings)
+    matches = await views.find(order)
+    if not matches:
+        output.fail(
+            ConfigError(
+                "nothing is known of it: no row, venue order id or client id is that.",
+                where=repr(order),
+                mend="ordersync audit lists rows with their orders.",
+            )
+        )
+        output.status = Exit.DIFFERENCES
+        return
+    for match in matches:
+        await _tell(output, views, archive, match)
+
+
+async def _tell(output: Output, views: OrderViews, archive: Archive, match: Match) -> None:
+    """One order: what moved out, and where it is; then all events that can be read."""
+    events: dict[str, Event] = {}
+    notices: list[str] = []
+    for moved in await views.archived(match.account, match.key):
+        there: list[Event] | None = None
+        why = "the file is not there"
+        try:
+            there = await archive.read_events(moved.place, match.account, match.key)
+        except ArchiveRefused as error:
+            why = error.what
+        events |= {event.id: event for event in there or ()}
+        path = archive.path_of(EVENTS, moved.place)
+        if output.as_json:
+            output.give({"archived": _notice(archive, match, moved, is_read=there is not None)})
+        elif there is None:
+            notices.append(
+                f"  what was recorded before {moved.moved_at:%Y-%m-%d} moved to {path}: {why}"
+            )
+        else:
+            notices.append(f"  {len(there)} of these events are in {path}")
+    # What was archived and not deleted any more, because the power went, is in both.
+    events |= {event.id: event for event in await views.history(match)}
+    if output.as_json:
+        for event in events.values():
+            output.give(event)
+        return
+    show.show_history(output, match, list(events.values()), notices)
+
+
+def _notice(archive: Archive, match: Match, moved: Archived, *, is_read: bool) -> dict[str, object]:
+    """Where a part of an order's history is; `events_read` says that its events follow."""
+    return {
+        "account": match.account,
+        "order_key": match.key,
+        "moved_at": moved.moved_at,
+        "status": moved.side.status if moved.side else None,
+        "orders": archive.path_of(ORDERS, moved.place) if moved.side else None,
+        "events": archive.path_of(EVENTS, moved.place),
+        "events_read": is_read,
+    }
+
+
+async def archive(output: Output, older_than: str | None, *, dry_run: bool) -> None:
+    """Move what ended long ago out of the database."""
+    set_up_log(as_json=output.as_json)
+    settings = configuration.load(output.config)
+    age = (settings.retention or configuration.Retention()).after
+    where = "retention.after"
+    if older_than is not None:
+        age, where = duration(older_than, "--older-than"), "--older-than"
+    configuration.check_age(settings, age, where=where)
+    async with serving(settings, create=not dry_run) as service:
+        if not dry_run:
+            await service.archive.check(make=True)
+        with output.progress("Archiving") as progress:
+
+            def tell(so_far: Moved) -> None:
+                progress(so_far.orders, so_far.orders)
+
+            moved = await service.retention.move(age, dry_run=dry_run, progress=tell)
+    if moved.left:
+        output.status = Exit.UNVERIFIED
+    if output.as_json:
+        folder = str(settings.resolve((settings.retention or configuration.Retention()).folder))
+        output.give({"moved": moved, "folder": folder, "dry_run": dry_run})
+        return
+    _show_moved(output, moved, dry_run=dry_run)
+
+
+def _show_moved(output: Output, moved: Moved, *, dry_run: bool) -> None:
+    what = f"{moved.orders} orders and {moved.events} events"
+    if dry_run:
+        output.say(f"{what} would move. Nothing was written (dry run).")
+        return
+    output.say(f"Archive complete: {what} moved, {moved.left} left")
+    if moved.left:
+        output.say("What is left changed meanwhile. Try again.")

@@ -172,10 +172,8 @@ class PostgresSession:
             self._copy(upsert, rows)
             return [True] * len(rows)
         text = self._text(upsert.table, lambda: self._upsert_text(upsert))
-        arguments = {
-            f"p{n}": [_plain(cell) for cell in column]
-            for n, column in enumerate(zip(*rows, strict=True))
-        }
+        columns = zip(*rows, strict=True)
+        arguments = {f"p{n}": _plain_column(column) for n, column in enumerate(columns)}
         if upsert.always:
             self._queued.append((text, arguments))
             return [True] * len(rows)
@@ -202,8 +200,8 @@ class PostgresSession:
         # Without parameters: nothing is doubled in it.
         with self._connection.cursor().copy(self._spelling.as_typed(text).encode()) as copy:
             copy.set_types(types)
-            for row in rows:
-                copy.write_row([_plain(cell) for cell in row])
+            for row in zip(*map(_plain_column, zip(*rows, strict=True)), strict=True):
+                copy.write_row(row)
 
     def write_rows(self, update: RowUpdate, rows: Sequence[Sequence[object]]) -> Written:
         """All in one statement, which takes each row's lock in the order of the keys.
@@ -344,6 +342,13 @@ def _strength(update: RowUpdate) -> str:
 def _plain(cell: object) -> object:
     """A text without what no text here may hold; the letter that `_as_json` has for it, too."""
     return cell.replace("\0", "\1") if isinstance(cell, str) and "\0" in cell else cell
+
+
+def _plain_column(column: Sequence[object]) -> list[object]:
+    """The same for many: in one look at all of them, since there is next to never such a letter."""
+    if "\0" in "".join([cell for cell in column if isinstance(cell, str)]):
+        return [_plain(cell) for cell in column]
+    return list(column)
 
 
 def _without_nul(arguments: Mapping[str, object]) -> Mapping[str, object]:

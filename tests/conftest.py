@@ -1,5 +1,12 @@
 """What every test may ask for."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
 from tests.servers.fixtures import (
     common_folder,
     mariadb,
@@ -11,6 +18,9 @@ from tests.servers.fixtures import (
     postgres18,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = [
     "common_folder",
     "mariadb",
@@ -21,3 +31,10 @@ __all__ = [
     "postgres16",
     "postgres18",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """A command that a test runs here sets up the log on a stream that is closed afterwards."""
+    yield
+    structlog.reset_defaults()

@@ -157,6 +157,9 @@ class Rows:
                 self._write_halves(found.fields, [found])
         if free:
             self._read_there(free, read_at)
+            # Passed by twice, and nobody holds it: a policy lets us see it and not lock it.
+            for found in self._no_longer_held(free):
+                self.held.discard(found.claim.row_id)
         for found in missing:
             row_id = found.claim.row_id
             if self.has_written(found) or row_id in self.refused or row_id in self.held:

@@ -75,8 +75,10 @@ class RowStatements:
         Looked for among the newest rows only: no index leads to what is not a word.
         """
         status = self.column("status")
+        # By name: the rights may be on these columns alone.
+        names = ", ".join(dict.fromkeys(self.column(field) for field in self.mapping.columns))
         newest = (
-            f"SELECT * FROM {self.table} AS t WHERE 1 = 1{self._scope}"
+            f"SELECT {names} FROM {self.table} AS t WHERE 1 = 1{self._scope}"
             f" ORDER BY {self._newest_first} LIMIT {LOOKED_THROUGH}"
         )
         return (

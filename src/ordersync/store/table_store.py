@@ -324,6 +324,8 @@ class TableStore:
         """Run on the store's thread; a driver's error becomes StoreBusy or StoreRefused."""
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
+            if self._database.deadline is None:
+                return await future
             async with asyncio.timeout(self._database.deadline) as limit:
                 return await asyncio.shield(future)
         except TimeoutError:

@@ -298,8 +298,9 @@ class PostgresSession:
         primary may be elsewhere by now.
         """
         pgconn = self._connection.pgconn
-        reads_only = any(pgconn.parameter_status(name) == b"on" for name in _READS_ONLY)
-        return pgconn.transaction_status is TransactionStatus.IDLE and not reads_only
+        if pgconn.transaction_status is not TransactionStatus.IDLE:
+            return False  # closed, perhaps: what the server reported cannot be asked then
+        return not any(pgconn.parameter_status(name) == b"on" for name in _READS_ONLY)
 
     def close(self) -> None:
         """Give back the connection."""

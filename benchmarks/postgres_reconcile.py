@@ -125,7 +125,7 @@ async def _discovery(url: str, closed: int) -> list[Line]:
             what=f"PostgreSQL: words outside the mapping looked for {among}",
             unit="s",
             ours=whole,
-            note="once a minute; it reads the whole table",
+            note="once a minute, among the newest 10,000",
         ),
     ]
 

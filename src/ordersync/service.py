@@ -6,6 +6,7 @@ The doors (`cli`, `demo`) call it; what they get back are ports and plain data.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tomllib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ import structlog
 from ordersync import settings as configuration
 from ordersync.archive_files import ArchiveFolder
 from ordersync.clock import SystemClock
-from ordersync.errors import ConfigError, OrdersyncError, VenueRefused, VenueSilent
+from ordersync.errors import AskAgain, ConfigError, OrdersyncError, VenueRefused, VenueSilent
 from ordersync.ports import Finding, Severity, judge_key
 from ordersync.store import proposal
 from ordersync.store.guess import Unsure
@@ -209,6 +210,10 @@ class Service:
         kept = self.settings.retention
         if kept is not None:
             await self.archive.check(make=True)
+        with contextlib.suppress(AskAgain):  # the passes see to that, and tell of it
+            told = await self.store.revision() is not None
+            how = "noticed at once" if told else "looked for every second"
+            log.info(f"New rows are {how}")
         async with asyncio.TaskGroup() as group:
             if kept is not None:
                 group.create_task(self.retention.run(kept.after), name="retention")

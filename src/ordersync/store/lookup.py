@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ordersync.store.own import OwnStatements
     from ordersync.store.spelling import Spelling
 
+READ_AT_A_TIME = 5_000
+"""Of how many orders the stored texts are in memory at once: each is a kilobyte, and more."""
+
 _decode_order = msgspec.json.Decoder(Order).decode
 _decode_absent = msgspec.json.Decoder(Absent).decode
 _decode_side = msgspec.json.Decoder(Side).decode
@@ -222,8 +225,13 @@ class Lookup:
             if key is not None:
                 grouped.setdefault(key, []).append(claim)
         aliases = _aliases((c.venue_order_id, c.client_order_id) for c in claims)
-        asks = self._known_asks(account, grouped, aliases)
-        return self._known(session, account, grouped, aliases, *session.fetch_each(asks))
+        keys, found = list(grouped), list[Known]()
+        for n in range(0, len(keys), READ_AT_A_TIME):
+            part = {key: grouped[key] for key in keys[n : n + READ_AT_A_TIME]}
+            before = {key: aliases[key] for key in part if key in aliases}
+            asks = self._known_asks(account, part, before)
+            found += self._known(session, account, part, before, *session.fetch_each(asks))
+        return found
 
     def read_rows(self, session: Session, account: str, row_ids: Sequence[RowId]) -> list[Known]:
         """What is stored about the orders of these rows, and the rows as they are now."""

@@ -98,7 +98,7 @@ class Rows:
     def _write_at_once(self, fields: tuple[str, ...], patches: Sequence[Patch]) -> None:
         try:
             self._write(fields, patches)
-        except Exception as error:
+        except Exception as error:  # of any driver: only the session knows a refusal by sight
             refusal = self._session.refusal(error)
             if not refusal:
                 raise
@@ -109,7 +109,7 @@ class Rows:
         session.savepoint()
         try:
             self._write(fields, patches)
-        except Exception as error:
+        except Exception as error:  # of any driver: only the session knows a refusal by sight
             refusal = session.refusal(error)
             if not refusal:
                 raise

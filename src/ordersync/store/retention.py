@@ -223,6 +223,7 @@ class Retention:
                 session.upsert(self._archived, _notes_of(account, moved, spell(now)))
             session.commit()
         except BaseException:
+            # What is written to the file and still here moves out once more; half gone is never.
             session.rollback()
             raise
         return moved

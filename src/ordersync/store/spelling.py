@@ -6,6 +6,7 @@ what it spells otherwise. `t` is the user's table in every statement about its r
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ordersync.store.statement import Upsert
 
 
-class Spelling:
+class Spelling(ABC):
     """Names, literals, parameters and lists of keys; see the makes for what differs."""
 
     key_type = "TEXT"
@@ -97,17 +98,17 @@ class Spelling:
         del column, key
         return True
 
+    @abstractmethod
     def each_key(self, name: str) -> str:
         """The JSON list of texts in an argument as a table `j` with the column `value`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def among(self, column: ColumnShape, name: str) -> str:
         """Whether a column of the user's is in the JSON list in an argument."""
-        raise NotImplementedError
 
+    @abstractmethod
     def json_text(self, expression: str, *path: str) -> str:
         """A text inside a JSON text."""
-        raise NotImplementedError
 
     def rare(self, condition: str) -> str:
         """A condition that few rows meet, whatever the statistics say."""

@@ -79,6 +79,7 @@ class MysqlServer:
         try:
             most_bytes = self._settle(connection, writes=writes)
         except BaseException:
+            # Nobody else has it yet, so nobody else could close it.
             connection.close()
             raise
         return MysqlSession(connection, self._spelling, most_bytes=most_bytes)

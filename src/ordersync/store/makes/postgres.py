@@ -70,6 +70,7 @@ class PostgresServer:
         try:
             listener = Listener(self._connect, connection, name) if writes and name else None
         except BaseException:
+            # Nobody else has it yet, so nobody else could close it.
             connection.close()
             raise
         return PostgresSession(

@@ -89,6 +89,7 @@ class PostgresSession:
                 [(_BEGIN_READ, {}), (_LIMITS, {}), *statements, ("COMMIT", {})]
             )
         except BaseException:
+            # Whatever it was: no transaction may stay open on the next request's connection.
             self.rollback()
             raise
         return [cursor.fetchall() for cursor in cursors[2:-1]]

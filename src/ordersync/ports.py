@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import timedelta
 
+    from ordersync.pushed import Push
     from ordersync.truth.evidence import Reading
 
 RowId = int | str
@@ -100,13 +101,14 @@ class Venue(Protocol):
     """An account at an exchange. Only reads; every method answers with what it proves.
 
     No method raises for an answer: a failure is a Silence in the Reading. Calls share one rate
-    budget for the account. `as_of` of what comes back is the moment at which the question
-    was asked, on the venue's clock.
+    budget for the account. `as_of` of what comes back is when the question was asked, on the
+    venue's clock. `push` is its stream, None where none is configured.
     """
 
     batch_size: int
     list_page_size: int
     open_list_cap: int
+    push: Push | None
 
     def now(self) -> datetime:
         """The venue's clock: ours, corrected by the skew that was measured."""
@@ -126,10 +128,7 @@ class Venue(Protocol):
     async def ask_created(
         self, start: datetime, end: datetime, client_order_ids: Collection[str] = ()
     ) -> Reading:
-        """All orders created in [start, end), whosever row they are.
-
-        Absences for the client ids not among them, only where the last page was reached.
-        """
+        """All orders created in [start, end); absences of client ids after the last page alone."""
 
     async def ask_fills(self, ids: Sequence[str]) -> Reading:
         """What was filled of these orders, as Reports without standing. Never an Absence."""

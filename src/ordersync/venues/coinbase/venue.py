@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 
     from ordersync.ports import Clock
+    from ordersync.pushed import Push
     from ordersync.venues.coinbase.key import CdpKey
 
 _T = TypeVar("_T")
@@ -48,6 +49,7 @@ class Coinbase:
     batch_size = 100
     list_page_size = 1000
     open_list_cap = 1000
+    push: Push | None = None
 
     def __init__(self, key: CdpKey, clock: Clock, *, rest_url: str | None = None) -> None:
         self._clock = clock

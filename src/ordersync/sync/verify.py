@@ -181,6 +181,8 @@ class Verification:
             report.troubles[silence.why] = None
             for order in silence.orders:
                 report.failed[order] = silence.why
+            if not (silence.garbled or silence.refused):
+                report.unanswered.update(silence.orders)
         taken = await self._ingest.take(
             Parcel(
                 account=self._account,
@@ -364,6 +366,7 @@ class Verification:
         for name in () if report.sighted.issuperset(names) else names:
             if name not in report.sighted and name not in report.not_found:
                 report.failed.setdefault(name, "no answer")
+        report.unanswered -= report.sighted
         written = {
             o.key[2:] for o in report.outcomes if o.result in {Result.LOST, Result.UNWRITABLE}
         }

@@ -26,14 +26,13 @@ from ordersync.sync.parcels import Parcel
 from ordersync.truth.model import EventKind, Source, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from ordersync.ports import Clock, Venue
     from ordersync.pushed import Heard, Push
     from ordersync.sync.backlog import Load
     from ordersync.sync.demand import Demand
     from ordersync.sync.ingest import Ingest, Taken
-    from ordersync.truth.evidence import Sighting
     from ordersync.truth.model import Event
 
 CLOSE_WATCH = timedelta(seconds=2)
@@ -58,6 +57,7 @@ ORDERS_A_COMMIT = 500
 AWAY_PAUSE = timedelta(seconds=1)
 SAY_EVERY = timedelta(minutes=1)
 SAID_LIMIT = 100
+ZERO = Decimal(0)
 
 log = structlog.get_logger("ordersync")
 
@@ -186,7 +186,7 @@ class Stream:
             lost = self.backlog.add(heard.sightings, heard.silences, now) or lost
             self._arrived.set()
             if not heard.is_snapshot:
-                self._note_told(heard.sightings, now)
+                self._note_told(heard, now)
         for silence in heard.silences:
             self.health.unreadable += 1
             count = self.health.unreadable
@@ -297,17 +297,22 @@ class Stream:
 
     # --- what it does not say ----------------------------------------------------------------
 
-    def _note_told(self, sightings: Iterable[Sighting], now: datetime) -> None:
+    def _note_told(self, heard: Heard, now: datetime) -> None:
         """It told of these changes, so it is no mute stream."""
-        for report in (sighting.report for sighting in sightings):
-            order = report.venue_order_id or ""
+        told = {}
+        for report in (sighting.report for sighting in heard.sightings):
             is_final = report.status is not None and report.status.is_final
+            told[report.venue_order_id or ""] = _Told(now, is_final, report.filled_qty or ZERO)
+        # Of what could not be read, whatever asking finds may have been in it.
+        unread = (order for silence in heard.silences for order in silence.orders)
+        told |= dict.fromkeys(unread, _Told(now, is_final=True, filled_qty=Decimal("Infinity")))
+        for order, what in told.items():
             self._untold.pop(order, None)
-            self._told[order] = _Told(now, is_final, report.filled_qty or Decimal(0))
+            self._told[order] = what
             self._told.move_to_end(order)
         while len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
-        if sightings and not self.health.is_proven:
+        if heard.sightings and not self.health.is_proven:
             self.health.is_proven = True
             if self._relied_on_since is not None:
                 self._go_live()

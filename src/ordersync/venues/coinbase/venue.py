@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -250,13 +250,14 @@ class Coinbase:
 
     async def _compare_clocks(self) -> None:
         """Compare the clocks. Where the venue does not tell its time, ours is taken as right."""
-        before = self._compared_at = self._clock.monotonic()
+        self._compared_at = self._clock.monotonic()
         answer = await self._reader.get(f"{PREFIX}/time", public=True)
         said = _page(answer, parse.SERVER_TIME)
         venue = said.moment if isinstance(said, parse.ServerTime) else None
         if venue is not None:
-            since_then = (self._clock.monotonic() - before) / 2
-            self._venue_clock.set(venue + timedelta(seconds=since_then))
+            # Its way to us is not added: what an answer vouches for must never seem later than
+            # it was, or it would win over what a stream has told since.
+            self._venue_clock.set(venue)
 
     async def _in_batches(
         self, ids: list[str], ask: Callable[[list[str]], Coroutine[None, None, Reading]]

@@ -156,11 +156,10 @@ _WORDS = {
 
 
 def _rows(place: Path, world: World) -> list[Row]:
-    table = sqlite3.connect(place / "bot.db", timeout=10.0)
-    rows = table.execute(
-        "SELECT id, product_id, order_id, status, fill_price FROM trades ORDER BY id"
-    ).fetchall()
-    table.close()
+    with contextlib.closing(sqlite3.connect(place / "bot.db", timeout=10.0)) as table:
+        rows = table.execute(
+            "SELECT id, product_id, order_id, status, fill_price FROM trades ORDER BY id"
+        ).fetchall()
     gone = {stuck.order_id for stuck in PAST if stuck.life is None}
     found = []
     for row_id, market, order_id, word, price in rows:

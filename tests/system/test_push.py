@@ -166,6 +166,30 @@ async def test_a_frame_that_is_never_sent_is_found_by_the_next_pass_and_makes_it
         assert await until_told(house, third, "0.25", within=0.1) <= 0.1
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        Life.canceled(ago(hours=1, seconds=QUIET + 30), share=Decimal("0.3")),
+        Life.expired(ago(hours=1, seconds=QUIET + 30), share=Decimal("0.3")),
+        Life.canceled(ago(hours=1, seconds=QUIET + 30)),
+    ],
+    ids=["canceled+fills", "expired+fills", "canceled"],
+)
+@virtually
+async def test_whatever_end_is_never_sent_is_found_and_makes_it_doubtful(
+    tmp_path: Path, end: Life
+) -> None:
+    async with built(tmp_path, pushes=True) as house:
+        order = house.place(end)
+        async with house.running() as service:
+            await house.wait(seconds=QUIET)
+            house.fault(StreamKind.NEVER_SENT)
+            await house.wait(seconds=30)
+            await house.until_true(order, within=31)
+            await house.wait(seconds=NOTICED_SECONDS)
+            assert stream_of(service).health.is_proven is False
+
+
 @virtually
 async def test_a_mute_stream_under_healthy_heartbeats_is_degraded_until_it_tells_again(
     tmp_path: Path,

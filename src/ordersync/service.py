@@ -18,7 +18,8 @@ from ordersync import settings as configuration
 from ordersync.archive_files import ArchiveFolder
 from ordersync.clock import SystemClock
 from ordersync.errors import AskAgain, ConfigError, OrdersyncError, VenueRefused, VenueSilent
-from ordersync.ports import Finding, Severity, judge_key
+from ordersync.judging import judge_key
+from ordersync.ports import Finding, Severity
 from ordersync.store import proposal
 from ordersync.store.guess import Unsure
 from ordersync.store.makes import database_at

@@ -40,9 +40,12 @@ async def ask_in_batches(
     ids: Sequence[str],
     size: int,
     at_a_time: int,
-    ask: Callable[[list[str]], Coroutine[None, None, Reading]],
+    ask: Callable[[list[str]], Coroutine[None, None, tuple[Reading, Silence | None]]],
 ) -> Reading:
-    """Ask in batches, several at a time. After a failure the rest is not asked in vain."""
+    """Ask in batches, several at a time. After a failure the rest is not asked in vain.
+
+    `ask` gives what one batch brought and, where the others would fare alike, the silence.
+    """
     batches = [list(ids[n : n + size]) for n in range(0, len(ids), size)]
     places = asyncio.Semaphore(at_a_time)
     failed: list[Silence] = []
@@ -52,9 +55,9 @@ async def ask_in_batches(
             if failed:
                 spared = msgspec.structs.replace(failed[0], orders=tuple(batch))
                 return Reading(silences=(spared,))
-            reading = await ask(batch)
-            if not (reading.sightings or reading.said_again or reading.absences):
-                failed.extend(s for s in reading.silences if set(s.orders) >= set(batch))
+            reading, failure = await ask(batch)
+            if failure is not None:
+                failed.append(failure)
             return reading
 
     async with asyncio.TaskGroup() as group:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ordersync.pushed import Heard
 from ordersync.truth.evidence import Sighting, Silence
 from ordersync.truth.model import Report, Status
 from ordersync.venues.answers import UNREADABLE, excerpt
@@ -27,9 +28,14 @@ if TYPE_CHECKING:
 STATUSES = {str(status): status for status in Status if status is not Status.UNKNOWN}
 """Ours are Alpaca's words; any other is no guess but a Silence."""
 
+STREAM = "stream"
+FILLS = frozenset({"fill", "partial_fill"})
+TAKEN_BACK = frozenset({"trade_bust", "trade_correct", "restated"})
+"""Events that may lower what was filled, which a join of snapshots cannot say."""
+
 NO_SUCH_ORDER = 40410000
 
-_WITHOUT_LEGS = re.compile(rb'"legs"\s*:\s*(?:null|\[\s*\])')
+_WITH_LEGS = re.compile(rb'"legs"\s*:\s*\[\s*\{')
 
 
 class WireOrder(msgspec.Struct, frozen=True, gc=False):
@@ -80,6 +86,35 @@ class Activity(msgspec.Struct, frozen=True, gc=False):
     transaction_time: str
 
 
+class Frame(msgspec.Struct, frozen=True):
+    """One message of the stream: which stream speaks, and what it says."""
+
+    stream: str
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Authorization(msgspec.Struct, frozen=True):
+    """The answer to the key."""
+
+    status: str
+
+
+class Listening(msgspec.Struct, frozen=True):
+    """The streams that are on from now on."""
+
+    streams: list[str] = []
+
+
+class Update(msgspec.Struct, frozen=True, gc=False):
+    """A trade update: what happened, with the whole order as it is then."""
+
+    event: str = ""
+    order: msgspec.Raw | None = None
+    timestamp: str | None = None
+    at: str | None = None
+    execution_id: str | None = None
+
+
 class _ErrorBody(msgspec.Struct, frozen=True):
     code: int | None = None
     message: str | None = None
@@ -99,6 +134,10 @@ ONE = msgspec.json.Decoder(msgspec.Raw)
 ACTIVITIES = msgspec.json.Decoder(list[Activity])
 ACCOUNT = msgspec.json.Decoder(Account)
 CLOCK = msgspec.json.Decoder(MarketClock)
+FRAME = msgspec.json.Decoder(Frame)
+AUTHORIZATION = msgspec.json.Decoder(Authorization)
+LISTENING = msgspec.json.Decoder(Listening)
+_UPDATE = msgspec.json.Decoder(Update | None)
 _ORDER = msgspec.json.Decoder(WireOrder)
 _ERROR = msgspec.json.Decoder(_ErrorBody)
 _PLACE = msgspec.json.Decoder(_Place)
@@ -122,7 +161,7 @@ def flatten(orders: Sequence[msgspec.Raw]) -> Iterator[bytes]:
     for order in orders:
         raw = bytes(order)
         yield raw
-        if b'"legs"' in raw and _WITHOUT_LEGS.search(raw) is None:
+        if _WITH_LEGS.search(raw) is not None:
             try:
                 legs = _LEGS.decode(raw).legs or []
             except UNREADABLE:
@@ -130,13 +169,14 @@ def flatten(orders: Sequence[msgspec.Raw]) -> Iterator[bytes]:
             yield from flatten(legs)
 
 
-def place_of(order: msgspec.Raw) -> tuple[str, str | None] | None:
+def place_of(order: msgspec.Raw) -> tuple[str, datetime | None] | None:
     """The id of an order in a list and when it was submitted: where a next page may begin."""
     try:
         place = _PLACE.decode(bytes(order))
-    except UNREADABLE:
+        submitted_at = moment(place.submitted_at)
+    except (*UNREADABLE, ValueError):
         return None
-    return (place.id, place.submitted_at) if place.id else None
+    return (place.id, submitted_at) if place.id else None
 
 
 def says_not_found(body: bytes) -> bool:
@@ -159,6 +199,50 @@ def parse_fill(fill: Activity, endpoint: str, as_of: datetime) -> Sighting:
         last_fill_at=moment(fill.transaction_time),
     )
     return Sighting(report=report, endpoint=endpoint)
+
+
+def parse_update(data: bytes, now: datetime) -> Heard:
+    """What a trade update brought, whatever its event is called: the order in it counts.
+
+    `now` is the venue's clock, for an update that does not say when it was made: the time of the
+    order's own last change is not the moment at which the venue vouched for it.
+    """
+    try:
+        update = _UPDATE.decode(data)
+    except UNREADABLE as error:
+        return unreadable(data, f"an update that cannot be read ({error})")
+    if update is None:
+        return Heard()
+    if update.order is None or bytes(update.order) == b"null":
+        return unreadable(data, "an update without an order")
+    said_at = _time_of(update)
+    read = [parse_order(raw, STREAM, said_at or now) for raw in flatten([update.order])]
+    sightings = [one for one in read if isinstance(one, Sighting)]
+    silences = [one for one in read if isinstance(one, Silence)]
+    if sightings and said_at and update.event in FILLS and sightings[0].report.filled_qty:
+        report = msgspec.structs.replace(sightings[0].report, last_fill_at=said_at)
+        sightings[0] = msgspec.structs.replace(sightings[0], report=report)
+    missed = "an order on the stream that cannot be read" if silences else ""
+    if update.event in TAKEN_BACK:
+        why = f"{update.event} of the execution {update.execution_id}: see to it by hand"
+        ids = _order_id(bytes(update.order))
+        silences.append(
+            Silence(endpoint=STREAM, why=why, orders=ids, raw=excerpt(data), garbled=True)
+        )
+    return Heard(sightings=tuple(sightings), silences=tuple(silences), missed=missed)
+
+
+def unreadable(frame: bytes, why: str) -> Heard:
+    """A message of the stream that says nothing that could be understood."""
+    silence = Silence(endpoint=STREAM, why=why, orders=(), raw=excerpt(frame), garbled=True)
+    return Heard(silences=(silence,), missed=why)
+
+
+def _time_of(update: Update) -> datetime | None:
+    try:
+        return moment(update.timestamp) or moment(update.at)
+    except ValueError:
+        return None
 
 
 def _report(wire: WireOrder, as_of: datetime) -> Report:

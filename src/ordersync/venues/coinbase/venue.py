@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from ordersync.errors import VenueRefused, VenueSilent
-from ordersync.ports import Finding, Identity, Severity, judge_key
+from ordersync.judging import judge_clock, judge_key
+from ordersync.ports import Finding, Identity, Severity
 from ordersync.truth.evidence import Absence, Reading, Sighting, Silence
 from ordersync.venues.answers import Answer, Blame, NotFound, Unusable, excerpt
 from ordersync.venues.asking import ask_in_batches, page_of, silence_of
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from ordersync.pushed import Push
     from ordersync.venues.coinbase.key import CdpKey
 
-_T = TypeVar("_T")
-
 REST_URL = "https://api.coinbase.com"
 PREFIX = "/api/v3/brokerage"
 HISTORY = f"{PREFIX}/orders/historical/batch"
@@ -38,7 +37,6 @@ BURST = 5
 CONCURRENT_CALLS = 8
 
 MODEST_PAGE = 100
-MUCH_SKEW_SECONDS = 5.0
 SKEW_EVERY_SECONDS = 20.0
 SOURCES = ("RETAIL_ADVANCED", "RETAIL_SIMPLE")
 """Both placement sources: the list shows only the first unless asked for the other."""
@@ -118,8 +116,9 @@ class Coinbase:
         )
         return msgspec.structs.replace(first, absences=()) + second
 
-    async def ask_one(self, venue_order_id: str) -> Reading:
-        """One order by its id."""
+    async def ask_one(self, venue_order_id: str, client_order_id: str | None = None) -> Reading:
+        """One order by its id; the venue has no question for a client id."""
+        del client_order_id
         endpoint, as_of = "by_id", self.now()
         path = f"{PREFIX}/orders/historical/{quote(venue_order_id, safe='')}"
         answer = await self._get(path)
@@ -145,12 +144,15 @@ class Coinbase:
             return Reading(silences=(silence_of(endpoint, why, [venue_order_id]),))
         return Reading(sightings=(found,))
 
-    async def ask_open(self, heard: Mapping[int, str] | None = None) -> Reading:
+    async def ask_open(
+        self, heard: Mapping[int, str] | None = None, wanted: Collection[str] = ()
+    ) -> Reading:
         """All orders in status OPEN, which leaves out PENDING and QUEUED. Never an Absence.
 
         The venue returns at most 1,000 of them: a list that reaches the cap is incomplete.
         """
-        listing = await self._list([("order_status", "OPEN")], "open_list", heard=heard)
+        open_only = [("order_status", "OPEN")]
+        listing = await self._list(open_only, "open_list", heard=heard, wanted=frozenset(wanted))
         silences = list(listing.silences)
         if listing.trouble:
             silences.append(silence_of("open_list", listing.trouble, []))
@@ -206,15 +208,7 @@ class Coinbase:
             )
         ]
         found.append(judge_key(identity))
-        skew = abs(self._skew.total_seconds())
-        found.append(
-            Finding(
-                severity=Severity.WARNING if skew > MUCH_SKEW_SECONDS else Severity.OK,
-                about="clock",
-                what=f"this machine's clock is {skew:.1f} s off the venue's.",
-                mend="Set up time synchronisation (NTP)." if skew > MUCH_SKEW_SECONDS else "",
-            )
-        )
+        found.append(judge_clock(self._skew))
         return found
 
     async def close(self) -> None:
@@ -249,7 +243,14 @@ class Coinbase:
     async def _in_batches(
         self, ids: list[str], ask: Callable[[list[str]], Coroutine[None, None, Reading]]
     ) -> Reading:
-        return await ask_in_batches(ids, self.batch_size, CONCURRENT_CALLS, ask)
+        async def ask_batch(batch: list[str]) -> tuple[Reading, Silence | None]:
+            reading = await ask(batch)
+            if reading.sightings or reading.said_again or reading.absences:
+                return reading, None
+            whole = (s for s in reading.silences if set(s.orders) >= set(batch))
+            return reading, next(whole, None)
+
+        return await ask_in_batches(ids, self.batch_size, CONCURRENT_CALLS, ask_batch)
 
     async def _ask_batch(self, ids: list[str], source: str, heard: Mapping[int, str]) -> Reading:
         """One batch by ids. A refused batch is halved, so that one bad id spoils only itself."""
@@ -310,10 +311,12 @@ class Coinbase:
         *,
         page: int | None = 0,
         heard: Mapping[int, str] | None = None,
+        wanted: frozenset[str] = frozenset(),
     ) -> Listing:
         """All pages of a list of orders, to the last one or to the first trouble.
 
         `page` 0 asks for the largest page that the venue has taken so far, None for its default.
+        Where some are `wanted`, not beyond the page after which one batch has room for the rest.
         """
         listing = Listing(endpoint, self._read, heard or {})
         cursor: str | None = None
@@ -332,7 +335,8 @@ class Coinbase:
                 listing.trouble = found
                 return listing
             listing.add(found.orders, as_of)
-            if not found.has_next:
+            spared = bool(wanted) and len(listing.lacks(wanted)) <= self.batch_size
+            if spared or not found.has_next:
                 return listing
             if found.next_cursor is None or found.next_cursor == cursor:
                 listing.trouble = Unusable(why="a list without an end", blame=Blame.GARBLED)

@@ -35,7 +35,9 @@ from ordersync.sync.retention import Retention, judge_size
 from ordersync.sync.work import PassReport
 from ordersync.sync.zone import compare_times
 from ordersync.truth.evidence import AbsencePolicy
-from ordersync.venues.coinbase.key import read_key
+from ordersync.venues.alpaca.key import read_key as alpaca_key
+from ordersync.venues.alpaca.venue import Alpaca
+from ordersync.venues.coinbase.key import read_key as coinbase_key
 from ordersync.venues.coinbase.venue import Coinbase
 
 if TYPE_CHECKING:
@@ -367,12 +369,20 @@ def build_archive(settings: Settings) -> Archive:
 
 def build_venue(settings: Settings, name: str, account: Account, clock: Clock) -> Venue:
     """An account at its venue. Raises ConfigError where the key file cannot be used."""
+    path = settings.resolve(account.key_file)
     try:
-        key = read_key(settings.resolve(account.key_file))
+        if account.venue == "alpaca":
+            return Alpaca(
+                alpaca_key(path),
+                clock,
+                paper=account.paper is True,
+                rest_url=account.rest_url,
+                ws_url=account.ws_url,
+            )
+        return Coinbase(coinbase_key(path), clock, rest_url=account.rest_url)
     except ConfigError as error:
         error.where = f"{settings.path}: accounts.{name}.key_file ({error.where})"
         raise
-    return Coinbase(key, clock, rest_url=account.rest_url)
 
 
 def propose(

@@ -47,7 +47,8 @@ class RateBudget:
         self._reserve = reserve
         self.per_minute: int | None = None
         self._allow(per_second)
-        self._next = clock.monotonic()
+        # A share counts bursts in, so the first one need not be earned by waiting.
+        self._next = clock.monotonic() - (self._slack if share is not None else 0.0)
         self._paused_until = clock.monotonic()
         self._turn = asyncio.Lock()
 

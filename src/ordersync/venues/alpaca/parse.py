@@ -109,7 +109,7 @@ class Update(msgspec.Struct, frozen=True, gc=False):
     """A trade update: what happened, with the whole order as it is then."""
 
     event: str = ""
-    order: msgspec.Raw | None = None
+    order: msgspec.Raw = msgspec.Raw(b"null")
     timestamp: str | None = None
     at: str | None = None
     execution_id: str | None = None
@@ -213,7 +213,7 @@ def parse_update(data: bytes, now: datetime) -> Heard:
         return unreadable(data, f"an update that cannot be read ({error})")
     if update is None:
         return Heard()
-    if update.order is None or bytes(update.order) == b"null":
+    if bytes(update.order) == b"null":
         return unreadable(data, "an update without an order")
     said_at = _time_of(update)
     read = [parse_order(raw, STREAM, said_at or now) for raw in flatten([update.order])]

@@ -35,10 +35,7 @@ from ordersync.sync.retention import Retention, judge_size
 from ordersync.sync.work import PassReport
 from ordersync.sync.zone import compare_times
 from ordersync.truth.evidence import AbsencePolicy
-from ordersync.venues.alpaca.key import read_key as alpaca_key
-from ordersync.venues.alpaca.venue import Alpaca
-from ordersync.venues.coinbase.key import read_key as coinbase_key
-from ordersync.venues.coinbase.venue import Coinbase
+from ordersync.venues.opening import open_venue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -369,17 +366,8 @@ def build_archive(settings: Settings) -> Archive:
 
 def build_venue(settings: Settings, name: str, account: Account, clock: Clock) -> Venue:
     """An account at its venue. Raises ConfigError where the key file cannot be used."""
-    path = settings.resolve(account.key_file)
     try:
-        if account.venue == "alpaca":
-            return Alpaca(
-                alpaca_key(path),
-                clock,
-                paper=account.paper is True,
-                rest_url=account.rest_url,
-                ws_url=account.ws_url,
-            )
-        return Coinbase(coinbase_key(path), clock, rest_url=account.rest_url)
+        return open_venue(account, settings.resolve(account.key_file), clock)
     except ConfigError as error:
         error.where = f"{settings.path}: accounts.{name}.key_file ({error.where})"
         raise

@@ -58,7 +58,7 @@ class TradeUpdates:
         poll: Callable[[], timedelta],
         mend: str,
     ) -> None:
-        self._url = url
+        self.url = url
         self._key = key
         self._clock = clock
         self._venue_now = venue_now
@@ -78,7 +78,7 @@ class TradeUpdates:
         await self._clock.sleep(timedelta(seconds=self._not_before - self._clock.monotonic()))
         connection = await self._connect()
         try:
-            hearing = Hearing(connection, self._url, self._venue_now)
+            hearing = Hearing(connection, self.url, self._venue_now)
             await self._introduce(connection, hearing)
             yield hearing
         finally:
@@ -87,7 +87,7 @@ class TradeUpdates:
     async def _connect(self) -> ClientConnection:
         try:
             return await connect(
-                self._url,
+                self.url,
                 ping_interval=None,
                 compression=None,
                 max_size=MAX_FRAME_BYTES,
@@ -103,13 +103,13 @@ class TradeUpdates:
                 self._not_before = self._clock.monotonic() + pause.total_seconds()
                 raise VenueSilent(
                     f"the stream takes no other connection ({status}).",
-                    where=self._url,
+                    where=self.url,
                     mend="One connection an account: is another program listening? "
                     "It is tried again.",
                 ) from None
-            raise _silent(f"the stream answers {status}.", self._url) from None
+            raise _silent(f"the stream answers {status}.", self.url) from None
         except (OSError, TimeoutError, WebSocketException) as error:
-            raise _silent(f"no connection ({type(error).__name__}).", self._url) from None
+            raise _silent(f"no connection ({type(error).__name__}).", self.url) from None
 
     async def _introduce(self, connection: ClientConnection, hearing: Hearing) -> None:
         try:
@@ -124,12 +124,12 @@ class TradeUpdates:
                 if TRADE_UPDATES not in on.streams:
                     raise self._refused("the stream does not give this key trade updates.")
         except TimeoutError:
-            raise _silent("no answer to the key in time.", self._url) from None
+            raise _silent("no answer to the key in time.", self.url) from None
         except ConnectionClosed:
-            raise _silent("it was closed before it began.", self._url) from None
+            raise _silent("it was closed before it began.", self.url) from None
 
     def _refused(self, what: str) -> VenueRefused:
-        return VenueRefused(what, where=self._url, mend=self._mend)
+        return VenueRefused(what, where=self.url, mend=self._mend)
 
 
 class Hearing:

@@ -76,7 +76,7 @@ class Alpaca:
         self._clock = clock
         self._paper = paper
         self._skew = timedelta(0)
-        base = rest_url or (PAPER_URL if paper else LIVE_URL)
+        self.base_url = base = rest_url or (PAPER_URL if paper else LIVE_URL)
         self._host = urlsplit(base).netloc
         self._budget = RateBudget(
             clock,

@@ -102,10 +102,7 @@ class Venue(Protocol):
         """Sightings and Absences of these ids; `heard`: by mark, what need not be read again."""
 
     async def ask_one(self, venue_order_id: str, client_order_id: str | None = None) -> Reading:
-        """One order by its venue id, through another endpoint than `ask_ids` where there is one.
-
-        Some venues need its client id for that.
-        """
+        """One order through another endpoint than `ask_ids`; some need its client id for that."""
 
     async def ask_open(
         self, heard: Mapping[int, str] | None = None, wanted: Collection[str] = ()
@@ -223,12 +220,20 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     evidence: EventEvidence
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A chain of orders as the one that a row shows; None: it waits for how the chain goes on."""
+
+    order: Order | None
+    is_news: bool = False
+
+
 class Advance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One order's way from what was known to what is true now.
 
     `truth` None: nothing was ever sighted. `absent` is the case of absence from now on, None
     where there is none (a sighting closed it). `asked_at` is when the question was asked, on
     our clock: an open truth overwrites a final word only where that was after the row was read.
+    `shown` is what the rows show where that is not the truth itself.
     """
 
     known: Known
@@ -239,6 +244,7 @@ class Advance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     absent: Absent | None = None
     due_at: datetime | None = None
     notes: tuple[Note, ...] = ()
+    shown: Shown | None = None
 
 
 class Result(StrEnum):

@@ -90,6 +90,7 @@ class Service:
                 spread_sighted=policy.absence.spread_sighted,
             ),
             told_after=policy.stale_after,
+            follow_replace=settings.orders.follow_replace,
             listener=listener,
         )
         self.venues: dict[str, Venue] = {

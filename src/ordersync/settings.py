@@ -95,6 +95,7 @@ class Orders(_Section):
     owner: str | None = None
     account: str | AccountColumn
     where: str | None = None
+    follow_replace: bool = False
     timezone: str = "UTC"
     status_words: dict[str, list[str]]
 

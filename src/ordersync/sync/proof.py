@@ -57,10 +57,7 @@ async def prove(
     # One with a client id proves more: that this column of the table is what the venue knows.
     witness = next((order for order in sighted if client_id(order)), next(iter(sighted), None))
     if witness is None and not accepted:
-        strangers = [order for order in newest if order not in set(absent_ids)]
-        shown = await venue.ask_ids(strangers[:WITNESSES]) if strangers else Reading()
-        # Nobody asked to verify a witness: it proves that the account answers, nothing more.
-        witness = next((s.report.venue_order_id for s in shown.sightings), None)
+        witness = await _find_witness(venue, [i for i in newest if i not in set(absent_ids)])
     try:
         same_identity = record.identity in {None, (await venue.identify()).mark}
     except (VenueSilent, VenueRefused) as error:
@@ -79,6 +76,18 @@ async def prove(
         venue, absent_ids[:SINGLE_CALLS_A_PASS], witness, client_id, accepted=accepted
     )
     return Proven(absences=tuple(absences) + singles.absences, reading=singles)
+
+
+async def _find_witness(venue: Venue, newest: Sequence[str]) -> str | None:
+    """The first of these orders that the venue shows, where it shows one.
+
+    Nobody asked to verify a witness: it proves that the account answers, nothing more.
+    """
+    for n in range(0, min(len(newest), WITNESSES), venue.batch_size):
+        shown = await venue.ask_ids(newest[n : min(n + venue.batch_size, WITNESSES)])
+        for sighting in shown.sightings:
+            return sighting.report.venue_order_id
+    return None
 
 
 async def _ask_singly(

@@ -15,9 +15,10 @@ import msgspec
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.ports import Known, Overlay, Result
 from ordersync.sync.cases import born_at
+from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import Parcel
 from ordersync.sync.proof import prove
-from ordersync.sync.reading import ids_of, lacks_fill_facts, list_pays, shown
+from ordersync.sync.reading import ids_of, is_settled, lacks_fill_facts, list_pays, shown
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import PassReport, Work
 from ordersync.sync.zone import TimesCompared
@@ -81,10 +82,12 @@ class Verification:
         self._watched = dict(work.known)
         self._known = work.known
         now = clock.now()
-        self._asked = {key: k for key, k in work.known.items() if not _is_settled(k, now)}
+        self._asked = {key: k for key, k in work.known.items() if not is_settled(k, now)}
         self._absences: list[Absence] = []
         self._batch_witnesses: set[str] = set()
         self._without_fill: set[str] = set()
+        self._heirs: set[str] = set()
+        self._chains = Chains(store)
         self._times = TimesCompared()
         self.report = PassReport(
             account=account,
@@ -108,9 +111,12 @@ class Verification:
         report.asked = len(ids) + len(by_client)
         if settled := [k for key, k in work.known.items() if key not in self._asked]:
             await self._feed(Reading(), self._clock.now(), restate=settled)
+        heirs = await self._chains.heirs(self._account, self._known.values())
+        ids += [order for order in heirs if order not in ids]
         if listed := await self._list_open(ids):
             ids = [order for order in ids if order not in listed]
         await self._ask_in_bulk(ids)
+        ids += await self._ask_heirs()
         await self._complete_fills()
         await self._count_absences(record)
         if by_client:
@@ -145,6 +151,14 @@ class Verification:
                 # As from one write: what the store raised.
                 raise several.exceptions[0] from None
 
+    async def _ask_heirs(self) -> list[str]:
+        """Ask for the orders that replaced those just seen, and for theirs; which they were."""
+        asked: list[str] = []
+        while heirs := self._heirs - self.report.sighted - set(asked):
+            asked += sorted(heirs)
+            await self._ask_in_bulk(sorted(heirs))
+        return asked
+
     async def _list_open(self, ids: Sequence[str]) -> set[str]:
         """Where it saves calls: one list of all open orders. Those of `ids` that it showed."""
         at_venue = self.report.open_at_venue
@@ -177,6 +191,8 @@ class Verification:
             times_agree[f"v:{sighting.report.venue_order_id}"] = self._compare_times(sighting)
             if sighting.report.venue_order_id and lacks_fill_facts(sighting):
                 self._without_fill.add(sighting.report.venue_order_id)
+            if sighting.report.replaced_by:
+                self._heirs.add(sighting.report.replaced_by)
         for silence in reading.silences:
             report.troubles[silence.why] = None
             for order in silence.orders:
@@ -378,10 +394,3 @@ class Verification:
             for name, why in report.failed.items()
             if name not in report.sighted or name in written
         }
-
-
-def _is_settled(known: Known, now: datetime) -> bool:
-    """Whether nothing is to be asked now: the row is only compared with a truth that is final."""
-    truth = known.truth
-    is_due = known.due_at is not None and known.due_at <= now
-    return truth is not None and truth.is_final and not is_due and known.absent is None

@@ -47,13 +47,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Whose account a key opens, and what the key may do. `name` is the venue's own id of it.
 
     `name` and `host` together must be the same at every start: a key of another portfolio
-    answers honest absences for everything.
+    answers honest absences for everything. `enough` is which key of this venue would suffice.
     """
 
     host: str
     name: str
     can_trade: bool = False
     can_transfer: bool = False
+    enough: str = "A key with the permission View alone is enough."
 
     @property
     def mark(self) -> str:
@@ -78,25 +79,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     mend: str = ""
 
 
-def judge_key(identity: Identity) -> Finding:
-    """Whether a key may do too much: one that can move money is refused at the start."""
-    if identity.can_transfer:
-        return Finding(
-            severity=Severity.ERROR,
-            about="key",
-            what="the key can transfer funds, and ordersync only needs to view.",
-            mend="Make a key with the permission View alone.",
-        )
-    if identity.can_trade:
-        return Finding(
-            severity=Severity.WARNING,
-            about="key",
-            what="the key can trade; ordersync only needs to view, and never trades.",
-            mend="A key with the permission View alone is enough.",
-        )
-    return Finding(severity=Severity.OK, about="key", what="the key can only view.")
-
-
 class Venue(Protocol):
     """An account at an exchange. Only reads; every method answers with what it proves.
 
@@ -119,16 +101,24 @@ class Venue(Protocol):
     async def ask_ids(self, ids: Sequence[str], heard: Mapping[int, str] | None = None) -> Reading:
         """Sightings and Absences of these ids; `heard`: by mark, what need not be read again."""
 
-    async def ask_one(self, venue_order_id: str) -> Reading:
-        """One order by its venue id, through another endpoint than `ask_ids`."""
+    async def ask_one(self, venue_order_id: str, client_order_id: str | None = None) -> Reading:
+        """One order through another endpoint than `ask_ids`; some need its client id for that."""
 
-    async def ask_open(self, heard: Mapping[int, str] | None = None) -> Reading:
-        """All open orders the venue will list. Never an Absence: a list can be short."""
+    async def ask_open(
+        self, heard: Mapping[int, str] | None = None, wanted: Collection[str] = ()
+    ) -> Reading:
+        """All open orders the venue will list. Never an Absence: a list can be short.
+
+        Where some are `wanted`, only until those it lacks cost no more by their ids.
+        """
 
     async def ask_created(
         self, start: datetime, end: datetime, client_order_ids: Collection[str] = ()
     ) -> Reading:
-        """All orders created in [start, end); absences of client ids after the last page alone."""
+        """All orders created in [start, end), or all of these client ids where each is there.
+
+        Absences of client ids after the last page alone.
+        """
 
     async def ask_fills(self, ids: Sequence[str]) -> Reading:
         """What was filled of these orders, as Reports without standing. Never an Absence."""
@@ -230,12 +220,20 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     evidence: EventEvidence
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A chain of orders as the one that a row shows; None: it waits for how the chain goes on."""
+
+    order: Order | None
+    is_news: bool = False
+
+
 class Advance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One order's way from what was known to what is true now.
 
     `truth` None: nothing was ever sighted. `absent` is the case of absence from now on, None
     where there is none (a sighting closed it). `asked_at` is when the question was asked, on
     our clock: an open truth overwrites a final word only where that was after the row was read.
+    `shown` is what the rows show where that is not the truth itself.
     """
 
     known: Known
@@ -246,6 +244,7 @@ class Advance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     absent: Absent | None = None
     due_at: datetime | None = None
     notes: tuple[Note, ...] = ()
+    shown: Shown | None = None
 
 
 class Result(StrEnum):

@@ -171,7 +171,7 @@ class Transaction:
             found
             for made in alive
             for found in made.patches
-            if made.truth_changed or not self._is_backed_off(made, found, now)
+            if made.truth_changed or made.is_news or not self._is_backed_off(made, found, now)
         ]
         self._rows.write(patches)
         # Read now, so that no earlier answer can overwrite what has just been found there.

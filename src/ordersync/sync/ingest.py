@@ -29,6 +29,7 @@ from ordersync.ports import (
 )
 from ordersync.sync.at_rest import rests
 from ordersync.sync.cases import add_absences
+from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import Parcel, Said, by_order, key_of, name_of
 from ordersync.sync.vouching import Vouching
 from ordersync.truth.cadence import next_ask_final, next_ask_unknown
@@ -74,6 +75,7 @@ class _Job:
         self.said = by_order(parcel)
         self.keys = {*self.said, *(known.key for known in parcel.restate)}
         self.pending: dict[str, Known] = {}
+        self.went_on: set[str] = set()
         self.outcomes: dict[str, Outcome] = {}
         self.disbelieved: dict[str, str] = {}
         self.at_rest: dict[str, Claim] = {}
@@ -90,7 +92,8 @@ class Ingest:
     """Merges what sources bring and advances the store.
 
     `policy` says how much absence proves that an order is not there; `told_after` from which
-    age a person hears of an absent order; `listener` hears of events after their commit.
+    age a person hears of an absent order; `follow_replace` whether a row's venue id moves with its
+    order; `listener` hears of events after their commit.
     """
 
     def __init__(
@@ -100,9 +103,11 @@ class Ingest:
         *,
         policy: AbsencePolicy,
         told_after: timedelta,
+        follow_replace: bool = False,
         listener: Callable[[Sequence[Event]], None] | None = None,
     ) -> None:
         self._store = store
+        self._chains = Chains(store, moves_ids=follow_replace)
         self._clock = clock
         self._policy = policy
         self._told_after = told_after
@@ -171,26 +176,11 @@ class Ingest:
     async def _write(self, jobs: list[_Job]) -> None:
         """Read what is known, merge, advance; what is lost to another is read and merged again."""
         account = jobs[0].parcel.account
-        for job in jobs:
-            known = job.parcel.known
-            job.pending = {key: known[key] for key in job.said if key in known}
-        missing = [
-            (job, one.name)
-            for job in jobs
-            for key, one in job.said.items()
-            if key not in job.pending
-        ]
-        await self._read_pending(account, missing)
-        for job in jobs:
-            job.pending.update((known.key, known) for known in job.parcel.restate)
+        await self._read_known(account, jobs)
         for _ in range(ROUNDS):
-            steps = [
-                (job, before, self._step(job.parcel, job.said.get(key), what, before))
-                for job in jobs
-                for key, what in job.pending.items()
-                for before in (self._vouching.latest(account, what),)
-            ]
+            steps = await self._steps(account, jobs)
             lost: list[tuple[_Job, OrderName]] = []
+            heirs: list[tuple[_Job, Order]] = []
             for n in range(0, len(steps), STEPS_A_COMMIT):
                 part = steps[n : n + STEPS_A_COMMIT]
                 advanced = await self._store.advance(account, [step for *_, step in part])
@@ -204,11 +194,53 @@ class Ingest:
                     if outcome.result is Result.LOST:
                         said = job.said.get(outcome.key)
                         lost.append((job, said.name if said else name_of(step.known)))
-            if not lost:
-                return
+                    elif outcome.result is Result.WON and _is_heir(step) and step.truth:
+                        heirs.append((job, step.truth))
             for job in jobs:
                 job.pending = {}
+            if not lost and not heirs:
+                return
+            await self._wake_roots(account, heirs)
             await self._read_pending(account, lost)
+
+    async def _read_known(self, account: str, jobs: Sequence[_Job]) -> None:
+        """What is known of all that is said, from the parcels or else from the store."""
+        for job in jobs:
+            known = job.parcel.known
+            job.pending = {key: known[key] for key in job.said if key in known}
+        missing = [
+            (job, one.name)
+            for job in jobs
+            for key, one in job.said.items()
+            if key not in job.pending
+        ]
+        await self._read_pending(account, missing)
+        for job in jobs:
+            job.pending.update((known.key, known) for known in job.parcel.restate)
+
+    async def _steps(
+        self, account: str, jobs: Sequence[_Job]
+    ) -> list[tuple[_Job, Order | None, Advance]]:
+        """A step for each order that is pending, with the truth before it as it is known here."""
+        steps = [
+            (job, before, self._step(job.parcel, job.said.get(key), what, before))
+            for job in jobs
+            for key, what in job.pending.items()
+            for before in (self._vouching.latest(account, what),)
+        ]
+        news = {key for job in jobs for key in job.went_on}
+        plain = [step for *_, step in steps]
+        shown = await self._chains.follow(account, plain, news)
+        if shown is plain:
+            return steps
+        return [(*one[:2], step) for one, step in zip(steps, shown, strict=True)]
+
+    async def _wake_roots(self, account: str, heirs: Sequence[tuple[_Job, Order]]) -> None:
+        """The row of an order that replaced another is that other's, where it has one."""
+        for job, truth in heirs:
+            roots = await self._chains.roots(account, [truth])
+            job.pending.update((root.key, root) for root in roots)
+            job.went_on.update(root.key for root in roots)
 
     async def _read_pending(self, account: str, names: Sequence[tuple[_Job, OrderName]]) -> None:
         if names:
@@ -306,6 +338,11 @@ def _tells_its_fills(truth: Order) -> bool:
         return True
     told = (truth.priced, truth.filled)
     return all(fact is not None and fact.filled_qty >= truth.filled_qty for fact in told)
+
+
+def _is_heir(step: Advance) -> bool:
+    """Whether an order without a row of its own replaced another."""
+    return not step.known.claims and step.truth is not None and bool(step.truth.replaces)
 
 
 def _joined(before: Outcome, after: Outcome) -> Outcome:

@@ -15,8 +15,10 @@ import msgspec
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.ports import Known, Overlay, Result
 from ordersync.sync.cases import born_at
+from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import Parcel
 from ordersync.sync.proof import prove
+from ordersync.sync.reading import ids_of, is_settled, lacks_fill_facts, list_pays, shown
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import PassReport, Work
 from ordersync.sync.zone import TimesCompared
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 IDS_AT_A_TIME = 800
 """How many ids are asked for before what came is written: no row waits for the last answer."""
 
-LIST_PAYS_FROM = 200
 NOT_PROVEN = "not found at the venue; not proven yet"
 LONG_AGO = timedelta(days=365)
 
@@ -79,10 +80,12 @@ class Verification:
         self._watched = dict(work.known)
         self._known = work.known
         now = clock.now()
-        self._asked = {key: k for key, k in work.known.items() if not _is_settled(k, now)}
+        self._asked = {key: k for key, k in work.known.items() if not is_settled(k, now)}
         self._absences: list[Absence] = []
         self._batch_witnesses: set[str] = set()
         self._without_fill: set[str] = set()
+        self._heirs: set[str] = set()
+        self._chains = Chains(store)
         self._times = TimesCompared()
         self.report = PassReport(
             account=account,
@@ -106,9 +109,12 @@ class Verification:
         report.asked = len(ids) + len(by_client)
         if settled := [k for key, k in work.known.items() if key not in self._asked]:
             await self._feed(Reading(), self._clock.now(), restate=settled)
+        heirs = await self._chains.heirs(self._account, self._known.values())
+        ids += [order for order in heirs if order not in ids]
         if listed := await self._list_open(ids):
             ids = [order for order in ids if order not in listed]
         await self._ask_in_bulk(ids)
+        ids += await self._ask_heirs()
         await self._complete_fills()
         await self._count_absences(record)
         if by_client:
@@ -136,25 +142,33 @@ class Verification:
                         asked_at = self._clock.now()
                         reading = await self._venue.ask_ids(parts.pop(0), self._heard)
                         self._absences += reading.absences
-                        self._batch_witnesses |= _shown(reading)
+                        self._batch_witnesses |= shown(reading)
                         unwritten += len(reading.sightings)
                         writing.create_task(self._feed(reading, asked_at))
             except ExceptionGroup as several:
                 # As from one write: what the store raised.
                 raise several.exceptions[0] from None
 
+    async def _ask_heirs(self) -> list[str]:
+        """Ask for the orders that replaced those just seen, and for theirs; which they were."""
+        asked: list[str] = []
+        while heirs := self._heirs - self.report.sighted - set(asked):
+            asked += sorted(heirs)
+            await self._ask_in_bulk(sorted(heirs))
+        return asked
+
     async def _list_open(self, ids: Sequence[str]) -> set[str]:
         """Where it saves calls: one list of all open orders. Those of `ids` that it showed."""
         at_venue = self.report.open_at_venue
         expected = len(ids) if at_venue is None else at_venue
-        if len(ids) < LIST_PAYS_FROM or expected >= self._venue.open_list_cap:
+        if not list_pays(self._venue, len(ids), expected):
             return set()
         asked_at = self._clock.now()
-        reading = await self._venue.ask_open(self._heard)
-        shown = _shown(reading)
-        self.report.open_at_venue = len(shown)
+        reading = await self._venue.ask_open(self._heard, ids)
+        seen = shown(reading)
+        self.report.open_at_venue = len(seen)
         await self._feed(reading, asked_at)
-        return shown & set(ids)
+        return seen & set(ids)
 
     async def _feed(
         self,
@@ -168,13 +182,15 @@ class Verification:
         report = self.report
         self._hear_again(reading.said_again)
         await self._wake(reading)
-        fresh = _ids(reading.sightings) - report.sighted
+        fresh = ids_of(reading.sightings) - report.sighted
         report.sighted |= fresh
         times_agree: dict[str, bool | None] = {}
         for sighting in reading.sightings:
             times_agree[f"v:{sighting.report.venue_order_id}"] = self._compare_times(sighting)
-            if sighting.report.venue_order_id and _lacks_fill_facts(sighting):
+            if sighting.report.venue_order_id and lacks_fill_facts(sighting):
                 self._without_fill.add(sighting.report.venue_order_id)
+            if sighting.report.replaced_by:
+                self._heirs.add(sighting.report.replaced_by)
         for silence in reading.silences:
             report.troubles[silence.why] = None
             report.failed |= dict.fromkeys(silence.orders, silence.why)
@@ -231,7 +247,7 @@ class Verification:
 
     async def _wake(self, reading: Reading) -> None:
         """Read resting orders of which something new was said, with their rows as they are now."""
-        said = _ids(reading.sightings).union(
+        said = ids_of(reading.sightings).union(
             (a.venue_order_id for a in reading.absences if a.venue_order_id),
             *(silence.orders for silence in reading.silences),
         )
@@ -274,6 +290,7 @@ class Verification:
             asked=self.report.asked + self._work.asked_before,
             sighted=sorted(self._batch_witnesses),
             newest=newest,
+            client_id=self._client_id,
             accepted=self._accept_absent,
         )
         self.report.doubt = proven.doubt
@@ -285,6 +302,11 @@ class Verification:
                 self.report.failed[order] = why
                 if not proven.doubt and self._may_be_decided(f"v:{order}"):
                     self.report.undecided.add(f"v:{order}")
+
+    def _client_id(self, order: str) -> str | None:
+        """What the row of an order says its client id is."""
+        known = self._watched.get(f"v:{order}")
+        return known.claims[0].client_order_id if known and known.claims else None
 
     def _may_be_decided(self, key: str) -> bool:
         """Whether another reading soon may prove the absence: old enough, and never sighted."""
@@ -309,12 +331,12 @@ class Verification:
             reading = await self._venue.ask_created(start, end, client_ids)
             ours = [s for s in reading.sightings if s.report.client_order_id in by_client]
             await self._feed(Reading(sightings=tuple(ours), silences=reading.silences), asked_at)
-            shown = _ids(reading.sightings) & self.report.sighted
+            there = ids_of(reading.sightings) & self.report.sighted
             self.report.sighted |= {
-                s.report.client_order_id or "" for s in ours if s.report.venue_order_id in shown
+                s.report.client_order_id or "" for s in ours if s.report.venue_order_id in there
             }
             absent += reading.absences
-            witnessed += reading.absences if shown or self._accept_absent else ()
+            witnessed += reading.absences if there or self._accept_absent else ()
         for absence in absent:
             self.report.failed[absence.client_order_id or ""] = NOT_PROVEN
         # Only where the rows' times are the venue's was the window searched the right one.
@@ -372,29 +394,3 @@ class Verification:
             for name, why in report.failed.items()
             if name not in report.sighted or name in written
         }
-
-
-def _is_settled(known: Known, now: datetime) -> bool:
-    """Whether nothing is to be asked now: the row is only compared with a truth that is final."""
-    truth = known.truth
-    is_due = known.due_at is not None and known.due_at <= now
-    return truth is not None and truth.is_final and not is_due and known.absent is None
-
-
-def _shown(reading: Reading) -> set[str]:
-    """The orders that an answer showed, in new words or in the same."""
-    return _ids(reading.sightings).union(*(said.orders for said in reading.said_again))
-
-
-def _ids(sightings: Iterable[Sighting]) -> set[str]:
-    return {s.report.venue_order_id for s in sightings if s.report.venue_order_id}
-
-
-def _lacks_fill_facts(sighting: Sighting) -> bool:
-    report = sighting.report
-    return bool(
-        report.status is not None
-        and report.status.is_final
-        and report.filled_qty
-        and (report.last_fill_at is None or report.avg_price is None)
-    )

@@ -38,6 +38,12 @@ ENDPOINTS = (
     "time",
     "accounts",
     "products",
+    # Alpaca's alone
+    "by_client_id",
+    "replace",
+    "cancel_all",
+    "account",
+    "clock",
 )
 
 BY_TIME = 0.3  # how many of the random faults last for a time, not for a number of calls

@@ -1,0 +1,108 @@
+"""What trade updates will announce and have announced, in one order for each account.
+
+The list is written ahead, like the lives that it is made of, and rewritten with them. A mark that
+is written later for the same moment is announced later.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from ordersync.simulator.alpaca.life import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from ordersync.simulator.alpaca.condition import PlacedOrder
+
+_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_EXECUTIONS = frozenset((Event.FILL, Event.PARTIAL_FILL, Event.TRADE_BUST, Event.TRADE_CORRECT))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Announcement:
+    """A mark of an order that a trade update announces."""
+
+    at: datetime
+    serial: int
+    order_id: str
+    number: int
+
+    @property
+    def event_id(self) -> str:
+        """A ULID: its first ten letters are the time, the rest keeps the order of writing."""
+        microseconds = round(self.at.timestamp() * 1_000_000)
+        milliseconds, rest = divmod(microseconds, 1000)
+        return _base32(milliseconds, 10) + _base32((rest << 70) | self.serial, 16)
+
+
+class Announcements:
+    """The announcements of every account."""
+
+    def __init__(self, orders: Mapping[str, PlacedOrder]) -> None:
+        self._orders = orders
+        self._serial = 0
+        self._of: dict[str, list[Announcement]] = {}
+
+    def rewrite(self, before: PlacedOrder | None, order: PlacedOrder) -> None:
+        """Take note of what is written down about an order now."""
+        known = () if before is None else before.marks
+        same = 0
+        while same < min(len(known), len(order.marks)) and known[same] == order.marks[same]:
+            same += 1
+        listed = self._of.setdefault(order.account_id, [])
+        if same < len(known):
+            # Only the order's own future goes, and nothing of it lies before this moment.
+            start = bisect_left(listed, known[same].at, key=lambda each: each.at)
+            listed[start:] = [
+                each
+                for each in listed[start:]
+                if each.order_id != order.order_id or each.number < same
+            ]
+        for number in range(same, len(order.marks)):
+            if order.marks[number].event is not None:
+                self._serial += 1
+                at = order.marks[number].at
+                insort(listed, Announcement(at, self._serial, order.order_id, number))
+
+    def behind(self, account_id: str, last: tuple[datetime, int]) -> Sequence[Announcement]:
+        """List what comes behind (moment, serial), as far as it is written down by now."""
+        listed = self._of.get(account_id, [])
+        return listed[bisect_right(listed, last, key=lambda each: (each.at, each.serial)) :]
+
+    def next_behind(self, account_id: str, last: tuple[datetime, int]) -> Announcement | None:
+        """Give the next one behind (moment, serial)."""
+        listed = self._of.get(account_id, [])
+        index = bisect_right(listed, last, key=lambda each: (each.at, each.serial))
+        return listed[index] if index < len(listed) else None
+
+    def position(self, account_id: str, symbol: str, upto: Announcement) -> Decimal:
+        """How much of an asset the account holds after an announcement."""
+        held = Decimal(0)
+        executed: dict[tuple[str, int], Decimal] = {}
+        for each in self._of.get(account_id, []):
+            if each > upto:
+                break
+            order = self._orders[each.order_id]
+            mark = order.marks[each.number]
+            asset = order.terms.asset
+            if mark.event not in _EXECUTIONS or asset is None or asset.symbol != symbol:
+                continue
+            key = (each.order_id, each.number if mark.execution is None else mark.execution)
+            sign = 1 if order.terms.side == "buy" else -1
+            qty = Decimal(0) if mark.event is Event.TRADE_BUST else sign * mark.qty
+            held += qty - executed.get(key, Decimal(0))
+            executed[key] = qty
+        return held
+
+
+def _base32(number: int, length: int) -> str:
+    letters = []
+    for _ in range(length):
+        number, digit = divmod(number, 32)
+        letters.append(_LETTERS[digit])
+    return "".join(reversed(letters))

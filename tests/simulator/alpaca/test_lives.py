@@ -132,7 +132,7 @@ async def test_a_correction_changes_the_last_execution(broker: Broker) -> None:
 
     truth = broker.world.truth(order_id)
 
-    assert (truth.status, truth.filled_qty, truth.avg_price) == ("filled", 1, Decimal("149.5"))
+    assert (truth.status, truth.filled_qty, truth.avg_price) == ("filled", Decimal(1), Decimal("149.5"))
 
 
 async def test_nothing_can_be_busted_where_nothing_was_filled(broker: Broker) -> None:
@@ -168,7 +168,7 @@ async def test_another_life_begins_where_the_first_was_left(broker: Broker) -> N
 
     truth = broker.world.truth(order_id)
 
-    assert (truth.status, truth.filled_qty) == ("filled", 1)
+    assert (truth.status, truth.filled_qty) == ("filled", Decimal(1))
 
 
 async def test_an_update_without_news_moves_only_its_time(broker: Broker) -> None:

@@ -57,7 +57,8 @@ async def test_an_id_that_is_none_is_422_in_strange_words(broker: Broker) -> Non
 
 async def every_fill(broker: Broker, **params: str | int) -> list[list[dict[str, Any]]]:
     """Every page of fills, by the id of the last one on the page before."""
-    pages, token = [], ""
+    pages: list[list[dict[str, Any]]] = []
+    token = ""
     while True:
         page = (await broker.get(FILLS, page_token=token, **params)).json()
         if not page:

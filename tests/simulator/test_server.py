@@ -131,6 +131,7 @@ async def test_a_folder_gets_a_key_and_a_configuration_for_a_populated_exchange(
         "venue": "coinbase",
         "key_file": ready.key_file.name,
         "rest_url": ready.url,
+        "ws_url": ready.ws_url,
     }
     assert set(written["orders"]["status_words"]) == {
         "pending", "open", "completed", "failed", "cancelled",

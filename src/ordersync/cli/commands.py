@@ -168,10 +168,16 @@ async def simulator(
     def ready(at: Ready) -> None:
         if output.as_json:
             output.give(
-                {"url": at.url, "config": str(at.configuration), "key_file": str(at.key_file)}
+                {
+                    "url": at.url,
+                    "ws_url": at.ws_url,
+                    "config": str(at.configuration),
+                    "key_file": str(at.key_file),
+                }
             )
             return
-        output.say(f"Simulated exchange at {at.url}; wrote {at.configuration} and {at.key_file}")
+        where = f"{at.url} and {at.ws_url}"
+        output.say(f"Simulated exchange at {where}; wrote {at.configuration} and {at.key_file}")
         output.say("The database that ordersync.toml names, bot.db, is your bot's to bring.")
         sys.stdout.flush()
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
 
 from ordersync.simulator import placing
 from ordersync.simulator.answers import (
@@ -36,31 +36,33 @@ from ordersync.simulator.coinbase_json import (
     product_json,
     time_json,
 )
+from ordersync.simulator.coinbase_stream import Streams
 from ordersync.simulator.damage import Blindness, blindness_of, damaged, instead
-from ordersync.simulator.faults import Faults, Kind
+from ordersync.simulator.faults import Faults
+from ordersync.simulator.kinds import Kind
 from ordersync.simulator.listing import View, page_of_fills, page_of_orders
 from ordersync.simulator.products import PRODUCTS
 from ordersync.simulator.queries import read_fill_query, read_order_id, read_order_query
 from ordersync.simulator.rate_limit import RateLimit
+from ordersync.simulator.silence import silence_of
 from ordersync.simulator.world import user_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
 
     from ordersync.simulator.account import Account
     from ordersync.simulator.answers import Json
     from ordersync.simulator.faults import Fault
+    from ordersync.simulator.kinds import AnyKind
     from ordersync.simulator.world import World
 
 PREFIX = "/api/v3/brokerage"
 PRIVATE_PER_SECOND = 30
 PUBLIC_PER_SECOND = 10
 REMEMBERED = 100_000
-HANG_UP = "ordersync.hang_up"  # the ASGI extension of `server` that closes a connection
 
 NotFoundWord: TypeAlias = Literal["NOT_FOUND", "unknown"]
 
@@ -74,7 +76,7 @@ class Served:
     query: str
     key_name: str
     status: int
-    faults: tuple[Kind, ...]
+    faults: tuple[AnyKind, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,8 +100,12 @@ def app(
     requests_per_second: int = PRIVATE_PER_SECOND,
     not_found: NotFoundWord = "NOT_FOUND",
 ) -> Starlette:
-    """Make the exchange an ASGI application. `app.state.served` remembers what it answered."""
+    """Make the exchange an ASGI application.
+
+    `app.state.served` remembers what it answered, `app.state.streams` who was connected.
+    """
     faults = Faults() if faults is None else faults
+    streams = Streams(world, faults)
     exchange = _Exchange(world, faults, requests_per_second, not_found)
     historical = f"{PREFIX}/orders/historical"
     application = Starlette(
@@ -114,9 +120,11 @@ def app(
             exchange.route("accounts", f"{PREFIX}/accounts", exchange.accounts),
             exchange.route("products", f"{PREFIX}/products", exchange.products),
             exchange.route("products", f"{PREFIX}/products/{{product_id}}", exchange.product),
+            WebSocketRoute("/", streams.endpoint),
         ]
     )
     application.state.served = exchange.served
+    application.state.streams = streams.sessions
     application.state.world = world
     return application
 
@@ -162,7 +170,7 @@ class _Exchange:
             await asyncio.sleep(late / 2)
         answer = instead(call.faults) or self._asked(call, question)
         answer = damaged(answer, call.faults, turn=self._turn, page_before=call.row_before)
-        silent = _silence(call.faults)
+        silent = silence_of(call.faults)
         self._remember(call, 0 if silent is not None else answer.status)
         if silent is not None:
             return silent
@@ -309,40 +317,3 @@ def _response(answer: Answer) -> Response:
         return Response(answer.text, answer.status, answer.headers, media_type=answer.content_type)
     body = msgspec.json.encode(answer.payload)
     return Response(body, answer.status, answer.headers, media_type="application/json")
-
-
-def _silence(faults: Sequence[Fault]) -> _Silence | None:
-    for fault in faults:
-        if fault.kind is Kind.DROP:
-            return _Silence(0)
-        if fault.kind is Kind.TIMEOUT:
-            return _Silence(fault.seconds(-1))
-    return None
-
-
-class _Silence(PlainTextResponse):
-    """No answer: wait until the client leaves, or so many seconds, then close the connection."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del send
-        left = asyncio.ensure_future(_client_leaves(receive))
-        try:
-            await asyncio.wait([left], timeout=None if self._seconds < 0 else self._seconds)
-            if not left.done():
-                hang_up = scope.get("extensions", {}).get(HANG_UP)
-                if hang_up is None:
-                    raise ConnectionResetError("The simulated exchange hung up.")
-                hang_up["close"]()
-                await left
-        finally:
-            left.cancel()
-
-
-async def _client_leaves(receive: Callable[[], Awaitable[object]]) -> None:
-    message: object = None
-    while not (isinstance(message, dict) and message.get("type") == "http.disconnect"):
-        message = await receive()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import PlainTextResponse
 
-from ordersync.simulator.coinbase_rest import HANG_UP
-from ordersync.simulator.faults import Kind
+from ordersync.simulator.answers import HANG_UP
+from ordersync.simulator.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

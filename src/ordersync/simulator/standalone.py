@@ -53,6 +53,7 @@ failed = ["rejected", "expired", "replaced"]
 venue = "coinbase"
 key_file = "{key_file}"
 rest_url = "{url}"
+ws_url = "{ws_url}"
 """
 
 
@@ -61,6 +62,7 @@ class Ready:
     """Where the exchange is, and what was written for its visitors."""
 
     url: str
+    ws_url: str
     key_file: Path
     configuration: Path
     orders: int
@@ -87,11 +89,18 @@ async def run(
         # Only now is the port known, so only now can the configuration name it.
         directory.mkdir(parents=True, exist_ok=True)
         account.key.write(key_file)
-        configuration.write_text(
-            _TEMPLATE.format(signature=_SIGNATURE, key_file=KEY_FILE, url=url), encoding="utf-8"
+        ws_url = url.replace("http", "ws", 1)
+        text = _TEMPLATE.format(signature=_SIGNATURE, key_file=KEY_FILE, url=url, ws_url=ws_url)
+        configuration.write_text(text, encoding="utf-8")
+        ready(
+            Ready(
+                url=url,
+                ws_url=ws_url,
+                key_file=key_file,
+                configuration=configuration,
+                orders=len(world.order_ids(account.portfolio)),
+            )
         )
-        orders = len(world.order_ids(account.portfolio))
-        ready(Ready(url=url, key_file=key_file, configuration=configuration, orders=orders))
 
     await serve(app(world, schedule), port=port, ready=announce)
 

@@ -132,7 +132,11 @@ async def test_a_correction_changes_the_last_execution(broker: Broker) -> None:
 
     truth = broker.world.truth(order_id)
 
-    assert (truth.status, truth.filled_qty, truth.avg_price) == ("filled", Decimal(1), Decimal("149.5"))
+    assert (truth.status, truth.filled_qty, truth.avg_price) == (
+        "filled",
+        Decimal(1),
+        Decimal("149.5"),
+    )
 
 
 async def test_nothing_can_be_busted_where_nothing_was_filled(broker: Broker) -> None:

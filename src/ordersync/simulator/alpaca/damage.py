@@ -19,12 +19,13 @@ from ordersync.simulator.alpaca.answers import (
     too_many_requests,
     unauthorized,
 )
-from ordersync.simulator.faults import OF_AN_ORDER, Fault, Kind
+from ordersync.simulator.kinds import OF_AN_ORDER, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ordersync.simulator.answers import Json
+    from ordersync.simulator.faults import Fault
 
 
 def instead(faults: Sequence[Fault]) -> Answer | None:
@@ -41,7 +42,7 @@ def _too_many(fault: Fault) -> Answer:
     return replace(too_many_requests(), headers=headers)
 
 
-_STAND_INS: dict[Kind, Callable[[Fault], Answer]] = {
+_STAND_INS: dict[str, Callable[[Fault], Answer]] = {
     Kind.TOO_MANY: _too_many,
     Kind.SERVER_ERROR: lambda fault: internal_error(fault.status(500)),
     Kind.HTML: lambda fault: gateway_page(fault.status(502)),

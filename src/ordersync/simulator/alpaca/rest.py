@@ -50,7 +50,8 @@ from ordersync.simulator.alpaca.rate_limit import RateLimit
 from ordersync.simulator.alpaca.world import UNCANCELABLE
 from ordersync.simulator.coinbase_rest import Served
 from ordersync.simulator.damage import Blindness, blindness_of
-from ordersync.simulator.faults import Faults, Kind
+from ordersync.simulator.faults import Faults
+from ordersync.simulator.kinds import Kind
 from ordersync.simulator.silence import silence_of
 
 if TYPE_CHECKING:

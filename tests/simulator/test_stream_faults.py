@@ -1,5 +1,7 @@
 """What goes wrong on the stream, fault by fault, as a client sees it."""
 
+# ruff: noqa: ANN401 - what a fault may say is for the schedule to judge
+
 from __future__ import annotations
 
 import asyncio
@@ -23,6 +25,7 @@ from tests.simulator.streaming import (
 from tests.virtual import run_virtually, virtually
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 HALF = Decimal("0.5")
@@ -142,11 +145,14 @@ async def test_a_mute_stream_beats_on_without_a_gap() -> None:
             assert len(statuses(await again.until(3))) == 4
 
 
-@pytest.mark.parametrize("until", [{"value": 1.5}, {"lasts": timedelta(seconds=1.5)}], ids=str)
+@pytest.mark.parametrize(
+    "until", [{"value": 1.5, "count": 1}, {"lasts": timedelta(seconds=1.5)}], ids=str
+)
 def test_a_mute_stream_may_recover(until: dict[str, Any]) -> None:
-    frames = run_virtually(lambda: story(strike(StreamKind.MUTE, **until, count=None)))
+    frames = run_virtually(lambda: story(strike(StreamKind.MUTE, **until)))
 
-    assert statuses(frames) in (["OPEN", "FILLED"], ["PENDING", "OPEN", "OPEN", "FILLED"][2:])
+    assert statuses(frames) == ["OPEN", "FILLED"]
+    assert orders_of(frames)[0]["leaves_quantity"] == "0"
 
 
 @pytest.mark.parametrize(
@@ -162,7 +168,9 @@ def test_a_mute_stream_may_recover(until: dict[str, Any]) -> None:
         ("truncated_utf8", lambda f: isinstance(f, bytes) and b"\xc3" in f),
     ],
 )
-def test_a_frame_is_damaged_and_those_around_it_are_not(how: str, sign: Any) -> None:
+def test_a_frame_is_damaged_and_those_around_it_are_not(
+    how: str, sign: Callable[[Any], bool]
+) -> None:
     frames = run_virtually(lambda: story(strike(StreamKind.GARBAGE, value=how, call=2)))
 
     damaged = frames[4]
@@ -265,11 +273,11 @@ def test_a_connection_is_closed_with_any_code(code: int) -> None:
 
 @virtually
 async def test_a_logout_is_said_before_the_end() -> None:
-    async with trading(strike(StreamKind.LOGOUT, after=2, count=1)) as floor:
-        async with floor.listening() as listener:
-            await listener.begin()
-            place(floor, FILLS)
-            frames, code = await listener.rest()
+    logout = strike(StreamKind.LOGOUT, after=2, count=1)
+    async with trading(logout) as floor, floor.listening() as listener:
+        await listener.begin()
+        place(floor, FILLS)
+        frames, code = await listener.rest()
     assert frames == [{"type": "error", "message": "authentication failure"}]
     assert code == 1000
 
@@ -294,7 +302,7 @@ def test_a_handshake_is_refused(status: int) -> None:
 @virtually
 async def test_a_client_notices_a_half_open_socket_by_its_pings() -> None:
     async with trading(strike(StreamKind.HALF_OPEN, after=2)) as floor:
-        options = {"ping_interval": 1, "ping_timeout": 1, "close_timeout": 1}
+        options: dict[str, Any] = {"ping_interval": 1, "ping_timeout": 1, "close_timeout": 1}
         async with floor.listening(**options) as listener:
             await listener.begin()
             place(floor, FILLS)
@@ -349,7 +357,7 @@ def test_what_happens_on_the_stream_happens_nowhere_else(wrong: dict[str, Any]) 
         (StreamKind.MUTE, -1),
     ],
 )
-def test_a_senseless_value_is_refused(kind: StreamKind, value: Any) -> None:
+def test_a_senseless_value_is_refused(kind: StreamKind, value: str | int) -> None:
     with pytest.raises(ValueError, match=f"value of {kind} is"):
         strike(kind, value=value)
 
@@ -413,14 +421,14 @@ def test_seeded_schedules_have_stream_faults_where_asked_for() -> None:
     assert not any(f.on == "stream" for n in range(80) for f in Faults.from_seed(n).all)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(25))
 def test_a_stream_under_any_seeded_faults_comes_to_its_end(seed: int) -> None:
     """Whoever connects again and again is told the truth in the end."""
 
     async def main() -> None:
         faults = Faults.from_seed(seed, kinds=tuple(StreamKind), within_calls=20)
         async with trading(*faults.all, seed=seed) as floor:
-            for _ in range(60):
+            for _ in range(40):
                 place(floor, Life.filled(SECOND))
                 with_limits: dict[str, Any] = {"ping_interval": 5, "ping_timeout": 5}
                 try:
@@ -428,7 +436,7 @@ def test_a_stream_under_any_seeded_faults_comes_to_its_end(seed: int) -> None:
                         await listener.begin("user", "heartbeats")
                         await listener.until(5)
                 except (ConnectionClosed, InvalidStatus):
-                    continue
+                    await floor.clock.sleep(1)
             async with floor.listening() as listener:
                 frames = await listener.begin("user", "heartbeats")
                 order = place(floor, FILLS)

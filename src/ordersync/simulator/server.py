@@ -62,6 +62,8 @@ class _Streaming(WebSocketsSansIOProtocol):
             extensions = {**scope.get("extensions", {}), **line}
             with contextlib.suppress(asyncio.CancelledError):  # as above: the server leaves
                 await inner({**scope, "extensions": extensions}, receive, send)
+            # A refusal completes it as well; uvicorn would report it as the application's error.
+            self.handshake_complete = self.handshake_complete or bool(self.initial_response)
 
         self.app = with_line
 

@@ -57,6 +57,7 @@ ENDPOINTS = (
     "cancel_all",
     "account",
     "clock",
+    "events",
     STREAM,
 )
 

@@ -123,6 +123,9 @@ GARBAGE = (
     "other_account",
     "future_time",
     "orders_null",
+    "data_null",
+    "unknown_event",
+    "naked_numbers",
 )
 CHOICES: dict[StreamKind, tuple[str | int, ...]] = {
     StreamKind.CLOSE: CLOSE_CODES,

@@ -45,7 +45,7 @@ class Announcements:
 
     def __init__(self, orders: Mapping[str, PlacedOrder]) -> None:
         self._orders = orders
-        self._serial = 0
+        self.serial = 0  # of the last mark that was written down
         self._of: dict[str, list[Announcement]] = {}
 
     def rewrite(self, before: PlacedOrder | None, order: PlacedOrder) -> None:
@@ -65,14 +65,17 @@ class Announcements:
             ]
         for number in range(same, len(order.marks)):
             if order.marks[number].event is not None:
-                self._serial += 1
+                self.serial += 1
                 at = order.marks[number].at
-                insort(listed, Announcement(at, self._serial, order.order_id, number))
+                insort(listed, Announcement(at, self.serial, order.order_id, number))
 
-    def behind(self, account_id: str, last: tuple[datetime, int]) -> Sequence[Announcement]:
-        """List what comes behind (moment, serial), as far as it is written down by now."""
-        listed = self._of.get(account_id, [])
-        return listed[bisect_right(listed, last, key=lambda each: (each.at, each.serial)) :]
+    def of(self, account_id: str) -> Sequence[Announcement]:
+        """List everything that is written down by now, the future as well."""
+        return tuple(self._of.get(account_id, ()))
+
+    def written_by(self, now: datetime) -> tuple[datetime, int]:
+        """Say behind what the news begin: what was written down, and has happened, by now."""
+        return now, self.serial
 
     def next_behind(self, account_id: str, last: tuple[datetime, int]) -> Announcement | None:
         """Give the next one behind (moment, serial)."""

@@ -6,6 +6,7 @@ time looks like. Unknown parameters are ignored, as over there.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ DEFAULT_LIMIT, LARGEST_LIMIT = 50, 500
 LARGEST_PAGE = 100
 STATUSES = frozenset(("open", "closed", "all"))
 DIRECTIONS = frozenset(("asc", "desc"))
+_ULID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 
@@ -51,6 +53,21 @@ class FillQuery:
     after: datetime | None
     until: datetime | None
     descending: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventQuery:
+    """A request for events: between two moments or two ids, both inclusive. None: open."""
+
+    since: datetime | None
+    until: datetime | None
+    since_id: str | None
+    until_id: str | None
+
+    @property
+    def replays(self) -> bool:
+        """Whether it asks for the past at all."""
+        return self.since is not None or self.since_id is not None
 
 
 def read_order_query(params: QueryParams) -> OrderQuery:
@@ -92,6 +109,21 @@ def read_fill_query(params: QueryParams) -> FillQuery:
         until=until,
         descending=_word(params, "direction", DIRECTIONS) != "asc",
     )
+
+
+def read_event_query(params: QueryParams) -> EventQuery:
+    """Read what a request for events asks for. Raises RefusedError."""
+    query = EventQuery(
+        since=_moment(params, "since"),
+        until=_moment(params, "until"),
+        since_id=_ulid(params, "since_id"),
+        until_id=_ulid(params, "until_id"),
+    )
+    if (query.since or query.until) and (query.since_id or query.until_id):
+        raise unprocessable("since and until cannot be used with since_id or until_id")
+    if (query.until or query.until_id) and not query.replays:
+        raise unprocessable("until requires since")
+    return query
 
 
 def read_order_id(text: str) -> str:
@@ -150,6 +182,15 @@ def _id(params: QueryParams, name: str) -> str | None:
         return str(UUID(text))
     except ValueError:
         raise malformed(f"invalid {name}: {text}") from None
+
+
+def _ulid(params: QueryParams, name: str) -> str | None:
+    text = params.get(name)
+    if not text:
+        return None
+    if _ULID.fullmatch(text) is None:
+        raise malformed(f"invalid {name}: {text}")
+    return text
 
 
 def _word(params: QueryParams, name: str, allowed: frozenset[str]) -> str | None:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
 
 from ordersync.simulator.alpaca import placing
 from ordersync.simulator.alpaca.account import (
@@ -38,15 +38,18 @@ from ordersync.simulator.alpaca.answers import (
 )
 from ordersync.simulator.alpaca.assets import ASSETS
 from ordersync.simulator.alpaca.damage import damaged, instead
+from ordersync.simulator.alpaca.events import told_since
 from ordersync.simulator.alpaca.listing import View, page_of_fills, page_of_orders
 from ordersync.simulator.alpaca.order_json import account_json, asset_json, clock_json
 from ordersync.simulator.alpaca.queries import (
+    read_event_query,
     read_fill_query,
     read_flag,
     read_order_id,
     read_order_query,
 )
 from ordersync.simulator.alpaca.rate_limit import RateLimit
+from ordersync.simulator.alpaca.stream import SecondConnection, TradeStreams
 from ordersync.simulator.alpaca.world import UNCANCELABLE
 from ordersync.simulator.coinbase_rest import Served
 from ordersync.simulator.damage import Blindness, blindness_of
@@ -104,11 +107,13 @@ class _Broker:
         paper: bool,
         requests_per_minute: int,
         wrong_host_status: WrongHostStatus,
+        events: bool,
     ) -> None:
         self.world = world
         self.faults = faults
         self._paper = paper
         self._wrong_host_status = wrong_host_status
+        self._has_events = events
         self._limit = RateLimit(requests_per_minute)
         self._turn = 0
         self.served: deque[Served] = deque(maxlen=REMEMBERED)
@@ -129,6 +134,7 @@ class _Broker:
             self._route("get", order, self.get_order),
             self._route("replace", order, self.replace, "PATCH"),
             self._route("cancel", order, self.cancel, "DELETE"),
+            self._route("events", "/v2/events/trades", self.events),
             self._route("products", "/v2/assets", self.assets),
             self._route("products", "/v2/assets/{symbol:path}", self.asset),
         ]
@@ -289,6 +295,12 @@ class _Broker:
         ]
         return Answer(status=207, payload=bodies)
 
+    def events(self, call: Call) -> Answer:
+        if not self._has_events:
+            raise refusal(404, 40410000, "endpoint not found")
+        query = read_event_query(call.request.query_params)
+        return Answer(stream=told_since(self.world, call.account_id, query))
+
     def assets(self, call: Call) -> Answer:
         wanted = call.request.query_params.get("asset_class", "us_equity")
         found = [asset_json(each) for each in ASSETS.values() if each.asset_class == wanted]
@@ -308,20 +320,32 @@ def app(
     paper: bool = True,
     requests_per_minute: int = REQUESTS_PER_MINUTE,
     wrong_host_status: WrongHostStatus = 401,
+    second_connection: SecondConnection = 429,
+    binary: bool = True,
+    events: bool = True,
 ) -> Starlette:
     """Make one host, paper or live, an ASGI application.
 
-    `app.state.served` remembers what it answered.
+    `app.state.served` remembers what it answered, `app.state.streams` who was connected. A second
+    connection of an account is refused by its handshake's status or `after_auth`; the stream
+    speaks in `binary` frames, or in text. Without `events` there is nothing that can be replayed.
     """
+    faults = Faults() if faults is None else faults
+    streams = TradeStreams(
+        world, faults, paper=paper, binary=binary, second_connection=second_connection
+    )
     broker = _Broker(
         world,
-        Faults() if faults is None else faults,
+        faults,
         paper=paper,
         requests_per_minute=requests_per_minute,
         wrong_host_status=wrong_host_status,
+        events=events,
     )
-    application = Starlette(routes=broker.routes())
+    routes = [*broker.routes(), WebSocketRoute("/stream", streams.endpoint)]
+    application = Starlette(routes=routes)
     application.state.served = broker.served
+    application.state.streams = streams.sessions
     application.state.world = world
     return application
 
@@ -350,6 +374,9 @@ def response(answer: Answer) -> Response:
     """Put an answer into bytes."""
     if answer.status == 204:  # noqa: PLR2004 - an HTTP status is its own name
         return Response(status_code=204, headers=answer.headers)
+    if answer.stream is not None:
+        kind = "text/event-stream"
+        return StreamingResponse(answer.stream, 200, answer.headers, media_type=kind)
     if answer.payload is None:
         return Response(answer.text, answer.status, answer.headers, media_type=answer.content_type)
     body = msgspec.json.encode(answer.payload)

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.client import ClientConnection
 
-    from ordersync.simulator import Account, Fault
+    from ordersync.simulator import Account, Fault, Streamed
     from ordersync.simulator.condition import PlacedOrder
-    from ordersync.simulator.stream_line import Streamed
 
 SECOND = timedelta(seconds=1)
 ORDER = limit_gtc("2", "100")

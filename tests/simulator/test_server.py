@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
-from ordersync.simulator import Fault, Kind, Ready, run, serve, serving
+from ordersync.simulator import Fault, Kind, Ready, StreamKind, run, serve, serving
 from tests.simulator.asking import PREFIX
 
 if TYPE_CHECKING:
@@ -40,6 +42,33 @@ async def test_it_serves_on_loopback_at_a_free_port_and_stops(exchange: Exchange
     assert response.json()["iso"] == "2026-03-01T12:00:00Z"
     with pytest.raises(httpx2.ConnectError):
         await fetch(url + TIME)
+
+
+async def test_it_streams_at_the_same_port_and_says_nothing_to_the_log(
+    exchange: Exchange, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    exchange.faults.add(Fault(kind=StreamKind.REFUSE, on="stream", call=2))
+    exchange.faults.add(Fault(kind=StreamKind.CLOSE, on="stream", call=3, value=1006))
+    async with serving(exchange.app) as url:
+        address = url.replace("http", "ws")
+        async with connect(address, proxy=None) as connection:
+            await connection.send('{"type": "subscribe", "channel": "heartbeats"}')
+            ack = json.loads(await connection.recv())
+            assert ack["events"] == [{"subscriptions": {"heartbeats": ["heartbeats"]}}]
+            await connection.send('{"type": "subscribe", "channel": "ticker"}')
+            await connection.recv()
+            await connection.send('{"type": "subscribe", "channel": "status"}')
+            with pytest.raises(ConnectionClosedError, match="no close frame"):
+                await connection.recv()
+        with pytest.raises(InvalidStatus, match="503"):
+            await connect(address, proxy=None)
+        connection = await connect(address, proxy=None)
+    with pytest.raises(ConnectionClosedError):
+        await connection.recv()
+
+    assert caplog.records == []
+    assert [each.is_open for each in exchange.app.state.streams] == [False, False, False]
 
 
 async def test_it_serves_at_the_port_it_was_told(exchange: Exchange) -> None:

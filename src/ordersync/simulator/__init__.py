@@ -11,7 +11,8 @@ Public names:
 - `Account`, `KeyPair`: who may ask, and the key file that proves it.
 - `Fault`, `Faults`, `Kind`, `StreamKind`: what goes wrong, and when.
 - `limit_gtc`, `limit_gtd`, `limit_fok`, `market`, `stop_limit_gtc`: order configurations.
-- `app(world, faults)`: the ASGI application.
+- `app(world, faults)`: the ASGI application, REST and WebSocket.
+- `Streamed`, `Told`: a connection to its WebSocket, and a frame there, as they are remembered.
 - `serve(app, ...)`, `serving(app, ...)`: that application on 127.0.0.1, in the running loop.
 - `run(directory, seed, faults, port, ready)`: key file, configuration and a populated world,
   served until cancelled; `Ready` says where.
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ordersync.simulator.life import Life, Step, What
     from ordersync.simulator.server import serve, serving
     from ordersync.simulator.standalone import Ready, run
+    from ordersync.simulator.stream_line import Streamed, Told
     from ordersync.simulator.terms import limit_fok, limit_gtc, limit_gtd, market, stop_limit_gtc
     from ordersync.simulator.world import Truth, World
 
@@ -43,6 +45,8 @@ __all__ = [
     "Ready",
     "Step",
     "StreamKind",
+    "Streamed",
+    "Told",
     "Truth",
     "What",
     "World",
@@ -65,6 +69,7 @@ _HOMES = {
     "life": ("Life", "Step", "What"),
     "server": ("serve", "serving"),
     "standalone": ("Ready", "run"),
+    "stream_line": ("Streamed", "Told"),
     "terms": ("limit_fok", "limit_gtc", "limit_gtd", "market", "stop_limit_gtc"),
     "world": ("Truth", "World"),
 }

@@ -187,7 +187,7 @@ def test_a_stream_under_any_seeded_faults_comes_to_its_end(seed: int) -> None:
                         floor.place(FILLS)
                         await listener.until(8)
                         listener.connection.transport.abort()
-                except (ConnectionClosed, InvalidStatus, ValueError, TimeoutError):
+                except TROUBLES:
                     await floor.clock.sleep(1)
             floor.faults.clear()
             await floor.clock.sleep(2)

@@ -170,6 +170,16 @@ async def test_only_the_products_asked_for_are_told() -> None:
 
 
 @virtually
+async def test_who_hears_of_all_products_goes_on_when_he_asks_for_one() -> None:
+    async with trading() as floor, floor.listening() as listener:
+        await listener.begin()
+        await listener.subscribe(product_ids=["ETH-USD"])
+        await listener.until(0.1)
+        order = place(floor, Life.pending())
+        assert told(await listener.until(1), order) == [("PENDING", "0", "2")]
+
+
+@virtually
 async def test_after_unsubscribing_nothing_more_is_told() -> None:
     async with trading() as floor, floor.listening() as listener:
         await listener.begin("user", "heartbeats")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ordersync import settings as configuration
 from ordersync.service import serving as serving_orders
-from ordersync.simulator import Faults, Life, World, app, limit_gtc, serving
+from ordersync.simulator import Fault, Faults, Life, World, app, limit_gtc, serving
 from tests.virtual import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from ordersync.settings import Settings
     from ordersync.simulator import Account, Truth
     from ordersync.simulator.coinbase_rest import Served
+    from ordersync.simulator.kinds import StreamKind
+    from ordersync.simulator.stream_line import Streamed
+    from ordersync.sync.stream import Stream
     from ordersync.sync.work import PassReport
     from tests.virtual import Network
 
@@ -82,6 +85,7 @@ class House:
     faults: Faults
     app: Starlette
     url: str
+    pushes: bool = False
     sync_settings: dict[str, Any] = field(default_factory=dict)
     orders_settings: dict[str, Any] = field(default_factory=dict)
 
@@ -250,16 +254,14 @@ class House:
             "status_words": WORDS,
             **self.orders_settings,
         }
+        base = url or self.url
+        account = {"venue": "coinbase", "key_file": str(key_file), "rest_url": base}
+        if self.pushes:
+            account["ws_url"] = base.replace("http", "ws", 1)
         content = {
             "database": {"url": f"sqlite:///{self.database}"},
             "orders": {name: value for name, value in mapping.items() if value is not None},
-            "accounts": {
-                "main": {
-                    "venue": "coinbase",
-                    "key_file": str(key_file),
-                    "rest_url": url or self.url,
-                }
-            },
+            "accounts": {"main": account},
             "sync": self.sync_settings,
         }
         return configuration.build(self.folder / "ordersync.toml", content)
@@ -306,6 +308,17 @@ class House:
             await self.wait(seconds=step)
         return self.clock.monotonic() - began
 
+    # --- the stream ------------------------------------------------------------------------------
+
+    def fault(self, kind: StreamKind, **more: Any) -> None:  # noqa: ANN401 - as Fault takes it
+        """Something goes wrong on the stream from now on."""
+        self.faults.add(Fault(kind=kind, on="stream", **more))
+
+    @property
+    def connections(self) -> list[Streamed]:
+        """Every connection to the stream so far."""
+        return list(self.app.state.streams)
+
     # --- what the exchange was asked -------------------------------------------------------------
 
     def asked(self, *endpoints: str) -> list[Served]:
@@ -330,6 +343,10 @@ def word_of(truth: Truth) -> str:
     }[truth.standing]
 
 
+def stream_of(service: Service) -> Stream:
+    return service.streams["main"]
+
+
 def venue_of(service: Service) -> Venue:
     return service.venues["main"]
 
@@ -343,6 +360,7 @@ async def built(
     table: str = TABLE,
     sync: dict[str, Any] | None = None,
     orders: dict[str, Any] | None = None,
+    pushes: bool = False,
     **exchange: Any,  # noqa: ANN401 - whatever the exchange takes
 ) -> AsyncIterator[House]:
     """A house with an exchange that is being served; call it in virtual time."""
@@ -359,6 +377,7 @@ async def built(
             faults=faults,
             app=application,
             url=url,
+            pushes=pushes,
             sync_settings=sync or {},
             orders_settings=orders or {},
         )

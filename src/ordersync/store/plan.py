@@ -220,5 +220,8 @@ def _latency(made: Draft, now: datetime) -> int | None:
     truth = made.step.truth
     if made.known.archived is not None:
         return None  # it happened long ago, and was told then
-    moment = (truth.last_fill_at or truth.changed_at) if truth else None
+    moment = truth.changed_at if truth else None
+    if truth is not None and truth.filled is not None:
+        # The time of an earlier fill is not that of what is told now.
+        moment = truth.filled.value if truth.filled.filled_qty == truth.filled_qty else moment
     return max(0, (now - moment) // timedelta(milliseconds=1)) if moment else None

@@ -85,16 +85,23 @@ class TableStore:
 
     async def close(self) -> None:
         """Give back the connection and the thread."""
-        if self._session is not None:
-            closing = asyncio.get_running_loop().run_in_executor(self._thread, self._session.close)
+        session = self._session
+        if session is not None:
+            closing = asyncio.get_running_loop().run_in_executor(self._thread, self._give_back)
             try:
                 await asyncio.wait_for(asyncio.shield(closing), CLOSE_PATIENCE)
             except TimeoutError:
                 # A commit that hangs: whether it is there is read at the next start.
-                self._session.interrupt()
+                session.interrupt()
                 await closing
-            self._session = None
         self._thread.shutdown(wait=True)
+        # Where the opening was canceled, the thread may have connected only now.
+        self._give_back()
+
+    def _give_back(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def _open(self, *, create: bool) -> None:
         self._mapping = mapping = bind(self._database, self._orders, where=self._where)

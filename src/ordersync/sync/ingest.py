@@ -33,7 +33,7 @@ from ordersync.sync.parcels import Parcel, Said, by_order, key_of, name_of
 from ordersync.sync.vouching import Vouching
 from ordersync.truth.cadence import next_ask_final, next_ask_unknown
 from ordersync.truth.merge import contradicts, merge, objection, same_facts
-from ordersync.truth.model import EventEvidence, EventKind, Order
+from ordersync.truth.model import EventEvidence, EventKind, Order, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -272,11 +272,13 @@ class Ingest:
             evidence=evidence,
             asked_at=parcel.asked_at,
             absent=absent,
-            due_at=self._due_at(known, truth, absent),
+            due_at=self._due_at(known, truth, absent, parcel.source),
             notes=tuple(notes),
         )
 
-    def _due_at(self, known: Known, truth: Order | None, absent: Absent | None) -> datetime | None:
+    def _due_at(
+        self, known: Known, truth: Order | None, absent: Absent | None, source: Source
+    ) -> datetime | None:
         """When to ask again although no open row may lead here."""
         now = self._clock.now()
         if absent is not None and absent.overlay is Overlay.UNKNOWN and absent.since is not None:
@@ -291,6 +293,9 @@ class Ingest:
         settled = truth.settled if _tells_its_fills(truth) else False
         if was_known and known.due_at is None and settled is not False:
             return None
+        if source is Source.STREAM and settled is False:
+            # A stream tells an end without its details: they are there for the asking.
+            return known.due_at if same and known.due_at is not None else now
         since = known.final_since or now
         return next_ask_final(final_since=since, asked_at=now, settled=settled)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ordersync.simulator import alpaca
-from ordersync.simulator.alpaca import Life
+from ordersync.simulator.alpaca import Event, Life
 from tests.simulator.alpaca.asking import ORDERS, STRANGER
 from tests.simulator.asking import NOON
 
@@ -210,6 +210,16 @@ async def test_legs_go_with_an_entry_that_is_canceled(broker: Broker) -> None:
     broker.clock.go_on(1)
 
     assert [broker.status(each) for each in family] == ["canceled"] * 3
+
+
+async def test_legs_follow_an_entry_that_fills_out_of_turn(broker: Broker) -> None:
+    family = bracket(broker, Life.open(), leg_lives=[Life.open(timedelta())])
+    broker.clock.go_on(1)
+    broker.world.happen(family[0], Event.FILL)
+    assert [broker.status(each) for each in family] == ["filled", "new", "held"]
+
+    broker.world.happen(family[2], Event.FILL)
+    assert [broker.status(each) for each in family] == ["filled", "canceled", "filled"]
 
 
 async def test_legs_stay_where_a_fill_overtakes_the_cancel_of_their_entry(broker: Broker) -> None:

@@ -387,6 +387,27 @@ async def test_a_second_connection_may_be_refused_once_it_says_whose_it_is() -> 
 
 
 @virtually
+async def test_a_handshake_passes_where_it_may_be_somebody_elses() -> None:
+    async with trading() as floor:
+        floor.world.open_account()
+        async with floor.listening(), floor.connecting() as second:
+            assert (await second.authenticate())["data"]["status"] == "unauthorized"
+
+
+@virtually
+async def test_a_position_is_that_of_the_moment_whatever_was_asked_before() -> None:
+    async with trading() as floor, floor.listening() as listener:
+        floor.place(Life.filled())
+        sold = alpaca.limit("AAPL", "sell", "5", "150")
+        await listener.until(2)
+        floor.place(Life.filled(), sold, created_at=floor.clock.now() - SECOND * 60)
+        floor.place(Life.filled())
+        *_, last = updates_of(await listener.until(2))
+
+    assert last["position_qty"] == "-1"
+
+
+@virtually
 async def test_what_was_said_is_remembered() -> None:
     async with trading() as floor:
         async with floor.listening() as listener:

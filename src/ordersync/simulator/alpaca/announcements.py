@@ -7,7 +7,8 @@ is written later for the same moment is announced later.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,10 @@ from ordersync.simulator.alpaca.life import Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from ordersync.simulator.alpaca.condition import PlacedOrder
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _EXECUTIONS = frozenset((Event.FILL, Event.PARTIAL_FILL, Event.TRADE_BUST, Event.TRADE_CORRECT))
 
@@ -47,6 +48,7 @@ class Announcements:
         self._orders = orders
         self.serial = 0  # of the last mark that was written down
         self._of: dict[str, list[Announcement]] = {}
+        self._positions: dict[tuple[str, str], _Position] = {}
 
     def rewrite(self, before: PlacedOrder | None, order: PlacedOrder) -> None:
         """Take note of what is written down about an order now."""
@@ -67,7 +69,15 @@ class Announcements:
             if order.marks[number].event is not None:
                 self.serial += 1
                 at = order.marks[number].at
+                self._forget_positions(order, at)
                 insort(listed, Announcement(at, self.serial, order.order_id, number))
+
+    def _forget_positions(self, order: PlacedOrder, at: datetime) -> None:
+        """Count anew where an order was placed with a past."""
+        asset = order.terms.asset
+        key = (order.account_id, asset.symbol if asset else "")
+        if key in self._positions and at < self._positions[key].upto.at:
+            del self._positions[key]
 
     def of(self, account_id: str) -> Sequence[Announcement]:
         """List everything that is written down by now, the future as well."""
@@ -85,22 +95,38 @@ class Announcements:
 
     def position(self, account_id: str, symbol: str, upto: Announcement) -> Decimal:
         """How much of an asset the account holds after an announcement."""
-        held = Decimal(0)
-        executed: dict[tuple[str, int], Decimal] = {}
-        for each in self._of.get(account_id, []):
-            if each > upto:
-                break
+        known = self._positions.get((account_id, symbol))
+        if known is None or known.upto > upto:
+            known = _Position(upto=Announcement(_LONG_AGO, 0, "", 0))
+            self._positions[account_id, symbol] = known
+        listed = self._of.get(account_id, [])
+        for each in listed[bisect_right(listed, known.upto) : bisect_right(listed, upto)]:
             order = self._orders[each.order_id]
-            mark = order.marks[each.number]
             asset = order.terms.asset
-            if mark.event not in _EXECUTIONS or asset is None or asset.symbol != symbol:
-                continue
-            key = (each.order_id, each.number if mark.execution is None else mark.execution)
-            sign = 1 if order.terms.side == "buy" else -1
-            qty = Decimal(0) if mark.event is Event.TRADE_BUST else sign * mark.qty
-            held += qty - executed.get(key, Decimal(0))
-            executed[key] = qty
-        return held
+            if asset is not None and asset.symbol == symbol:
+                known.take(each, order)
+        known.upto = upto
+        return known.held
+
+
+@dataclass(slots=True)
+class _Position:
+    """What is held after an announcement; the next question goes on from there."""
+
+    upto: Announcement
+    held: Decimal = Decimal(0)
+    executed: dict[tuple[str, int], Decimal] = field(default_factory=dict)
+
+    def take(self, announcement: Announcement, order: PlacedOrder) -> None:
+        mark = order.marks[announcement.number]
+        if mark.event not in _EXECUTIONS:
+            return
+        number = announcement.number if mark.execution is None else mark.execution
+        key = (announcement.order_id, number)
+        sign = 1 if order.terms.side == "buy" else -1
+        qty = Decimal(0) if mark.event is Event.TRADE_BUST else sign * mark.qty
+        self.held += qty - self.executed.get(key, Decimal(0))
+        self.executed[key] = qty
 
 
 def _base32(number: int, length: int) -> str:

@@ -95,7 +95,10 @@ def one_cancels_others(orders: Iterable[PlacedOrder], now: datetime) -> Mapping[
     at, first = min(ends)
     at = max(at, now)
     return {
-        order.order_id: (*(m for m in order.marks if m.at < at), Mark(at=at, event=Event.CANCELED))
+        order.order_id: (
+            *(mark for mark in order.marks if mark.at < at or mark.at <= now),
+            Mark(at=at, event=Event.CANCELED),
+        )
         for order in rivals
         if order.order_id != first and _still_works(order, at)
     }

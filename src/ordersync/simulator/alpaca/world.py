@@ -289,6 +289,7 @@ class World(Records):
     def _rewrite(self, order: PlacedOrder, marks: tuple[Mark, ...]) -> None:
         """Write down another future of an order, and what it means for its family."""
         now = self.now()
+        had_ended = ending(split(self._orders[order.order_id].marks, now)[0]) is not None
         order = replace(order, marks=marks)
         self._keep(order)
         for leg_id in order.legs:
@@ -296,11 +297,12 @@ class World(Records):
             past, _ = split(leg.marks, now)
             if order.terms.order_class == "oco" or ending(past) is not None:
                 continue
-            if order.terms.order_class != "mleg" and ending(split(marks, now)[0]) is not None:
-                continue  # what the parent was waited for has happened already
-            future = [mark for mark in leg_marks(order, leg) if mark.at > now]
             if order.terms.order_class == "mleg":
-                future = list(leg_marks(order, leg)[len(past) :])
+                future = leg_marks(order, leg)[len(past) :]
+            elif had_ended:
+                continue  # what the leg was held for has happened already
+            else:
+                future = leg_marks(order, leg)[1:]  # it is held, and was announced as that
             self._keep(replace(leg, marks=(*past, *future)))
         self._settle_rivals(order, now)
         self._tell(order.order_id)

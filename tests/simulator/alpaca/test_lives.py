@@ -125,6 +125,31 @@ async def test_a_bust_takes_an_execution_back(broker: Broker) -> None:
     assert broker.world.truth(order_id, broker.clock.now() - SECOND / 2).status == "filled"
 
 
+async def test_what_fills_out_of_turn_is_not_filled_again(broker: Broker) -> None:
+    order_id = broker.place(life=Life.filled(SECOND * 3, fills=((SECOND * 2, HALF),)))
+    broker.clock.go_on(1)
+    broker.world.happen(order_id, Event.PARTIAL_FILL, qty=Decimal("0.75"))
+    with pytest.raises(ValueError, match=r"only 0\.25 left"):
+        broker.world.happen(order_id, Event.PARTIAL_FILL, qty=HALF)
+    broker.clock.go_on(5)
+
+    truth = broker.world.truth(order_id)
+
+    assert (truth.status, truth.filled_qty) == ("filled", Decimal(1))
+
+
+async def test_what_was_busted_is_made_up_for(broker: Broker) -> None:
+    order_id = broker.place(life=Life.filled(SECOND * 3, fills=((SECOND, HALF),)))
+    broker.clock.go_on(2)
+    broker.world.happen(order_id, Event.TRADE_BUST)
+    assert broker.status(order_id) == "new"
+    broker.clock.go_on(2)
+
+    truth = broker.world.truth(order_id)
+
+    assert (truth.status, truth.filled_qty) == ("filled", Decimal(1))
+
+
 async def test_a_correction_changes_the_last_execution(broker: Broker) -> None:
     order_id = broker.place(life=Life.filled())
     broker.clock.go_on(2)

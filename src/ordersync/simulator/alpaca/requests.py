@@ -7,6 +7,7 @@ moment stay as they are, so an answer as of an earlier moment does not change.
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ordersync.simulator.alpaca.condition import Mark, ending, write_down
@@ -113,3 +114,20 @@ def _was_replaced(order_id: str, rivals: Sequence[PlacedOrder]) -> bool:
 def _still_works(order: PlacedOrder, at: datetime) -> bool:
     end = ending(order.marks)
     return end is None or end.at > at
+
+
+def rebalanced(future: Sequence[Mark], executed: Decimal) -> Marks:
+    """Write down what is still to be executed, after so much more was than had been planned.
+
+    Less than nothing was executed where a fill was busted; what completes the order then makes
+    up for it.
+    """
+    marks: list[Mark] = []
+    for mark in reversed(future):
+        change = Decimal(0)
+        if mark.event is Event.FILL or (mark.event is Event.PARTIAL_FILL and executed > 0):
+            change = min(executed, mark.qty)
+            executed -= change
+        if mark.event is not Event.PARTIAL_FILL or mark.qty > change:
+            marks.append(replace(mark, qty=mark.qty - change))
+    return tuple(reversed(marks))

@@ -32,6 +32,7 @@ from ordersync.simulator.alpaca.requests import (
     canceled,
     leg_marks,
     one_cancels_others,
+    rebalanced,
     replaced,
     split,
 )
@@ -267,24 +268,28 @@ class World(Records):
         order, now = self._orders[order_id], self.now()
         past, future = split(order.marks, now)
         condition = self.condition(order)
-        execution = None
+        left = size_of(order.terms, order.terms.price) - condition.filled_qty
+        execution, executed = None, Decimal(0)
         if event in {Event.TRADE_BUST, Event.TRADE_CORRECT}:
             if not condition.fills:
                 raise ValueError(f"Order {order_id} has no execution.")
             last = condition.fills[-1]
             execution, qty, price = last.number, qty or last.qty, price or last.price
-        if event is Event.FILL and qty is None:
-            whole = size_of(order.terms, order.terms.price)
-            qty = max(whole - condition.filled_qty, Decimal(0))
-        is_fill = event in {Event.PARTIAL_FILL, Event.FILL}
+            executed = -last.qty if event is Event.TRADE_BUST else qty - last.qty
+        elif event in {Event.PARTIAL_FILL, Event.FILL}:
+            qty, price = left if qty is None else qty, price or order.terms.price
+            executed = qty
+        if executed > left:
+            raise ValueError(f"There is only {left} left of order {order_id}.")
         mark = Mark(
             at=now,
             event=event,
             qty=qty or Decimal(0),
-            price=price or (order.terms.price if is_fill else Decimal(0)),
+            price=price or Decimal(0),
             execution=execution,
         )
-        self._rewrite(order, (*past, mark, *(() if event in FINAL else future)))
+        ahead = () if event in FINAL else rebalanced(future, executed)
+        self._rewrite(order, (*past, mark, *ahead))
 
     def _rewrite(self, order: PlacedOrder, marks: tuple[Mark, ...]) -> None:
         """Write down another future of an order, and what it means for its family."""

@@ -161,6 +161,12 @@ def test_a_mute_stream_may_recover(until: dict[str, Any]) -> None:
         ("unknown_status", lambda f: f["events"][0]["orders"][0]["status"] == "SETTLING"),
         ("wrong_types", lambda f: isinstance(f["events"][0]["orders"][0]["status"], int)),
         ("orders_null", lambda f: f["events"][0]["orders"] is None),
+        ("data_null", lambda f: f["events"] is None),
+        ("unknown_event", lambda f: f["events"][0]["type"] == "amendment"),
+        (
+            "naked_numbers",
+            lambda f: isinstance(f["events"][0]["orders"][0]["cumulative_quantity"], float),
+        ),
         ("unknown_channel", lambda f: f["channel"] == "user_v2"),
         ("future_time", lambda f: f["timestamp"].startswith("2999-")),
         ("huge", lambda f: len(str(f)) > 10 * 1024 * 1024),

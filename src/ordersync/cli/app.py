@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -255,12 +255,15 @@ def simulator(
     seed: Annotated[int, typer.Option(help="The same seed makes the same exchange.")] = 0,
     faults: Annotated[Path | None, typer.Option(help="What goes wrong, as TOML.")] = None,
     port: Annotated[int, typer.Option(help="0: any free port.")] = 0,
+    venue: Annotated[
+        Literal["coinbase", "alpaca"], typer.Option(help="Whose protocol it speaks.")
+    ] = "coinbase",
 ) -> None:
-    """An exchange on this machine that speaks Coinbase's protocol."""
+    """An exchange on this machine that speaks Coinbase's protocol, or Alpaca's."""
     from ordersync.cli import commands  # noqa: PLC0415 - loads the simulator
 
     output = cast("Output", context.obj)
-    output.run(commands.simulator(output, directory, seed, faults, port))
+    output.run(commands.simulator(output, directory, seed, faults, port, venue))
 
 
 @app.command()

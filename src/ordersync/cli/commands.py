@@ -160,10 +160,10 @@ async def cleanup(output: Output, older_than: str, *, yes: bool, accept_absent: 
 
 
 async def simulator(
-    output: Output, directory: Path, seed: int, faults: Path | None, port: int
+    output: Output, directory: Path, seed: int, faults: Path | None, port: int, venue: str
 ) -> None:
     """Serve a simulated exchange until stopped."""
-    from ordersync.simulator import Ready, run  # noqa: PLC0415 - loads a web server
+    from ordersync.simulator import Ready, Venue, run  # noqa: PLC0415 - loads a web server
 
     def ready(at: Ready) -> None:
         if output.as_json:
@@ -183,7 +183,7 @@ async def simulator(
 
     stopping = _stop_on_signals()
     try:
-        await until(stopping, run(directory, seed, faults, port, ready))
+        await until(stopping, run(directory, seed, faults, port, ready, venue=Venue(venue)))
     except (ValueError, OSError) as error:
         raise ConfigError(str(error), where="simulator") from error
 

@@ -1,8 +1,8 @@
-"""A connection to PostgreSQL: few round trips, no prepared statements, no session settings.
+"""A connection to PostgreSQL: few round trips, and nothing that a pooler would not carry.
 
 Between us and the server there may be a pooler in transaction mode, which gives each transaction
-another connection: so nothing is prepared, time-outs are SET LOCAL, and what is read does not
-depend on a setting. Many rows travel as binary arrays, or by COPY. What needs no answer waits
+another connection: there nothing is prepared, time-outs are SET LOCAL, and nowhere does what is
+read depend on a setting. Many rows travel as binary arrays, or by COPY. What needs no answer waits
 and goes with the next statement that does.
 """
 
@@ -17,14 +17,14 @@ import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
+from ordersync.store.makes.postgres_wire import Statement, Wire, texts, wholes
 from ordersync.store.statement import Ask, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from psycopg import Cursor
-
     from ordersync.store.makes.postgres_spelling import PostgresSpelling
+    from ordersync.store.makes.postgres_wire import Answer, Array
     from ordersync.store.statement import RowKey, RowUpdate, Upsert
 
 COPIED_FROM = 200
@@ -35,14 +35,27 @@ _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _AT_ONCE = "SET CONSTRAINTS ALL IMMEDIATE"
 """What the user's tables would check at COMMIT is checked while it is known which row it was."""
 
-_LIMITS = (
-    "SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '60s', true),"
-    " set_config('idle_in_transaction_session_timeout', '60s', true),"
+_SETTINGS = {
+    "lock_timeout": "5s",
+    "statement_timeout": "60s",
+    "idle_in_transaction_session_timeout": "60s",
     # What a role or a database may have set otherwise: all digits of a float, a NULL in an array
     # that is none, and a backslash in a word that is nothing but a backslash.
-    " set_config('extra_float_digits', '1', true), set_config('array_nulls', 'on', true),"
-    " set_config('standard_conforming_strings', 'on', true)"
-)
+    "extra_float_digits": "1",
+    "array_nulls": "on",
+    "standard_conforming_strings": "on",
+}
+
+
+def _set(*, locally: bool) -> str:
+    return "SELECT " + ", ".join(
+        f"set_config('{name}', '{value}', {str(locally).lower()})"
+        for name, value in _SETTINGS.items()
+    )
+
+
+_LIMITS = _set(locally=True)
+_IS_DIRECT = f"{_set(locally=False)}, pg_backend_pid()"
 _READS_ONLY = (b"default_transaction_read_only", b"in_hot_standby")
 """What a server since 14 reports of itself, at once and whenever it changes."""
 
@@ -50,8 +63,6 @@ _DONE_WITH = frozenset({TransactionStatus.IDLE, TransactionStatus.UNKNOWN})
 
 _PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58", "XX"})
 """Classes of errors that tell of the moment, not of the row."""
-
-Statement = tuple[str, "Mapping[str, object]"]
 
 
 class PostgresSession:
@@ -63,6 +74,8 @@ class PostgresSession:
         spelling: PostgresSpelling,
         revision: Callable[[], int | None],
         close: Callable[[], None],
+        *,
+        is_direct: bool,
     ) -> None:
         self._connection = connection
         self._spelling = spelling
@@ -70,6 +83,8 @@ class PostgresSession:
         self._close = close
         self._begun = False
         self._queued: list[Statement] = []
+        self._limits: list[Statement] = [] if is_direct else [(_LIMITS, {})]
+        self._wire = Wire(connection, prepares=is_direct)
         self._texts: dict[object, str] = {}
 
     def fetch(self, ask: Ask) -> list[tuple[Any, ...]]:
@@ -83,33 +98,33 @@ class PostgresSession:
             return []
         statements: list[Statement] = [(ask.text, _without_nul(ask.arguments)) for ask in asks]
         if self._begun:
-            return [cursor.fetchall() for cursor in self._send(statements)]
+            return [answer.rows() for answer in self._send(statements)]
         try:
-            cursors = self._round_trip(
-                [(_BEGIN_READ, {}), (_LIMITS, {}), *statements, ("COMMIT", {})]
+            answers = self._wire.round_trip(
+                [(_BEGIN_READ, {}), *self._limits, *statements, ("COMMIT", {})]
             )
         except BaseException:
             # Whatever it was: no transaction may stay open on the next request's connection.
             self.rollback()
             raise
-        return [cursor.fetchall() for cursor in cursors[2:-1]]
+        return [answer.rows() for answer in answers[-1 - len(statements) : -1]]
 
     def run(self, ask: Ask) -> int:
         """Run a statement that writes."""
-        (cursor,) = self._send([(ask.text, _without_nul(ask.arguments))])
-        return cursor.rowcount
+        (answer,) = self._send([(ask.text, _without_nul(ask.arguments))])
+        return answer.count
 
     def begin(self) -> None:
         """Begin; the statement itself goes with the first one that needs an answer."""
         self._begun = True
-        self._queued = [(_BEGIN, {}), (_LIMITS, {}), (_AT_ONCE, {})]
+        self._queued = [(_BEGIN, {}), *self._limits, (_AT_ONCE, {})]
 
     def commit(self) -> None:
         """End it, with what still waits."""
         self._queued.append(("COMMIT", {}))
-        cursors = self._send([])
+        answers = self._send([])
         self._begun = False
-        if cursors and cursors[-1].statusmessage == "ROLLBACK":
+        if answers and answers[-1].tag == b"ROLLBACK":
             raise errors.InFailedSqlTransaction("the transaction had failed before its end")
 
     def rollback(self) -> None:
@@ -160,9 +175,8 @@ class PostgresSession:
 
     def next_log_id(self, log_ids: str) -> int:
         """The next of a sequence: it goes on whatever becomes of the transaction."""
-        # Written out: a percent sign in it is doubled, as in every text.
-        name = log_ids.replace("'", "''")
-        ((found,),) = self.fetch(Ask(f"SELECT nextval('{name}'::regclass)"))
+        name = self._spelling.as_typed(log_ids)
+        ((found,),) = self.fetch(Ask("SELECT nextval(%(name)s::regclass)", {"name": name}))
         return int(found)
 
     def upsert(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> Sequence[bool]:
@@ -173,13 +187,13 @@ class PostgresSession:
             self._copy(upsert, rows)
             return [True] * len(rows)
         text = self._text(upsert.table, lambda: self._upsert_text(upsert))
-        columns = zip(*rows, strict=True)
-        arguments = {f"p{n}": _plain_column(column) for n, column in enumerate(columns)}
+        columns = zip(zip(*rows, strict=True), upsert.columns.values(), strict=True)
+        arguments = {f"p{n}": _array(*column) for n, column in enumerate(columns)}
         if upsert.always:
             self._queued.append((text, arguments))
             return [True] * len(rows)
-        (cursor,) = self._send([(text, arguments)])
-        won = set(cursor.fetchall())
+        (answer,) = self._send([(text, arguments)])
+        won = set(answer.rows())
         places = [list(upsert.columns).index(name) for name in upsert.key]
         return [tuple(row[place] for place in places) in won for row in rows]
 
@@ -214,10 +228,10 @@ class PostgresSession:
         keys = {_spelled(row[0]): row[0] for row in rows}
         columns = zip(*rows, strict=True)
         arguments = {
-            f"p{n}": [_spelled(cell) for cell in column] for n, column in enumerate(columns)
+            f"p{n}": texts([_spelled(cell) for cell in column]) for n, column in enumerate(columns)
         }
-        (cursor,) = self._send([(text, arguments)])
-        seen = {keys[key]: won for key, won in cursor.fetchall()}
+        (answer,) = self._send([(text, arguments)])
+        seen = {keys[key]: won for key, won in answer.rows()}
         return Written(
             [key for key, won in seen.items() if won],
             [key for key in keys.values() if key not in seen],
@@ -314,18 +328,29 @@ class PostgresSession:
             self._texts[key] = make()
         return self._texts[key]
 
-    def _send(self, statements: Sequence[Statement]) -> list[Cursor[tuple[Any, ...]]]:
-        """What waits, and these, in one round trip; the cursors of these."""
+    def _send(self, statements: Sequence[Statement]) -> list[Answer]:
+        """What waits, and these, in one round trip; the answers of these."""
         waiting, self._queued = self._queued, []
-        cursors = self._round_trip([*waiting, *statements])
-        return cursors[len(waiting) :] if statements else cursors
+        answers = self._wire.round_trip([*waiting, *statements])
+        return answers[len(waiting) :] if statements else answers
 
-    def _round_trip(self, statements: Sequence[Statement]) -> list[Cursor[tuple[Any, ...]]]:
-        if len(statements) == 1:
-            ((text, arguments),) = statements
-            return [self._connection.execute(text.encode(), dict(arguments))]
-        with self._connection.pipeline():
-            return [self._connection.execute(text.encode(), dict(a)) for text, a in statements]
+
+def leads_to_one_server(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
+    """Whether this is a server's own connection; its settings are made for good then.
+
+    A pooler makes up the number of the process that it names when it lets a client in.
+    """
+    with connection.transaction() as transaction:
+        ((*_, process),) = connection.execute(_IS_DIRECT.encode()).fetchall()
+        is_direct = bool(process == connection.pgconn.backend_pid)
+        if not is_direct:
+            # What was set goes with the transaction: this connection is another's next.
+            raise psycopg.Rollback(transaction)
+    return is_direct
+
+
+def _array(column: Sequence[Any], is_whole: bool) -> Array:  # noqa: FBT001 - as in an Upsert
+    return wholes(column) if is_whole else texts(_plain_column(column))
 
 
 def _spelled(cell: object) -> str | None:
@@ -346,7 +371,7 @@ def _plain(cell: object) -> object:
     return cell.replace("\0", "\1") if isinstance(cell, str) and "\0" in cell else cell
 
 
-def _plain_column(column: Sequence[object]) -> list[object]:
+def _plain_column(column: Sequence[Any]) -> list[Any]:
     """The same for many: in one look at all of them, since there is next to never such a letter."""
     if "\0" in "".join([cell for cell in column if isinstance(cell, str)]):
         return [_plain(cell) for cell in column]

@@ -18,7 +18,7 @@ from ordersync.truth.evidence import Case
 from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import timedelta
 
     from ordersync.pushed import Push
@@ -358,6 +358,17 @@ class OrderStore(RetentionStore, Protocol):
         """Write row, truth and event of each step in one transaction, by compare-and-set.
 
         One Outcome a step, in their order. What already is true is not written.
+        """
+
+    async def carry(
+        self,
+        account: str,
+        names: Sequence[OrderName],
+        decide: Callable[[list[Known]], Sequence[Advance]],
+    ) -> list[Outcome]:
+        """Read these, and write what `decide` makes of it: both in one go, for a few orders.
+
+        `decide` is called on another thread, perhaps after nobody waits for it any more.
         """
 
     async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:

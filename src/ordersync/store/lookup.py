@@ -174,7 +174,6 @@ class Lookup:
         return [
             Ask(ours.truths, {"account": account, "keys": keys}),
             Ask(ours.absences, {"account": account, "keys": names}),
-            Ask(ours.due_times, {"account": account, "keys": keys}),
         ]
 
     def _known(
@@ -185,25 +184,25 @@ class Lookup:
         aliases: dict[str, str],
         truth_rows: Iterable[tuple[Any, ...]] = (),
         absent_rows: Iterable[tuple[Any, ...]] = (),
-        due_rows: Iterable[tuple[Any, ...]] = (),
     ) -> list[Known]:
         """What is stored under these keys. An alias is the name an order had before it was seen."""
         truths = {row[0]: row for row in truth_rows}
-        absents, due = dict(absent_rows), dict(due_rows)
-        archived = self._archived(session, account, [key for key in grouped if key not in truths])
-        found = []
+        absents = dict(absent_rows)
+        bare = [key for key in grouped if key not in truths or truths[key][1] is None]
+        archived = self._archived(session, account, bare)
+        found, nothing = [], (None,) * 6
         for key, claims in grouped.items():
-            _, version, state, final_since, row_id = truths.get(key, (key, 0, None, None, None))
+            _, version, state, final_since, row_id, due = truths.get(key, nothing)
             absent = absents.get(key) or absents.get(aliases.get(key, ""))
             found.append(
                 Known(
                     key=key,
                     truth=_decode_order(state) if state else None,
-                    version=version,
+                    version=version or 0,
                     claims=tuple(claims),
                     absent=_decode_absent(absent) if absent else None,
                     final_since=_moment(final_since),
-                    due_at=_moment(due.get(key)),
+                    due_at=_moment(due),
                     row_id=row_id,
                     archived=archived.get(key),
                 )

@@ -190,19 +190,32 @@ class TableStore:
 
     async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
         """Write row, truth and event of each step in one transaction."""
+        return await self._with(lambda session: self._advance(session, account, steps))
 
-        def write(session: Session) -> list[Outcome]:
-            transaction = Transaction(
-                session,
-                self._ours(),
-                self._looks().about(account),
-                account,
-                writes_rows=self._writes_rows,
-                contested_pause=self._contested_pause,
-            )
-            return transaction.run(steps, self._clock)
+    async def carry(
+        self,
+        account: str,
+        names: Sequence[OrderName],
+        decide: Callable[[list[Known]], Sequence[Advance]],
+    ) -> list[Outcome]:
+        """Read, decide and write in one hop to the store's thread: a hop each costs a commit."""
 
-        return await self._with(write)
+        def carry(session: Session) -> list[Outcome]:
+            known = self._looks().read(session, account, names)
+            return self._advance(session, account, decide(known))
+
+        return await self._with(carry)
+
+    def _advance(self, session: Session, account: str, steps: Sequence[Advance]) -> list[Outcome]:
+        transaction = Transaction(
+            session,
+            self._ours(),
+            self._looks().about(account),
+            account,
+            writes_rows=self._writes_rows,
+            contested_pause=self._contested_pause,
+        )
+        return transaction.run(steps, self._clock)
 
     async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:
         """What `advance` would write into the rows, without writing."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
 ROUNDS = 5
 """How often a step that was lost to another writer is tried again before it is reported."""
 
+CARRIED = 200
+"""Up to how many orders are read, merged and written in one go: nobody else is kept waiting."""
+
 STEPS_A_COMMIT = 10_000
 """How many orders go into one transaction: the bot waits while one is written."""
 
@@ -73,7 +77,6 @@ class _Job:
         self.parcel = parcel
         self.said = by_order(parcel)
         self.keys = {*self.said, *(known.key for known in parcel.restate)}
-        self.pending: dict[str, Known] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.disbelieved: dict[str, str] = {}
         self.at_rest: dict[str, Claim] = {}
@@ -84,6 +87,12 @@ class _Job:
     def is_open(self) -> bool:
         """Whether nobody has written it yet."""
         return self.taken is None and self.error is None
+
+
+_Pending = tuple[_Job, Known]
+_Missing = tuple[_Job, OrderName]
+_Step = tuple[_Job, Order | None, Advance]
+"""Whose it is, the truth as it was known before, and where it goes."""
 
 
 class Ingest:
@@ -108,6 +117,8 @@ class Ingest:
         self._told_after = told_after
         self._listener = listener
         self._vouching = Vouching()
+        # Steps of few orders are made on the store's thread.
+        self._judging = Lock()
         self._waiting: list[_Job] = []
         self._turn = asyncio.Lock()
 
@@ -132,7 +143,8 @@ class Ingest:
 
     def vouch(self, account: str, known: Known, at: datetime | None) -> None:
         """What was last said of an order was said again at `at`, in the same words."""
-        self._vouching.again(account, known, at)
+        with self._judging:
+            self._vouching.again(account, known, at)
 
     def _company_of(self, job: _Job) -> list[_Job]:
         """The job and all that wait for the same account, but no two about one order."""
@@ -170,51 +182,73 @@ class Ingest:
 
     async def _write(self, jobs: list[_Job]) -> None:
         """Read what is known, merge, advance; what is lost to another is read and merged again."""
-        account = jobs[0].parcel.account
+        given: list[_Pending] = []
+        missing: list[_Missing] = []
         for job in jobs:
-            known = job.parcel.known
-            job.pending = {key: known[key] for key in job.said if key in known}
-        missing = [
-            (job, one.name)
-            for job in jobs
-            for key, one in job.said.items()
-            if key not in job.pending
-        ]
-        await self._read_pending(account, missing)
-        for job in jobs:
-            job.pending.update((known.key, known) for known in job.parcel.restate)
+            known, restated = job.parcel.known, {what.key for what in job.parcel.restate}
+            given += [(job, what) for what in job.parcel.restate]
+            for key, said in job.said.items():
+                if key in restated:
+                    continue
+                if key in known:
+                    given.append((job, known[key]))
+                else:
+                    missing.append((job, said.name))
         for _ in range(ROUNDS):
-            steps = [
-                (job, before, self._step(job.parcel, job.said.get(key), what, before))
-                for job in jobs
-                for key, what in job.pending.items()
-                for before in (self._vouching.latest(account, what),)
-            ]
-            lost: list[tuple[_Job, OrderName]] = []
-            for n in range(0, len(steps), STEPS_A_COMMIT):
-                part = steps[n : n + STEPS_A_COMMIT]
-                advanced = await self._store.advance(account, [step for *_, step in part])
-                for (job, earlier, step), outcome in zip(part, advanced, strict=True):
-                    if why := _disbelief(step):
-                        job.disbelieved[step.known.key] = why
-                    before = job.outcomes.get(outcome.key)
-                    job.outcomes[outcome.key] = _joined(before, outcome) if before else outcome
-                    if rests(step, outcome, job.said.get(outcome.key), earlier):
-                        job.at_rest[outcome.key] = step.known.claims[0]
-                    if outcome.result is Result.LOST:
-                        said = job.said.get(outcome.key)
-                        lost.append((job, said.name if said else name_of(step.known)))
+            lost = await self._advance(jobs[0].parcel.account, given, missing)
             if not lost:
                 return
-            for job in jobs:
-                job.pending = {}
-            await self._read_pending(account, lost)
+            given, missing = [], lost
 
-    async def _read_pending(self, account: str, names: Sequence[tuple[_Job, OrderName]]) -> None:
-        if names:
-            owners = {key_of(name): job for job, name in names}
-            for known in await self._store.read(account, [name for _, name in names]):
-                owners[known.key].pending[known.key] = known
+    async def _advance(
+        self, account: str, given: list[_Pending], missing: list[_Missing]
+    ) -> list[_Missing]:
+        """Write all of these, after what is missing was read; those that were lost to another."""
+        names = [name for _, name in missing]
+        owners = {key_of(name): job for job, name in missing}
+
+        def merged(read: list[Known]) -> list[_Step]:
+            return self._steps(account, [*given, *((owners[k.key], k) for k in read)])
+
+        if names and len(given) + len(names) <= CARRIED:
+            made: list[_Step] = []
+
+            def decide(read: list[Known]) -> list[Advance]:
+                made.extend(merged(read))
+                return [step for *_, step in made]
+
+            outcomes = await self._store.carry(account, names, decide)
+            return self._note(made, outcomes)
+        steps = merged(await self._store.read(account, names) if names else [])
+        lost: list[_Missing] = []
+        for n in range(0, len(steps), STEPS_A_COMMIT):
+            part = steps[n : n + STEPS_A_COMMIT]
+            outcomes = await self._store.advance(account, [step for *_, step in part])
+            lost += self._note(part, outcomes)
+        return lost
+
+    def _steps(self, account: str, pending: Sequence[_Pending]) -> list[_Step]:
+        with self._judging:
+            return [
+                (job, before, self._step(job.parcel, job.said.get(what.key), what, before))
+                for job, what in pending
+                for before in (self._vouching.latest(account, what),)
+            ]
+
+    def _note(self, steps: Sequence[_Step], outcomes: Sequence[Outcome]) -> list[_Missing]:
+        """Note what became of these; those that were lost to another writer."""
+        lost: list[_Missing] = []
+        for (job, earlier, step), outcome in zip(steps, outcomes, strict=True):
+            if why := _disbelief(step):
+                job.disbelieved[step.known.key] = why
+            before = job.outcomes.get(outcome.key)
+            job.outcomes[outcome.key] = _joined(before, outcome) if before else outcome
+            said = job.said.get(outcome.key)
+            if rests(step, outcome, said, earlier):
+                job.at_rest[outcome.key] = step.known.claims[0]
+            if outcome.result is Result.LOST:
+                lost.append((job, said.name if said else name_of(step.known)))
+        return lost
 
     def _step(
         self, parcel: Parcel, said: Said | None, known: Known, truth: Order | None

@@ -12,7 +12,8 @@ from sqlalchemy import NullPool, create_engine, text
 from ordersync.errors import ConfigError, OrdersyncError, StoreBusy, StoreRefused
 from ordersync.store.makes.postgres_listener import Listener
 from ordersync.store.makes.postgres_rights import look_at_rights
-from ordersync.store.makes.postgres_session import PostgresSession, leads_to_one_server
+from ordersync.store.makes.postgres_session import PostgresSession
+from ordersync.store.makes.postgres_settings import leads_to_one_server
 from ordersync.store.makes.postgres_spelling import PostgresSpelling
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
+from ordersync.store.makes.postgres_settings import LIMITS
 from ordersync.store.makes.postgres_wire import Statement, Wire, texts, wholes
 from ordersync.store.statement import Ask, Written
 
@@ -35,27 +36,6 @@ _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _AT_ONCE = "SET CONSTRAINTS ALL IMMEDIATE"
 """What the user's tables would check at COMMIT is checked while it is known which row it was."""
 
-_SETTINGS = {
-    "lock_timeout": "5s",
-    "statement_timeout": "60s",
-    "idle_in_transaction_session_timeout": "60s",
-    # What a role or a database may have set otherwise: all digits of a float, a NULL in an array
-    # that is none, and a backslash in a word that is nothing but a backslash.
-    "extra_float_digits": "1",
-    "array_nulls": "on",
-    "standard_conforming_strings": "on",
-}
-
-
-def _set(*, locally: bool) -> str:
-    return "SELECT " + ", ".join(
-        f"set_config('{name}', '{value}', {str(locally).lower()})"
-        for name, value in _SETTINGS.items()
-    )
-
-
-_LIMITS = _set(locally=True)
-_IS_DIRECT = f"{_set(locally=False)}, pg_backend_pid()"
 _READS_ONLY = (b"default_transaction_read_only", b"in_hot_standby")
 """What a server since 14 reports of itself, at once and whenever it changes."""
 
@@ -67,6 +47,8 @@ _PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58", "XX"})
 
 class PostgresSession:
     """Implements `database.Session`. `revision` and `close` are those of a Listener, if any."""
+
+    sends_together = True
 
     def __init__(
         self,
@@ -83,7 +65,9 @@ class PostgresSession:
         self._close = close
         self._begun = False
         self._queued: list[Statement] = []
-        self._limits: list[Statement] = [] if is_direct else [(_LIMITS, {})]
+        self._awaited: dict[int, Callable[[Answer], None]] = {}
+        self._log_id: int | None = None
+        self._limits: list[Statement] = [] if is_direct else [(LIMITS, {})]
         self._wire = Wire(connection, prepares=is_direct)
         self._texts: dict[object, str] = {}
 
@@ -117,6 +101,7 @@ class PostgresSession:
     def begin(self) -> None:
         """Begin; the statement itself goes with the first one that needs an answer."""
         self._begun = True
+        self._log_id = None
         self._queued = [(_BEGIN, {}), *self._limits, (_AT_ONCE, {})]
 
     def commit(self) -> None:
@@ -131,6 +116,7 @@ class PostgresSession:
         """End it, if it is still there."""
         self._begun = False
         self._queued.clear()
+        self._awaited.clear()
         if self._connection.pgconn.transaction_status not in _DONE_WITH:
             try:
                 self._connection.execute("ROLLBACK")
@@ -173,29 +159,57 @@ class PostgresSession:
         )
         return bool(self.fetch(Ask(text, {"name": name, "schema": schema})))
 
-    def next_log_id(self, log_ids: str) -> int:
+    def expect_log_id(self, log_ids: str) -> None:
         """The next of a sequence: it goes on whatever becomes of the transaction."""
         name = self._spelling.as_typed(log_ids)
-        ((found,),) = self.fetch(Ask("SELECT nextval(%(name)s::regclass)", {"name": name}))
-        return int(found)
+        text = "SELECT nextval(%(name)s::regclass)"
+        self._await(text, {"name": name}, self._keep_log_id)
+
+    def _keep_log_id(self, answer: Answer) -> None:
+        ((found,),) = answer.rows()
+        self._log_id = int(found)
+
+    def next_log_id(self, log_ids: str) -> int:
+        """The one that was expected, or another."""
+        if self._log_id is None:
+            self.expect_log_id(log_ids)
+            self._send([])
+        found, self._log_id = self._log_id, None
+        if found is None:
+            raise RuntimeError("a sequence gave no number")
+        return found
 
     def upsert(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> Sequence[bool]:
         """All in one statement, or by COPY; only where it can lose the answer is waited for."""
+        return self.upsert_soon(upsert, rows)()
+
+    def upsert_soon(
+        self, upsert: Upsert, rows: Sequence[tuple[object, ...]]
+    ) -> Callable[[], Sequence[bool]]:
+        """It waits, and goes with the next statement that needs an answer."""
         if not rows:
-            return []
+            return list
         if not upsert.key and len(rows) >= COPIED_FROM:
             self._copy(upsert, rows)
-            return [True] * len(rows)
+            return lambda: [True] * len(rows)
         text = self._text(upsert.table, lambda: self._upsert_text(upsert))
         columns = zip(zip(*rows, strict=True), upsert.columns.values(), strict=True)
         arguments = {f"p{n}": _array(*column) for n, column in enumerate(columns)}
         if upsert.always:
             self._queued.append((text, arguments))
-            return [True] * len(rows)
-        (answer,) = self._send([(text, arguments)])
-        won = set(answer.rows())
+            return lambda: [True] * len(rows)
         places = [list(upsert.columns).index(name) for name in upsert.key]
-        return [tuple(row[place] for place in places) in won for row in rows]
+        keys = [tuple(row[place] for place in places) for row in rows]
+        came: list[Answer] = []
+        self._await(text, arguments, came.append)
+
+        def won() -> list[bool]:
+            if not came:
+                self._send([])
+            there = set(came[0].rows())
+            return [key in there for key in keys]
+
+        return won
 
     def _upsert_text(self, upsert: Upsert) -> str:
         arrays = ", ".join(
@@ -328,25 +342,21 @@ class PostgresSession:
             self._texts[key] = make()
         return self._texts[key]
 
+    def _await(
+        self, text: str, arguments: Mapping[str, object], take: Callable[[Answer], None]
+    ) -> None:
+        """Let a statement wait; its answer goes to `take` when it comes."""
+        self._awaited[len(self._queued)] = take
+        self._queued.append((text, arguments))
+
     def _send(self, statements: Sequence[Statement]) -> list[Answer]:
         """What waits, and these, in one round trip; the answers of these."""
         waiting, self._queued = self._queued, []
+        awaited, self._awaited = self._awaited, {}
         answers = self._wire.round_trip([*waiting, *statements])
+        for place, take in awaited.items():
+            take(answers[place])
         return answers[len(waiting) :] if statements else answers
-
-
-def leads_to_one_server(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
-    """Whether this is a server's own connection; its settings are made for good then.
-
-    A pooler makes up the number of the process that it names when it lets a client in.
-    """
-    with connection.transaction() as transaction:
-        ((*_, process),) = connection.execute(_IS_DIRECT.encode()).fetchall()
-        is_direct = bool(process == connection.pgconn.backend_pid)
-        if not is_direct:
-            # What was set goes with the transaction: this connection is another's next.
-            raise psycopg.Rollback(transaction)
-    return is_direct
 
 
 def _array(column: Sequence[Any], is_whole: bool) -> Array:  # noqa: FBT001 - as in an Upsert

@@ -21,7 +21,8 @@ from ordersync import settings
 from ordersync.cli.app import app
 from ordersync.cli.output import Exit
 from ordersync.ports import Severity
-from ordersync.simulator.faults import ENDPOINTS, Fault, Faults, Kind
+from ordersync.simulator.faults import ENDPOINTS, Fault, Faults
+from ordersync.simulator.kinds import Kind, StreamKind
 from ordersync.store import guess
 from ordersync.store.schema import MIGRATIONS
 from ordersync.store.words import TOKENS, Words
@@ -274,7 +275,7 @@ def test_every_table_of_ours_is_documented_and_no_other() -> None:
 def test_every_fault_is_documented_with_every_key_and_no_other() -> None:
     listed = first_cells(section(REFERENCE / "simulator.md", "Faults"))
     keys = {"for" if f.name == "lasts" else f.name for f in dataclasses.fields(Fault)}
-    assert sorted(listed) == sorted([*keys, *Kind])
+    assert sorted(listed) == sorted([*keys, *Kind, *StreamKind])
 
 
 def test_every_endpoint_of_the_simulator_is_documented_and_no_other() -> None:

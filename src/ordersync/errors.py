@@ -16,6 +16,11 @@ None of them ever says anything about an order: silence is not absence.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
 
 class OrdersyncError(Exception):
     """Something ordersync can explain: what was wrong, where, and what to do.
@@ -44,7 +49,12 @@ class StoreBusy(AskAgain):
 
 
 class VenueSilent(AskAgain):
-    """The venue gave no usable answer; nothing is known from it about any order."""
+    """The venue gave no usable answer; nothing is known from it about any order.
+
+    `pause` is how long it asked us to wait, None where it did not.
+    """
+
+    pause: timedelta | None = None
 
 
 class GiveUp(OrdersyncError):

@@ -1,4 +1,4 @@
-"""An exchange on loopback: Coinbase Advanced Trade's REST protocol over a deterministic world.
+"""An exchange on loopback: Coinbase Advanced Trade's protocols over a deterministic world.
 
 It is the referee of this project, so it shares no code with the player: nothing in here imports
 anything else of `ordersync`. What it is strict about is what the real exchange is strict about.
@@ -9,7 +9,7 @@ Public names:
 - `Life`, `Step`, `What`: what happens to one order, as times after its creation.
 - `Truth`: what really is the case with an order, for oracles.
 - `Account`, `KeyPair`: who may ask, and the key file that proves it.
-- `Fault`, `Faults`, `Kind`: what goes wrong, and when.
+- `Fault`, `Faults`, `Kind`, `StreamKind`: what goes wrong, and when.
 - `limit_gtc`, `limit_gtd`, `limit_fok`, `market`, `stop_limit_gtc`: order configurations.
 - `app(world, faults)`: the ASGI application.
 - `serve(app, ...)`, `serving(app, ...)`: that application on 127.0.0.1, in the running loop.
@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ordersync.simulator.account import Account, KeyPair
     from ordersync.simulator.coinbase_rest import app
-    from ordersync.simulator.faults import Fault, Faults, Kind
+    from ordersync.simulator.faults import Fault, Faults
+    from ordersync.simulator.kinds import Kind, StreamKind
     from ordersync.simulator.life import Life, Step, What
     from ordersync.simulator.server import serve, serving
     from ordersync.simulator.standalone import Ready, run
@@ -41,6 +42,7 @@ __all__ = [
     "Life",
     "Ready",
     "Step",
+    "StreamKind",
     "Truth",
     "What",
     "World",
@@ -58,7 +60,8 @@ __all__ = [
 _HOMES = {
     "account": ("Account", "KeyPair"),
     "coinbase_rest": ("app",),
-    "faults": ("Fault", "Faults", "Kind"),
+    "faults": ("Fault", "Faults"),
+    "kinds": ("Kind", "StreamKind"),
     "life": ("Life", "Step", "What"),
     "server": ("serve", "serving"),
     "standalone": ("Ready", "run"),

@@ -11,6 +11,9 @@ from typing import TypeAlias
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
+# The ASGI extensions of `server`: to close a connection, to abort it, and to hear no more on it.
+HANG_UP, ABORT, DEAFEN = "ordersync.hang_up", "ordersync.abort", "ordersync.deafen"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:

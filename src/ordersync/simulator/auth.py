@@ -44,9 +44,23 @@ def authenticate(
     if scheme != "Bearer" or not token:
         raise UnauthorizedError("no bearer token")
     account, claims = _verify(accounts, token)
+    _check_uri(claims, method, host, path)
+    return _prove(account, claims, now)
+
+
+def authenticate_message(accounts: Mapping[str, Account], token: object, now: datetime) -> Account:
+    """Find the account that a WebSocket message's token proves: the same token without a uri.
+
+    Raises UnauthorizedError.
+    """
+    if not isinstance(token, str) or not token:
+        raise UnauthorizedError("no jwt")
+    return _prove(*_verify(accounts, token), now)
+
+
+def _prove(account: Account, claims: Mapping[str, Any], now: datetime) -> Account:
     _check_issuer(claims)
     _check_age(claims, now)
-    _check_uri(claims, method, host, path)
     if claims.get("sub") != account.key.name:
         raise UnauthorizedError(f"sub is {claims.get('sub')!r}, kid is {account.key.name!r}")
     return account

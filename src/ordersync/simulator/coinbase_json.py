@@ -55,7 +55,7 @@ def order_json(order: PlacedOrder, condition: Condition) -> dict[str, Json]:
         "status": condition.status,
         "time_in_force": terms.time_in_force,
         "created_time": moment(order.created_at),
-        "completion_percentage": _completion(order, condition),
+        "completion_percentage": completion(order, condition),
         "filled_size": number(condition.filled_qty),
         "average_filled_price": number(average) if average is not None else "0",
         "fee": "",
@@ -65,7 +65,7 @@ def order_json(order: PlacedOrder, condition: Condition) -> dict[str, Json]:
         "size_in_quote": terms.quote_size is not None,
         "total_fees": number(condition.fee),
         "size_inclusive_of_fees": terms.quote_size is not None,
-        "total_value_after_fees": number(_after_fees(order, condition)),
+        "total_value_after_fees": number(after_fees(order, condition)),
         "trigger_status": "STOP_PENDING" if "stop" in terms.kind else "INVALID_ORDER_TYPE",
         "order_type": terms.order_type,
         "reject_reason": "REJECT_REASON_UNSPECIFIED",
@@ -74,7 +74,7 @@ def order_json(order: PlacedOrder, condition: Condition) -> dict[str, Json]:
         "reject_message": condition.reject_message,
         "cancel_message": condition.cancel_message,
         "order_placement_source": order.placement_source,
-        "outstanding_hold_amount": number(_hold(order, condition)),
+        "outstanding_hold_amount": number(hold(order, condition)),
         "is_liquidation": False,
         "last_fill_time": None if last_fill is None else moment(last_fill),
         "edit_history": [],
@@ -92,7 +92,8 @@ def order_json(order: PlacedOrder, condition: Condition) -> dict[str, Json]:
     }
 
 
-def _completion(order: PlacedOrder, condition: Condition) -> str:
+def completion(order: PlacedOrder, condition: Condition) -> str:
+    """Say how much of an order is done, in percent."""
     if condition.status == "FILLED":
         return "100"
     if order.terms.base_size is not None:
@@ -101,13 +102,15 @@ def _completion(order: PlacedOrder, condition: Condition) -> str:
     return number(condition.filled_value / quote * _HUNDRED, digits=2)
 
 
-def _after_fees(order: PlacedOrder, condition: Condition) -> Decimal:
+def after_fees(order: PlacedOrder, condition: Condition) -> Decimal:
+    """What an order has cost or brought, the fees so far included."""
     if order.side == "BUY":
         return condition.filled_value + condition.fee
     return condition.filled_value - condition.fee
 
 
-def _hold(order: PlacedOrder, condition: Condition) -> Decimal:
+def hold(order: PlacedOrder, condition: Condition) -> Decimal:
+    """What is set aside for the rest of an order."""
     terms = order.terms
     if condition.final or terms.base_size is None:
         return NOTHING

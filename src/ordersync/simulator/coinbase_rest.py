@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 import msgspec
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from ordersync.simulator import placing
 from ordersync.simulator.answers import (
+    HANG_UP,
     Answer,
     RefusedError,
     invalid_argument,
@@ -36,8 +37,10 @@ from ordersync.simulator.coinbase_json import (
     product_json,
     time_json,
 )
+from ordersync.simulator.coinbase_stream import Streams
 from ordersync.simulator.damage import Blindness, blindness_of, damaged, instead
-from ordersync.simulator.faults import Faults, Kind
+from ordersync.simulator.faults import Faults
+from ordersync.simulator.kinds import Kind
 from ordersync.simulator.listing import View, page_of_fills, page_of_orders
 from ordersync.simulator.products import PRODUCTS
 from ordersync.simulator.queries import read_fill_query, read_order_id, read_order_query
@@ -54,13 +57,13 @@ if TYPE_CHECKING:
     from ordersync.simulator.account import Account
     from ordersync.simulator.answers import Json
     from ordersync.simulator.faults import Fault
+    from ordersync.simulator.kinds import AnyKind
     from ordersync.simulator.world import World
 
 PREFIX = "/api/v3/brokerage"
 PRIVATE_PER_SECOND = 30
 PUBLIC_PER_SECOND = 10
 REMEMBERED = 100_000
-HANG_UP = "ordersync.hang_up"  # the ASGI extension of `server` that closes a connection
 
 NotFoundWord: TypeAlias = Literal["NOT_FOUND", "unknown"]
 
@@ -74,7 +77,7 @@ class Served:
     query: str
     key_name: str
     status: int
-    faults: tuple[Kind, ...]
+    faults: tuple[AnyKind, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,8 +101,12 @@ def app(
     requests_per_second: int = PRIVATE_PER_SECOND,
     not_found: NotFoundWord = "NOT_FOUND",
 ) -> Starlette:
-    """Make the exchange an ASGI application. `app.state.served` remembers what it answered."""
+    """Make the exchange an ASGI application.
+
+    `app.state.served` remembers what it answered, `app.state.streams` who was connected.
+    """
     faults = Faults() if faults is None else faults
+    streams = Streams(world, faults)
     exchange = _Exchange(world, faults, requests_per_second, not_found)
     historical = f"{PREFIX}/orders/historical"
     application = Starlette(
@@ -114,9 +121,11 @@ def app(
             exchange.route("accounts", f"{PREFIX}/accounts", exchange.accounts),
             exchange.route("products", f"{PREFIX}/products", exchange.products),
             exchange.route("products", f"{PREFIX}/products/{{product_id}}", exchange.product),
+            WebSocketRoute("/", streams.endpoint),
         ]
     )
     application.state.served = exchange.served
+    application.state.streams = streams.sessions
     application.state.world = world
     return application
 

@@ -85,6 +85,18 @@ class PlacedOrder:
         last = max(moments)
         return last + max(self.life.settle_lag, self.life.fills_lag) + timedelta.resolution
 
+    @property
+    def moments(self) -> list[datetime]:
+        """When the condition changes, as far as it is written down by now; in order of time."""
+        cut = self.cut
+        marks = [mark for mark in self.marks if cut is None or mark.at < cut]
+        moments = {self.created_at, *(mark.at for mark in marks)}
+        for asked in self.cancels:
+            moments |= {asked, asked + self.life.cancel_lag}
+        # The last fee shows when the last fill settles.
+        moments |= {fill.at + self.life.settle_lag for fill in marks if fill.qty}
+        return sorted(moments)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:

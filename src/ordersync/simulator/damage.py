@@ -21,12 +21,13 @@ from ordersync.simulator.answers import (
     too_many_requests,
     unauthorized,
 )
-from ordersync.simulator.faults import OF_AN_ORDER, Fault, Kind
+from ordersync.simulator.kinds import OF_AN_ORDER, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ordersync.simulator.answers import Json
+    from ordersync.simulator.faults import Fault
 
 _NEVER = timedelta()
 
@@ -78,7 +79,7 @@ def _garbage(fault: Fault) -> Answer:
     return Answer(text=text, content_type="application/json")
 
 
-_STAND_INS: dict[Kind, Callable[[Fault], Answer]] = {
+_STAND_INS: dict[str, Callable[[Fault], Answer]] = {
     Kind.TOO_MANY: _too_many,
     Kind.SERVER_ERROR: lambda fault: internal_error(fault.status(500)),
     Kind.HTML: lambda fault: gateway_page(fault.status(502)),
@@ -200,7 +201,7 @@ def _future_time(row: dict[str, Json], fault: Fault) -> dict[str, Json]:
     return {**row, fault.text("last_fill_time"): "2999-12-31T23:59:59.999999Z"}
 
 
-_SPOILERS: dict[Kind, Callable[[dict[str, Json], Fault], dict[str, Json]]] = {
+_SPOILERS: dict[str, Callable[[dict[str, Json], Fault], dict[str, Json]]] = {
     Kind.UNKNOWN_STATUS: _unknown_status,
     Kind.MISSING_FIELD: _missing_field,
     Kind.WRONG_TYPE: _wrong_type,

@@ -2,7 +2,8 @@
 
 A fault says its kind, the endpoint it sits on, when it begins (with the nth call, or after n
 calls) and how long it lasts (a number of calls, or a time). A schedule counts the calls and says
-which faults strike; what a fault does to an answer is not known here.
+which faults strike; what a fault does to an answer is not known here. On the stream there are no
+calls: there each kind has an occasion of its own (`kinds`), and that is what is counted.
 
     [[fault]]
     kind = "429"
@@ -17,17 +18,29 @@ import re
 import tomllib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from random import Random
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
+
+from ordersync.simulator.kinds import (
+    CHOICES,
+    OCCASION_OF,
+    STATUSES,
+    AnyKind,
+    Kind,
+    Occasion,
+    StreamKind,
+    check_value,
+    in_seconds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-Value: TypeAlias = "str | int | float | list[str] | None"
+    from ordersync.simulator.kinds import Value
 
-ANY = "any"
+ANY = "any"  # any call of the REST API; the stream is meant only by its name
+STREAM = "stream"
 ENDPOINTS = (
     "list",
     "get",
@@ -38,6 +51,7 @@ ENDPOINTS = (
     "time",
     "accounts",
     "products",
+    STREAM,
 )
 
 BY_TIME = 0.3  # how many of the random faults last for a time, not for a number of calls
@@ -47,55 +61,6 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _KEYS = ("kind", "on", "call", "after", "count", "for", "value", "order_ids")
 
 
-class Kind(StrEnum):
-    """What goes wrong. The comment says what `value` is, and what it is when left out."""
-
-    # No answer, or a late one
-    LATENCY = "latency"  # seconds (1)
-    TIMEOUT = "timeout"  # seconds until the connection is closed (the client has to leave)
-    DROP = "drop"  # nothing
-
-    # Another answer
-    TOO_MANY = "429"  # seconds of a retry-after header (no such header)
-    SERVER_ERROR = "500"  # the status (500)
-    HTML = "html"  # the status (502)
-    UNAUTHORIZED = "unauthorized"  # nothing
-    FORBIDDEN = "forbidden"  # nothing
-    GARBAGE = "garbage"  # the body
-    EMPTY = "empty"  # nothing
-
-    # An honest answer about a false view of the world
-    STALE = "stale"  # seconds that the view is old (5)
-    NOT_FOUND = "not_found"  # seconds for which a new order is invisible (5)
-    FORGETFUL = "forgetful"  # order id or ids that are forgotten (all)
-
-    # A true answer, damaged
-    TRUNCATED_PAGE = "truncated_page"  # nothing
-    LOST_PAGE = "lost_page"  # nothing: half of the page is missing, and no next page is admitted
-    SHIFTING_PAGE = "shifting_page"  # "missed" or "twice": the order between two pages ("missed")
-    UNKNOWN_STATUS = "unknown_status"  # the word (SETTLING)
-    MISSING_FIELD = "missing_field"  # the field (status)
-    WRONG_TYPE = "wrong_type"  # the field (filled_size)
-    NAN = "nan"  # the field (filled_size)
-    HUGE_NUMBER = "huge_number"  # the field (filled_size)
-    FUTURE_TIME = "future_time"  # the field (last_fill_time)
-
-
-SECONDS = frozenset((Kind.LATENCY, Kind.TIMEOUT, Kind.TOO_MANY, Kind.STALE, Kind.NOT_FOUND))
-STATUSES = frozenset((Kind.SERVER_ERROR, Kind.HTML))
-PAGED = frozenset((Kind.LOST_PAGE, Kind.SHIFTING_PAGE))
-OF_AN_ORDER = frozenset(
-    (
-        Kind.UNKNOWN_STATUS,
-        Kind.MISSING_FIELD,
-        Kind.WRONG_TYPE,
-        Kind.NAN,
-        Kind.HUGE_NUMBER,
-        Kind.FUTURE_TIME,
-    )
-)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One thing that goes wrong.
@@ -103,9 +68,10 @@ class Fault:
     `call`: strikes the nth call (and `count` calls in all). `after`: strikes the calls after the
     nth. `lasts` is counted from its first strike. `order_ids` names the orders that a damage of
     single orders or a forgetful view is about; without it, a damage picks one and a view all.
+    On the stream, only frames about these orders count.
     """
 
-    kind: Kind
+    kind: AnyKind
     on: str = ANY
     call: int | None = None
     after: int | None = None
@@ -117,6 +83,9 @@ class Fault:
     def __post_init__(self) -> None:
         if self.on not in {*ENDPOINTS, ANY}:
             raise ValueError(f"on is {self.on!r}; use one of {', '.join((*ENDPOINTS, ANY))}.")
+        if isinstance(self.kind, StreamKind) != (self.on == STREAM):
+            use = Kind if self.on != STREAM else StreamKind
+            raise ValueError(f"{self.kind!r} does not happen on {self.on}; use {', '.join(use)}.")
         if self.call is not None and self.after is not None:
             raise ValueError("call and after exclude each other; leave one out.")
         if self.count is not None and self.lasts is not None:
@@ -127,7 +96,7 @@ class Fault:
             raise ValueError(f"after is {self.after}; it cannot be negative.")
         if self.count is not None and self.count < 1:
             raise ValueError(f"count is {self.count}; it must be at least 1.")
-        _check_value(self.kind, self.value)
+        check_value(self.kind, self.value)
 
     def seconds(self, otherwise: float) -> float:
         """Read the value as a number of seconds."""
@@ -204,6 +173,19 @@ class Faults:
             if running.fault.on in {endpoint, ANY} and running.strikes_now(now)
         )
 
+    def strike_stream(
+        self, occasion: Occasion, now: datetime, order_id: str = ""
+    ) -> tuple[Fault, ...]:
+        """Count an occasion on the stream and say what goes wrong with it."""
+        return tuple(
+            running.fault
+            for running in self._running
+            if isinstance(kind := running.fault.kind, StreamKind)
+            and OCCASION_OF.get(kind, Occasion.UPDATE) is occasion
+            and (not running.fault.order_ids or order_id in running.fault.order_ids)
+            and running.strikes_now(now)
+        )
+
     @classmethod
     def load(cls, path: Path) -> Faults:
         """Read a fault file. Raises ValueError with file, key and what to write instead."""
@@ -228,10 +210,13 @@ class Faults:
         *,
         most: int = 8,
         within_calls: int = 60,
-        kinds: Sequence[Kind] = tuple(Kind),
+        kinds: Sequence[AnyKind] = tuple(Kind),
         endpoints: Sequence[str] = ("list", "get", "fills", ANY),
     ) -> Faults:
-        """Make a random schedule that ends: after it, everything is right again."""
+        """Make a random schedule that ends: after it, everything is right again.
+
+        Faults of the stream come only where `kinds` names some; they need no endpoint.
+        """
         rng = Random(f"faults {seed}")  # noqa: S311 - reproducible on purpose
         return cls(
             _random_fault(rng, rng.choice(kinds), rng.choice(endpoints), within_calls)
@@ -239,15 +224,19 @@ class Faults:
         )
 
 
-def _random_fault(rng: Random, kind: Kind, on: str, within_calls: int) -> Fault:
+def _random_fault(rng: Random, kind: AnyKind, on: str, within_calls: int) -> Fault:
     by_time = rng.random() < BY_TIME
     value: Value = None
-    if kind in SECONDS:
+    if isinstance(kind, StreamKind):
+        on = STREAM
+    if in_seconds(kind):
         value = round(rng.uniform(0.1, 8), 1)
     elif kind in STATUSES:
         value = rng.choice((500, 502, 503, 504))
     elif kind is Kind.SHIFTING_PAGE:
         value = rng.choice(("missed", "twice"))
+    elif isinstance(kind, StreamKind) and kind in CHOICES:
+        value = rng.choice(CHOICES[kind])
     return Fault(
         kind=kind,
         on=on,
@@ -256,20 +245,6 @@ def _random_fault(rng: Random, kind: Kind, on: str, within_calls: int) -> Fault:
         lasts=timedelta(seconds=rng.randint(1, 8)) if by_time else None,
         value=value,
     )
-
-
-def _check_value(kind: Kind, value: Value) -> None:
-    if value is None:
-        return
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind in SECONDS and not (is_number and float(str(value)) >= 0):
-        raise ValueError(f"value of {kind} is {value!r}; write a number of seconds.")
-    if kind in STATUSES and value not in range(500, 600):
-        raise ValueError(f"value of {kind} is {value!r}; write a status from 500 to 599.")
-    if kind is Kind.SHIFTING_PAGE and value not in {"missed", "twice"}:
-        raise ValueError(f'value of {kind} is {value!r}; write "missed" or "twice".')
-    if kind in OF_AN_ORDER and not isinstance(value, str):
-        raise ValueError(f"value of {kind} is {value!r}; write a word.")
 
 
 def _read_fault(entry: object, where: str) -> Fault:
@@ -281,11 +256,12 @@ def _read_fault(entry: object, where: str) -> Fault:
             raise ValueError(f"{where}: {key}: there is no such key; use {', '.join(_KEYS)}.")
     if "kind" not in entry:
         raise ValueError(f'{where}: kind: missing; write kind = "429", for example.')
+    kinds = StreamKind if entry.get("on") == STREAM else Kind
     try:
-        kind = Kind(str(entry["kind"]))
+        kind: AnyKind = kinds(str(entry["kind"]))
     except ValueError:
         raise ValueError(
-            f"{where}: kind: there is no {entry['kind']!r}; use {', '.join(Kind)}."
+            f"{where}: kind: there is no {entry['kind']!r}; use {', '.join(kinds)}."
         ) from None
     try:
         return Fault(
@@ -325,10 +301,10 @@ def _duration(text: object, key: str) -> timedelta | None:
     return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
 
 
-def _value(value: object, kind: Kind) -> Value:
+def _value(value: object, kind: AnyKind) -> Value:
     if isinstance(value, list):
         return _ids(value, "value")
-    if kind in SECONDS and isinstance(value, str):
+    if in_seconds(kind) and isinstance(value, str):
         lasts = _duration(value, "value")
         return None if lasts is None else lasts.total_seconds()
     if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):

@@ -1,7 +1,7 @@
 """The exchange on 127.0.0.1, in whatever loop is running.
 
-uvicorn does the HTTP. It is given no signals, no log and no lifespan: it is a guest in somebody
-else's process, and may run in virtual time on a network in memory.
+uvicorn does the HTTP and the WebSocket. It is given no signals, no log and no lifespan: it is a
+guest in somebody else's process, and may run in virtual time on a network in memory.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
-from ordersync.simulator.coinbase_rest import HANG_UP
+from ordersync.simulator.answers import ABORT, DEAFEN, HANG_UP
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator
 
     from starlette.types import ASGIApp, Receive, Scope, Send
+    from uvicorn._types import ASGISendEvent
 
 HOST = "127.0.0.1"
 
@@ -38,6 +42,54 @@ class _HangingUp(H11Protocol):
                 await inner({**scope, "extensions": extensions}, receive, send)
 
         self.app = with_hang_up
+
+
+class _Streaming(WebSocketsSansIOProtocol):
+    """A WebSocket whose line the application may cut, and on which it may fall deaf.
+
+    The exchange speaks in text alone, so what it sends as bytes leaves as a text frame of just
+    these bytes: that is how text that is not UTF-8 gets on the wire.
+    """
+
+    _deaf = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        inner = self.app
+
+        async def with_line(scope: Scope, receive: Receive, send: Send) -> None:
+            line = {ABORT: {"abort": self.transport.abort}, DEAFEN: {"deafen": self._deafen}}
+            extensions = {**scope.get("extensions", {}), **line}
+            with contextlib.suppress(asyncio.CancelledError):  # as above: the server leaves
+                await inner({**scope, "extensions": extensions}, receive, send)
+
+        self.app = with_line
+
+    def data_received(self, data: bytes) -> None:
+        # Unread, a closing or pinging client gets no answer; its end of the line is still noticed.
+        if not self._deaf:
+            super().data_received(data)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "websocket.send" and self.handshake_complete and not self.close_sent:
+            data = message.get("bytes")
+            if data is not None:
+                await self._send_text(data)
+                return
+        await super().send(message)
+
+    async def _send_text(self, data: bytes) -> None:
+        await self.writable.wait()
+        if self.disconnected:
+            raise ClientDisconnected
+        try:
+            self.conn.send_text(data)
+        except InvalidState:  # the client is about to leave
+            raise ClientDisconnected from None
+        self.transport.write(b"".join(self.conn.data_to_send()))
+
+    def _deafen(self) -> None:
+        self._deaf = True
 
 
 class _Guest(uvicorn.Server):
@@ -79,7 +131,9 @@ async def serve(
         host=HOST,
         port=port,
         http=_HangingUp,
-        ws="none",
+        ws=_Streaming,
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -7,7 +7,7 @@ seconds ago" is a question like any other.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -69,6 +69,7 @@ class World:
         # Newest last; (created_at, order_id) is also the key that cursors remember.
         self._timeline: dict[str, list[tuple[datetime, str]]] = {}
         self._steady: dict[str, tuple[datetime, Condition]] = {}
+        self._observers: dict[str, list[Callable[[PlacedOrder], object]]] = {}
 
     # Accounts
 
@@ -135,6 +136,7 @@ class World:
         self._orders[order_id] = order
         self._by_client[portfolio, client_order_id] = order_id
         insort(self._timeline.setdefault(portfolio, []), (created_at, order_id))
+        self._tell(order)
         return order
 
     def cancel(self, order_id: str) -> None:
@@ -143,8 +145,25 @@ class World:
         condition = self.condition(order)
         if condition.final or condition.pending_cancel:
             raise ValueError(f"Order {order_id} is {condition.status}.")
-        self._orders[order_id] = replace(order, cancels=(*order.cancels, self.now()))
+        order = replace(order, cancels=(*order.cancels, self.now()))
+        self._orders[order_id] = order
         self._steady.pop(order_id, None)
+        self._tell(order)
+
+    def observe(
+        self, portfolio: str, tell: Callable[[PlacedOrder], object]
+    ) -> Callable[[], object]:
+        """Tell of each order placed and each cancel asked for; call what is returned to end it.
+
+        Whatever else happens to an order was written down before: `next_change` knows it.
+        """
+        observers = self._observers.setdefault(portfolio, [])
+        observers.append(tell)
+        return lambda: observers.remove(tell)
+
+    def _tell(self, order: PlacedOrder) -> None:
+        for tell in tuple(self._observers.get(order.portfolio, ())):
+            tell(order)
 
     def order(self, order_id: str) -> PlacedOrder | None:
         """Find the order with this id, whosever it is."""
@@ -183,6 +202,15 @@ class World:
             self._steady[order.order_id] = (order.steady_from, condition)
         return condition
 
+    def next_change(self, order: PlacedOrder, after: datetime) -> datetime | None:
+        """Say when the order's condition changes next, if it will without anybody's help."""
+        known = self._steady.get(order.order_id)
+        if known is not None and after >= known[0]:
+            return None
+        moments = order.moments
+        index = bisect_right(moments, after)
+        return moments[index] if index < len(moments) else None
+
     def truth(self, order_id: str, at: datetime | None = None) -> Truth:
         """Tell what is the case with an order now, or was at `at`. Raises KeyError."""
         condition = self.condition(self._orders[order_id], at)
@@ -207,6 +235,10 @@ class World:
     def new_id(self) -> str:
         """Draw a UUID that nobody else has, the next one of the seed."""
         return str(UUID(int=self._rng.getrandbits(128), version=4))
+
+    def moment_ago(self, seconds: float) -> datetime:
+        """Say when it was so many seconds ago."""
+        return self.now() - timedelta(seconds=seconds)
 
     def steady_at(self) -> datetime:
         """When the last life will have come to rest."""

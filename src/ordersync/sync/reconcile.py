@@ -16,6 +16,7 @@ import structlog
 from ordersync.errors import AskAgain, OrdersyncError
 from ordersync.ports import Claim, Known, Meaning, OrderName, Overlay
 from ordersync.sync.at_rest import AtRest
+from ordersync.sync.demand import Demand
 from ordersync.sync.parcels import is_watched, key_of
 from ordersync.sync.steps import Steps
 from ordersync.sync.verify import Verification
@@ -48,6 +49,9 @@ ordersync may have learned of one what its row does not show)."""
 UNMAPPED_SHOWN = 100
 """How many rows with words outside the mapping are told of."""
 
+LOOK_UPS_AT_ONCE = 500
+"""How many orders that others want asked about come before the next look at everything else."""
+
 PATIENCE = timedelta(seconds=60)
 """How long one `sync` stays for absence cases that can be decided now."""
 
@@ -68,6 +72,7 @@ class Reconciler:
         settings: Sync,
     ) -> None:
         self.account = account
+        self.demand = Demand()
         self._venue = venue
         self._store = store
         self._ingest = ingest
@@ -80,6 +85,8 @@ class Reconciler:
         self._looked_for_finished_at: datetime | None = None
         self._told: tuple[object, ...] = ()
         self._has_asked = False
+        self._full_pass_at: datetime | None = None
+        self._pass_lasted = timedelta(0)
 
     # --- one pass on demand ----------------------------------------------------------------
 
@@ -134,6 +141,8 @@ class Reconciler:
         resting: AbstractSet[str] = frozenset()
         if at_rest is not None:
             # An order with a second row, or one that moved, is looked at with all its rows.
+            at_rest.stir(self.demand.stirred)
+            self.demand.stirred.clear()
             at_rest.stir(c.venue_order_id for c in claims if c.venue_order_id)
             resting = at_rest.settle(scan.unmoved)
             if woken := scan.unmoved.keys() - resting:
@@ -205,22 +214,22 @@ class Reconciler:
 
     async def run(self) -> None:
         """Verify for ever; ends only by cancellation. Failures are logged and asked again."""
-        next_full = next_look = self._clock.now()
+        next_look = self._clock.now()
         revision: int | None = None
         pause = AWAY_EVERY / 2
         while True:
             now = self._clock.now()
             try:
                 before, revision = revision, await self._store.revision()
-                if now >= next_full:
-                    next_full = now + self._settings.interval
-                    await self.full_pass(now)
+                if self.demand.has_gap or now >= self._next_full():
+                    await self._pass_for_all(now)
                     pause = AWAY_EVERY / 2
                 else:
                     if revision != before or (revision is None and now >= next_look):
                         next_look = now + LOOK_UNTOLD_EVERY
                         await self._discover(now)
                     await self._ask_young(now)
+                    await self._ask_wanted(now)
             except AskAgain as error:
                 log.warning(f"Failed to sync: {error}", account=self.account)
                 # What was learned is lost, and nobody knows what happened meanwhile: a full pass,
@@ -229,14 +238,36 @@ class Reconciler:
                 pause = min(pause * 2, self._settings.interval) if self._has_asked else AWAY_EVERY
                 self._has_asked = False
                 await self._clock.sleep(pause)
-                next_full = self._clock.now()
+                self._full_pass_at = None
             except OrdersyncError as error:
                 # A person has to mend it; when it is mended, no restart should be needed.
                 log.error(f"Failed to sync: {error}", account=self.account)  # noqa: TRY400 - explained
                 await self._clock.sleep(self._settings.interval)
-            await self._clock.sleep(
-                min(LOOK_EVERY, max(next_full - self._clock.now(), timedelta(0)))
-            )
+            await self.demand.wait(min(LOOK_EVERY, self._next_full() - self._clock.now()))
+
+    def _next_full(self) -> datetime:
+        """When everything is due: at the latest an interval after the last time.
+
+        Where it is watched closely, half of the time is left for those who ask about one order.
+        """
+        if self._full_pass_at is None:
+            return self._clock.now()
+        interval = self._settings.interval
+        pace = max(self.demand.pace or interval, 2 * self._pass_lasted)
+        return self._full_pass_at + min(pace, interval)
+
+    async def _pass_for_all(self, now: datetime) -> None:
+        """A full pass, for its time has come or somebody wants to know."""
+        readers = self.demand.take_gap_readers()
+        try:
+            report = await self.full_pass(now)
+        except OrdersyncError:
+            self.demand.put_back(readers)
+            raise
+        self._full_pass_at, self._pass_lasted = now, self._clock.now() - now
+        for reader in readers:
+            if not reader.done():
+                reader.set_result(report)
 
     async def full_pass(self, now: datetime) -> PassReport:
         """Verify every open row and all that is due; in every few passes, from nothing."""
@@ -279,6 +310,20 @@ class Reconciler:
                 self._steps.forget(k.key)
         if known:
             self._tell(await self._verify(Work(known=known)), quiet=True)
+
+    async def _ask_wanted(self, now: datetime) -> None:
+        """Orders that somebody wants asked about now, whatever is known of them."""
+        names = self.demand.take_look_ups(LOOK_UPS_AT_ONCE)
+        if not names:
+            return
+        try:
+            read = await self._store.read(self.account, names)
+            due = [n for n, k in zip(names, read, strict=True) if k.claims and not _waits(k, now)]
+            if due:
+                self._tell(await self._verify(Work(due=tuple(due))), quiet=True)
+        except OrdersyncError:
+            self.demand.ask_soon(names)
+            raise
 
     async def _keep_verified(self, report: PassReport) -> None:
         """One row an account and pass: when all was verified, but for whom."""

@@ -43,9 +43,7 @@ LONG_AGO = timedelta(days=365)
 class Verification:
     """One pass. Made for it, used once.
 
-    `at_rest` is what the reconciler remembers of the work's resting orders; what is found to
-    rest is kept there, what does not is forgotten.
-
+    `at_rest` is what the reconciler remembers of the work's resting orders, and is kept up here.
     `open_at_venue` is how many open orders the venue listed last time, where that is known;
     `accept_absent` a person's word in place of the account's proof.
     """
@@ -179,8 +177,9 @@ class Verification:
                 self._without_fill.add(sighting.report.venue_order_id)
         for silence in reading.silences:
             report.troubles[silence.why] = None
-            for order in silence.orders:
-                report.failed[order] = silence.why
+            report.failed |= dict.fromkeys(silence.orders, silence.why)
+            if not (silence.garbled or silence.refused):
+                report.unanswered.update(silence.orders)
         taken = await self._ingest.take(
             Parcel(
                 account=self._account,
@@ -364,6 +363,7 @@ class Verification:
         for name in () if report.sighted.issuperset(names) else names:
             if name not in report.sighted and name not in report.not_found:
                 report.failed.setdefault(name, "no answer")
+        report.unanswered -= report.sighted
         written = {
             o.key[2:] for o in report.outcomes if o.result in {Result.LOST, Result.UNWRITABLE}
         }

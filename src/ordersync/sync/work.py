@@ -32,8 +32,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 class PassReport(msgspec.Struct, kw_only=True):
     """What one pass found and did.
 
-    `failed` tells of each order that could not be verified or written why; `undecided` are
-    orders that another reading may prove absent; `doubt` is why no absence could count.
+    `failed` tells of each order that could not be verified or written why; `unanswered` are
+    those of which the venue said nothing, not even that it refuses to; `undecided` are orders
+    that another reading may prove absent; `doubt` is why no absence could count.
     """
 
     account: str
@@ -43,6 +44,7 @@ class PassReport(msgspec.Struct, kw_only=True):
     not_found: set[str] = set()
     undecided: set[str] = set()
     failed: dict[str, str] = {}
+    unanswered: set[str] = set()
     troubles: dict[str, None] = {}
     doubt: str = ""
     open_at_venue: int | None = None
@@ -53,6 +55,11 @@ class PassReport(msgspec.Struct, kw_only=True):
     def rows_written(self) -> int:
         """How many rows of the user's table were written."""
         return sum(outcome.rows_written for outcome in self.outcomes)
+
+    @property
+    def was_answered(self) -> bool:
+        """Whether the venue told of all that was asked, as far as asking again would help."""
+        return not self.unanswered and (bool(self.sighted) or not self.failed)
 
     def __iadd__(self, later: PassReport) -> Self:
         """This pass and a later one over some of its orders, as one."""

@@ -44,6 +44,13 @@ class CdpKey:
 
     def token(self, method: str, host: str, path: str, now: datetime) -> str:
         """A token for one request; `now` on the venue's clock."""
+        return self._sign(now, uri=f"{method} {host}{path}")
+
+    def stream_token(self, now: datetime) -> str:
+        """A token for one message to the stream: the same, for no address."""
+        return self._sign(now)
+
+    def _sign(self, now: datetime, **more: str) -> str:
         # A token from the future is refused, and the skew is only known to half a round trip.
         issued = int(now.timestamp()) - LEEWAY_SECONDS
         claims = {
@@ -51,7 +58,7 @@ class CdpKey:
             "iss": "cdp",
             "nbf": issued,
             "exp": issued + LIFETIME_SECONDS,
-            "uri": f"{method} {host}{path}",
+            **more,
         }
         headers = {"kid": self.name, "nonce": secrets.token_hex(16)}
         return jwt.encode(claims, self._secret, algorithm=self._algorithm, headers=headers)

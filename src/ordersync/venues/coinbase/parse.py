@@ -151,7 +151,7 @@ def parse_order(
         report = _report(wire, as_of)
     except (*UNREADABLE, ValueError) as error:
         why = f"an order that cannot be read: {error}"
-        return Silence(endpoint=endpoint, why=why, orders=_order_id(raw), raw=text, garbled=True)
+        return Silence(endpoint=endpoint, why=why, orders=id_in(raw), raw=text, garbled=True)
     if portfolio and wire.retail_portfolio_id and wire.retail_portfolio_id != portfolio:
         why = f"an order of another account (portfolio {wire.retail_portfolio_id})"
         return Silence(endpoint=endpoint, why=why, orders=(wire.order_id,), raw=text, garbled=True)
@@ -312,7 +312,7 @@ def _fills_report(order_id: str, fills: list[Fill], as_of: datetime) -> Report:
     )
 
 
-def _order_id(raw: bytes) -> tuple[str, ...]:
+def id_in(raw: bytes) -> tuple[str, ...]:
     """The id in an order that cannot be read otherwise, if there is one."""
     try:
         found = _ID.decode(raw).get("order_id")

@@ -16,7 +16,9 @@ from ordersync.venues.answers import Answer, Blame, NotFound, Unusable, decode, 
 from ordersync.venues.budget import RateBudget
 from ordersync.venues.coinbase import parse
 from ordersync.venues.coinbase.listing import Listing
+from ordersync.venues.coinbase.user_channel import MAIN_HOST, USER_HOST, UserChannel
 from ordersync.venues.reader import Reader
+from ordersync.venues.venue_clock import VenueClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
@@ -38,7 +40,7 @@ CONCURRENT_CALLS = 8
 
 MODEST_PAGE = 100
 MUCH_SKEW_SECONDS = 5.0
-SKEW_EVERY_SECONDS = 20.0
+COMPARE_EVERY_SECONDS = 20.0
 SOURCES = ("RETAIL_ADVANCED", "RETAIL_SIMPLE")
 """Both placement sources: the list shows only the first unless asked for the other."""
 
@@ -49,12 +51,13 @@ class Coinbase:
     batch_size = 100
     list_page_size = 1000
     open_list_cap = 1000
-    push: Push | None = None
 
-    def __init__(self, key: CdpKey, clock: Clock, *, rest_url: str | None = None) -> None:
+    def __init__(
+        self, key: CdpKey, clock: Clock, *, rest_url: str | None = None, ws_url: str | None = None
+    ) -> None:
         self._clock = clock
-        self._skew = timedelta(0)
-        self._skew_measured_at = clock.monotonic()
+        self._venue_clock = VenueClock(clock)
+        self._compared_at = clock.monotonic()
         self._portfolio: str | None = None
         self._page = self.list_page_size
         base = rest_url or REST_URL
@@ -69,18 +72,26 @@ class Coinbase:
             venue_now=self.now,
         )
 
+        # A key's tokens go to no other host than the one whose key it is said to be.
+        streams = [ws_url] if ws_url else [] if rest_url else [USER_HOST, MAIN_HOST]
+        self.push: Push | None = None
+        if streams:
+            self.push = UserChannel(
+                streams, key, clock, now=self.now, portfolio=lambda: self._portfolio
+            )
+
     @property
     def calls(self) -> int:
         """How many requests were sent."""
         return self._reader.calls
 
     def now(self) -> datetime:
-        """The venue's clock: ours, corrected by the skew that was measured."""
-        return self._clock.now() + self._skew
+        """The venue's clock, as far as it is known here."""
+        return self._venue_clock.now()
 
     async def identify(self) -> Identity:
         """Whose key this is. Raises VenueSilent (ask again) or VenueRefused (give up)."""
-        await self._measure_skew()
+        await self._compare_clocks()
         answer = await self._reader.get(f"{PREFIX}/key_permissions")
         said = _page(answer, parse.PERMISSIONS)
         if isinstance(said, Unusable):
@@ -205,7 +216,7 @@ class Coinbase:
             )
         ]
         found.append(judge_key(identity))
-        skew = abs(self._skew.total_seconds())
+        skew = abs(self._venue_clock.skew.total_seconds())
         found.append(
             Finding(
                 severity=Severity.WARNING if skew > MUCH_SKEW_SECONDS else Severity.OK,
@@ -224,23 +235,28 @@ class Coinbase:
 
     async def _get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Answer:
         """Ask. A key that is refused may only mean that our clock was set: look at it again."""
+        if self._venue_clock.is_doubtful:
+            await self._doubt_clock()
         answer = await self._reader.get(path, query)
         if isinstance(answer, Unusable) and answer.blame is Blame.KEY:
-            now = self._clock.monotonic()
-            if now - self._skew_measured_at >= SKEW_EVERY_SECONDS:
-                self._skew_measured_at = now
-                await self._measure_skew()
+            await self._doubt_clock()
         return answer
 
-    async def _measure_skew(self) -> None:
+    async def _doubt_clock(self) -> None:
+        """Compare the clocks again, now and then: something says that they may have parted."""
+        now = self._clock.monotonic()
+        if now - self._compared_at >= COMPARE_EVERY_SECONDS:
+            await self._compare_clocks()
+
+    async def _compare_clocks(self) -> None:
         """Compare the clocks. Where the venue does not tell its time, ours is taken as right."""
-        before = self._clock.now()
+        before = self._compared_at = self._clock.monotonic()
         answer = await self._reader.get(f"{PREFIX}/time", public=True)
-        after = self._clock.now()
         said = _page(answer, parse.SERVER_TIME)
         venue = said.moment if isinstance(said, parse.ServerTime) else None
         if venue is not None:
-            self._skew = venue - (before + (after - before) / 2)
+            since_then = (self._clock.monotonic() - before) / 2
+            self._venue_clock.set(venue + timedelta(seconds=since_then))
 
     async def _in_batches(
         self, ids: list[str], ask: Callable[[list[str]], Coroutine[None, None, Reading]]

@@ -1,67 +1,41 @@
-"""The composition root: builds, starts and stops everything. The one module that names adapters.
-
-The doors (`cli`, `demo`) call it; what they get back are ports and plain data.
-"""
+"""One configuration at work: all parts built, started and stopped in one TaskGroup."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import tomllib
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from ordersync import settings as configuration
-from ordersync.archive_files import ArchiveFolder
 from ordersync.clock import SystemClock
-from ordersync.errors import AskAgain, ConfigError, OrdersyncError, VenueRefused, VenueSilent
-from ordersync.ports import Finding, Severity, judge_key
-from ordersync.store import proposal
-from ordersync.store.guess import Unsure
-from ordersync.store.makes import database_at
-from ordersync.store.mapping import bind
-from ordersync.store.owner import statements_for_owner, version_there
-from ordersync.store.proposal import Proposal
-from ordersync.store.table_store import TableStore
-from ordersync.store.views import TableViews
+from ordersync.errors import AskAgain, ConfigError, VenueRefused, VenueSilent
+from ordersync.ports import Severity, judge_key
+from ordersync.service.build import build_archive, build_store, build_venue
 from ordersync.sync.audit import Audit, audit
 from ordersync.sync.ingest import Ingest
 from ordersync.sync.reconcile import Reconciler
-from ordersync.sync.retention import Retention, judge_size
+from ordersync.sync.retention import Retention
+from ordersync.sync.stream import Stream
 from ordersync.sync.work import PassReport
-from ordersync.sync.zone import compare_times
 from ordersync.truth.evidence import AbsencePolicy
-from ordersync.venues.coinbase.key import read_key
-from ordersync.venues.coinbase.venue import Coinbase
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-    from datetime import datetime, timedelta
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import datetime
 
-    from ordersync.archived import Archive
-    from ordersync.ports import Clock, OrderStore, OrderViews, Venue
-    from ordersync.settings import Account, Settings
-    from ordersync.store.database import Database
+    from ordersync.ports import Clock, OrderStore, Venue
+    from ordersync.settings import Settings
     from ordersync.sync.work import Work
     from ordersync.truth.model import Event
 
 log = structlog.get_logger("ordersync")
 
-__all__ = [
-    "Proposal",
-    "Service",
-    "Unsure",
-    "build_archive",
-    "build_views",
-    "check_proposal",
-    "examine",
-    "propose",
-    "serving",
-]
+MUCH_SKEW = timedelta(seconds=5)
+"""From how far off the venue's clock ours is worth a word: nothing rests on it."""
 
 
 class Service:
@@ -90,8 +64,9 @@ class Service:
                 spread_sighted=policy.absence.spread_sighted,
             ),
             told_after=policy.stale_after,
-            listener=listener,
+            listener=self._tell,
         )
+        self._listener = listener
         self.venues: dict[str, Venue] = {
             name: build_venue(settings, name, account, clock)
             for name, account in settings.served_accounts.items()
@@ -107,11 +82,30 @@ class Service:
             )
             for name, venue in self.venues.items()
         }
+        self.streams: dict[str, Stream] = {
+            name: Stream(
+                name,
+                venue.push,
+                venue=venue,
+                ingest=self._ingest,
+                demand=self.reconcilers[name].demand,
+                clock=clock,
+            )
+            for name, venue in self.venues.items()
+            if venue.push is not None
+        }
         kept = settings.retention or configuration.Retention()
         self.archive = build_archive(settings)
         self.retention = Retention(
             tuple(self.venues), store=store, archive=self.archive, clock=clock, batch=kept.batch
         )
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        """What was committed, to whoever listens; and to the stream that should have told it."""
+        for stream in self.streams.values():
+            stream.compare(events)
+        if self._listener is not None:
+            self._listener(events)
 
     async def check_key(self, account: str) -> str:
         """Refuse a key that can move money; "" or a warning about one that can trade.
@@ -218,13 +212,28 @@ class Service:
             if kept is not None:
                 group.create_task(self.retention.run(kept.after), name="retention")
             for name in self.reconcilers:
-                group.create_task(self._run_account(name), name=f"reconcile {name}")
+                group.create_task(self._run_account(name), name=f"account {name}")
 
     async def _run_account(self, name: str) -> None:
+        told = ""
         while trouble := await self._trouble_with(name):
-            log.warning(f"Failed to sync: {trouble}", account=name)
+            if trouble != told:
+                log.warning(f"Failed to sync: {trouble}", account=name)
+            told = trouble
             await self.clock.sleep(self.settings.sync.interval)
-        await self.reconcilers[name].run()
+        skew = self.venues[name].now() - self.clock.now()
+        if abs(skew) > MUCH_SKEW:
+            log.warning(
+                f"This machine's clock is {abs(skew.total_seconds()):.0f} s off the venue's; "
+                "the venue's is used. Set up time synchronisation (NTP).",
+                account=name,
+            )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.reconcilers[name].run(), name=f"reconcile {name}")
+            if name in self.streams:
+                group.create_task(self.streams[name].run(), name=f"stream {name}")
+            else:
+                log.info("No push here: ws_url is not set, so all is asked for", account=name)
 
     async def _trouble_with(self, account: str) -> str:
         """Why this account's venue cannot be asked, "" where it can. Raises ConfigError."""
@@ -235,59 +244,6 @@ class Service:
         if warning:
             log.warning(warning, account=account)
         return ""
-
-
-async def examine(settings: Settings, clock: Clock | None = None) -> list[Finding]:
-    """What every part finds about itself, each for itself: one mistake hides no other."""
-    clock = clock or SystemClock()
-    found: list[Finding] = []
-    store = None
-    try:
-        store = build_store(settings, clock)
-        await store.open(create=False)
-        found += await store.findings()
-        found += await _about_retention(settings, store)
-    except OrdersyncError as error:
-        found.append(_mistake("database", error))
-        store = None
-    for name, account in settings.served_accounts.items():
-        try:
-            venue = build_venue(settings, name, account, clock)
-        except OrdersyncError as error:
-            found.append(_mistake(f"{name}: key", error))
-            continue
-        try:
-            about = await venue.findings()
-            if store is not None and not any(f.severity is Severity.ERROR for f in about):
-                times = await compare_times(name, venue=venue, store=store)
-                about += [times] if times is not None else []
-            found += [msgspec.structs.replace(f, about=f"{name}: {f.about}") for f in about]
-        except OrdersyncError as error:
-            found.append(_mistake(name, error))
-        finally:
-            await venue.close()
-    if store is not None:
-        await store.close()
-    return found
-
-
-async def _about_retention(settings: Settings, store: OrderStore) -> list[Finding]:
-    """How large the log is, and whether what is old can move out of it."""
-    retains = settings.retention is not None
-    found = [judge_size(await store.measure_log(), retains=retains)]
-    try:
-        if retains:
-            await build_archive(settings).check(make=False)
-    except ConfigError as error:
-        found.append(_mistake("retention", error))
-    return found
-
-
-def _mistake(about: str, error: OrdersyncError) -> Finding:
-    place = f"{error.where}: " if error.where else ""
-    return Finding(
-        severity=Severity.ERROR, about=about, what=f"{place}{error.what}", mend=error.mend
-    )
 
 
 @asynccontextmanager
@@ -317,74 +273,3 @@ async def serving(
         for venue in service.venues.values():
             await venue.close()
         await store.close()
-
-
-def build_store(settings: Settings, clock: Clock, *, shadow: bool = False) -> OrderStore:
-    """The store of this configuration. Raises ConfigError."""
-    return TableStore(
-        build_database(settings),
-        settings.orders,
-        clock,
-        where=str(settings.path),
-        contested_pause=settings.sync.stale_after,
-        writes_rows=not shadow,
-    )
-
-
-def build_database(settings: Settings) -> Database:
-    """The database of this configuration. Raises ConfigError."""
-    try:
-        password = settings.database_password()
-        return database_at(settings.database_url(), settings.path.parent, password)
-    except ConfigError as error:
-        if not error.where.startswith(str(settings.path)):
-            error.where = f"{settings.path}: {error.where}"
-        raise
-
-
-def schema_statements(settings: Settings, role: str | None, *, notify: bool) -> list[str]:
-    """The SQL for whoever owns the database: our tables, and what `role` needs.
-
-    With `notify` the trigger on the user's table that tells of new rows. Raises ConfigError.
-    """
-    database = build_database(settings)
-    mapping = bind(database, settings.orders, where=str(settings.path))
-    since = version_there(database, mapping)
-    return statements_for_owner(database.spelling, mapping, role, notify=notify, since=since)
-
-
-def build_views(settings: Settings) -> OrderViews:
-    """The read side of this configuration. Raises ConfigError."""
-    return TableViews(build_database(settings), settings.orders, where=str(settings.path))
-
-
-def build_archive(settings: Settings) -> Archive:
-    """Where this configuration lets old orders move to, or would."""
-    kept = settings.retention or configuration.Retention()
-    return ArchiveFolder(settings.resolve(kept.folder), where=f"{settings.path}: retention.folder")
-
-
-def build_venue(settings: Settings, name: str, account: Account, clock: Clock) -> Venue:
-    """An account at its venue. Raises ConfigError where the key file cannot be used."""
-    try:
-        key = read_key(settings.resolve(account.key_file))
-    except ConfigError as error:
-        error.where = f"{settings.path}: accounts.{name}.key_file ({error.where})"
-        raise
-    return Coinbase(key, clock, rest_url=account.rest_url)
-
-
-def propose(
-    url: str, base: Path, answers: Mapping[str, str], unknown_word: str | None
-) -> Proposal | Unsure:
-    """A mapping for the database at `url` (relative to `base`), or what has to be asked first.
-
-    Raises ConfigError, StoreBusy or StoreRefused.
-    """
-    return proposal.propose(database_at(url, base), answers, unknown_word)
-
-
-def check_proposal(path: Path, text: str) -> None:
-    """Raise ConfigError unless a proposed configuration, if it stood at `path`, could be used."""
-    settings = configuration.build(path, tomllib.loads(text))
-    build_views(settings)

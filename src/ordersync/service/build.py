@@ -1,0 +1,77 @@
+"""What a configuration names, built: the one module that chooses adapters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ordersync import settings as configuration
+from ordersync.archive_files import ArchiveFolder
+from ordersync.errors import ConfigError
+from ordersync.store.makes import database_at
+from ordersync.store.mapping import bind
+from ordersync.store.owner import statements_for_owner, version_there
+from ordersync.store.table_store import TableStore
+from ordersync.store.views import TableViews
+from ordersync.venues.coinbase.key import read_key
+from ordersync.venues.coinbase.venue import Coinbase
+
+if TYPE_CHECKING:
+    from ordersync.archived import Archive
+    from ordersync.ports import Clock, OrderStore, OrderViews, Venue
+    from ordersync.settings import Account, Settings
+    from ordersync.store.database import Database
+
+
+def build_store(settings: Settings, clock: Clock, *, shadow: bool = False) -> OrderStore:
+    """The store of this configuration. Raises ConfigError."""
+    return TableStore(
+        build_database(settings),
+        settings.orders,
+        clock,
+        where=str(settings.path),
+        contested_pause=settings.sync.stale_after,
+        writes_rows=not shadow,
+    )
+
+
+def build_database(settings: Settings) -> Database:
+    """The database of this configuration. Raises ConfigError."""
+    try:
+        password = settings.database_password()
+        return database_at(settings.database_url(), settings.path.parent, password)
+    except ConfigError as error:
+        if not error.where.startswith(str(settings.path)):
+            error.where = f"{settings.path}: {error.where}"
+        raise
+
+
+def schema_statements(settings: Settings, role: str | None, *, notify: bool) -> list[str]:
+    """The SQL for whoever owns the database: our tables, and what `role` needs.
+
+    With `notify` the trigger on the user's table that tells of new rows. Raises ConfigError.
+    """
+    database = build_database(settings)
+    mapping = bind(database, settings.orders, where=str(settings.path))
+    since = version_there(database, mapping)
+    return statements_for_owner(database.spelling, mapping, role, notify=notify, since=since)
+
+
+def build_views(settings: Settings) -> OrderViews:
+    """The read side of this configuration. Raises ConfigError."""
+    return TableViews(build_database(settings), settings.orders, where=str(settings.path))
+
+
+def build_archive(settings: Settings) -> Archive:
+    """Where this configuration lets old orders move to, or would."""
+    kept = settings.retention or configuration.Retention()
+    return ArchiveFolder(settings.resolve(kept.folder), where=f"{settings.path}: retention.folder")
+
+
+def build_venue(settings: Settings, name: str, account: Account, clock: Clock) -> Venue:
+    """An account at its venue. Raises ConfigError where the key file cannot be used."""
+    try:
+        key = read_key(settings.resolve(account.key_file))
+    except ConfigError as error:
+        error.where = f"{settings.path}: accounts.{name}.key_file ({error.where})"
+        raise
+    return Coinbase(key, clock, rest_url=account.rest_url, ws_url=account.ws_url)

@@ -1,0 +1,96 @@
+"""What is looked at before anything runs: `doctor` asks every part, `init` the database."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ordersync import settings as configuration
+from ordersync.clock import SystemClock
+from ordersync.errors import ConfigError, OrdersyncError
+from ordersync.ports import Finding, Severity
+from ordersync.service.build import build_archive, build_store, build_venue, build_views
+from ordersync.store import proposal
+from ordersync.store.makes import database_at
+from ordersync.sync.retention import judge_size
+from ordersync.sync.zone import compare_times
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ordersync.ports import Clock, OrderStore
+    from ordersync.settings import Settings
+    from ordersync.store.guess import Unsure
+    from ordersync.store.proposal import Proposal
+
+
+async def examine(settings: Settings, clock: Clock | None = None) -> list[Finding]:
+    """What every part finds about itself, each for itself: one mistake hides no other."""
+    clock = clock or SystemClock()
+    found: list[Finding] = []
+    store = None
+    try:
+        store = build_store(settings, clock)
+        await store.open(create=False)
+        found += await store.findings()
+        found += await _about_retention(settings, store)
+    except OrdersyncError as error:
+        found.append(_mistake("database", error))
+        store = None
+    for name, account in settings.served_accounts.items():
+        try:
+            venue = build_venue(settings, name, account, clock)
+        except OrdersyncError as error:
+            found.append(_mistake(f"{name}: key", error))
+            continue
+        try:
+            about = await venue.findings()
+            if store is not None and not any(f.severity is Severity.ERROR for f in about):
+                times = await compare_times(name, venue=venue, store=store)
+                about += [times] if times is not None else []
+            found += [msgspec.structs.replace(f, about=f"{name}: {f.about}") for f in about]
+        except OrdersyncError as error:
+            found.append(_mistake(name, error))
+        finally:
+            await venue.close()
+    if store is not None:
+        await store.close()
+    return found
+
+
+async def _about_retention(settings: Settings, store: OrderStore) -> list[Finding]:
+    """How large the log is, and whether what is old can move out of it."""
+    retains = settings.retention is not None
+    found = [judge_size(await store.measure_log(), retains=retains)]
+    try:
+        if retains:
+            await build_archive(settings).check(make=False)
+    except ConfigError as error:
+        found.append(_mistake("retention", error))
+    return found
+
+
+def _mistake(about: str, error: OrdersyncError) -> Finding:
+    place = f"{error.where}: " if error.where else ""
+    return Finding(
+        severity=Severity.ERROR, about=about, what=f"{place}{error.what}", mend=error.mend
+    )
+
+
+def propose(
+    url: str, base: Path, answers: Mapping[str, str], unknown_word: str | None
+) -> Proposal | Unsure:
+    """A mapping for the database at `url` (relative to `base`), or what has to be asked first.
+
+    Raises ConfigError, StoreBusy or StoreRefused.
+    """
+    return proposal.propose(database_at(url, base), answers, unknown_word)
+
+
+def check_proposal(path: Path, text: str) -> None:
+    """Raise ConfigError unless a proposed configuration, if it stood at `path`, could be used."""
+    settings = configuration.build(path, tomllib.loads(text))
+    build_views(settings)

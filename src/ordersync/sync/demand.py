@@ -1,0 +1,86 @@
+"""What others want of an account's reconciler: one place where they leave it, and it looks.
+
+Level-triggered like all of its work: what is wanted says what to ask about, never what happened,
+and wanting it twice is wanting it once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from ordersync.sync.parcels import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import timedelta
+
+    from ordersync.ports import OrderName
+    from ordersync.sync.work import PassReport
+
+
+class Demand:
+    """For one account. Made in the service's loop; nothing in it is remembered over a restart."""
+
+    def __init__(self) -> None:
+        self.pace: timedelta | None = None
+        self.stirred: set[str] = set()
+        self._look_ups: dict[str, OrderName] = {}
+        self._gap_readers: list[asyncio.Future[PassReport]] = []
+        self._nudged = asyncio.Event()
+
+    # --- what others leave -------------------------------------------------------------------
+
+    def watch(self, pace: timedelta | None) -> None:
+        """From now on verify everything this often; None: as often as the settings say."""
+        if pace != self.pace:
+            self.pace = pace
+            self._nudged.set()
+
+    def ask_soon(self, names: Iterable[OrderName]) -> None:
+        """Ask about these orders, those of them that have a row, as soon as may be."""
+        for name in names:
+            self._look_ups[key_of(name)] = name
+        if self._look_ups:
+            self._nudged.set()
+
+    async def read_gap(self) -> PassReport:
+        """The report of the first full pass that begins from now on: it is wanted at once."""
+        reader: asyncio.Future[PassReport] = asyncio.get_running_loop().create_future()
+        self._gap_readers.append(reader)
+        self._nudged.set()
+        return await reader
+
+    def stir(self, orders: Iterable[str]) -> None:
+        """Something was written about these orders (venue ids): what is remembered is old."""
+        self.stirred.update(orders)
+
+    # --- what the reconciler takes -----------------------------------------------------------
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether somebody waits for a full pass."""
+        return bool(self._gap_readers)
+
+    def take_gap_readers(self) -> list[asyncio.Future[PassReport]]:
+        """Those who wait for the full pass that begins now; they have to be answered."""
+        readers, self._gap_readers = self._gap_readers, []
+        return readers
+
+    def put_back(self, readers: list[asyncio.Future[PassReport]]) -> None:
+        """The pass broke off: they wait for the next one."""
+        self._gap_readers[:0] = readers
+
+    def take_look_ups(self, limit: int) -> list[OrderName]:
+        """The orders that were wanted first; no more than this, since a gap may come."""
+        return [self._look_ups.pop(key) for key in list(self._look_ups)[:limit]]
+
+    async def wait(self, pause: timedelta) -> None:
+        """Until something is left here, or for this long."""
+        if self._look_ups:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(pause.total_seconds(), 0.0)):
+                await self._nudged.wait()
+        self._nudged.clear()

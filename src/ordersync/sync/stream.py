@@ -1,0 +1,352 @@
+"""Push: subscribe, read the gap, feed ingest, watch, reconnect. One for each account.
+
+A stream that is open proves nothing. What counts is that orders are verified: so the gap is
+read by asking after every subscription and after every sign that something was lost, and what
+asking finds although the stream should have told it makes the stream doubtful. While there is
+no stream that can be relied on, the account is degraded and is asked about more often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from ordersync.errors import AskAgain, OrdersyncError, VenueRefused, VenueSilent
+from ordersync.ports import OrderName
+from ordersync.sync.backlog import Backlog
+from ordersync.sync.parcels import Parcel
+from ordersync.truth.model import EventKind, Source, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ordersync.ports import Clock, Venue
+    from ordersync.pushed import Heard, Push
+    from ordersync.sync.backlog import Load
+    from ordersync.sync.demand import Demand
+    from ordersync.sync.ingest import Ingest, Taken
+    from ordersync.truth.evidence import Sighting
+    from ordersync.truth.model import Event
+
+CLOSE_WATCH = timedelta(seconds=2)
+"""How often the account is asked about while its stream cannot be relied on."""
+
+FIRST_PAUSE = timedelta(milliseconds=250)
+LONGEST_PAUSE = timedelta(seconds=30)
+REFUSED_PAUSE = timedelta(seconds=60)
+STEADY_AFTER = timedelta(seconds=30)
+"""How long a stream has to last before the next failure counts as a first one."""
+
+GAP_PAUSE = timedelta(seconds=1)
+LONGEST_GAP_PAUSE = timedelta(seconds=16)
+"""Between two readings of a gap: one that is noticed meanwhile waits, and shares the next. The
+pauses grow while there is always another, so that a stream of nonsense is no storm of questions."""
+
+TOLD_WITHIN = timedelta(seconds=3)
+"""How much later than asking a stream may tell of a change before it counts as mute."""
+
+REMEMBERED = 10_000
+ORDERS_A_COMMIT = 500
+AWAY_PAUSE = timedelta(seconds=1)
+SAY_EVERY = timedelta(minutes=1)
+SAID_LIMIT = 100
+
+log = structlog.get_logger("ordersync")
+
+
+class State(StrEnum):
+    """How far a stream can be relied on."""
+
+    CONNECTING = "connecting"  # never was live yet
+    LIVE = "live"  # confirmed, and nothing is known to be missing
+    DEGRADED = "degraded"  # closed, refused, mute, or a gap is not read yet
+
+
+class Health(msgspec.Struct):
+    """What is known of a stream. `is_proven`: it told of a change since it was last doubted.
+
+    `since` is when `state` became so; `connections`, `gaps` and `unreadable` only count up.
+    """
+
+    since: datetime
+    state: State = State.CONNECTING
+    why: str = ""
+    is_proven: bool = True
+    connections: int = 0
+    gaps: int = 0
+    unreadable: int = 0
+
+
+class _Told(msgspec.Struct, gc=False):
+    """What the stream last told of an order, and when that came."""
+
+    at: datetime
+    is_final: bool
+    filled_qty: Decimal
+
+
+class Stream:
+    """Keeps one account's stream. `run` ends only by cancellation."""
+
+    def __init__(
+        self,
+        account: str,
+        push: Push,
+        *,
+        venue: Venue,
+        ingest: Ingest,
+        demand: Demand,
+        clock: Clock,
+    ) -> None:
+        self.account = account
+        self.health = Health(since=clock.now())
+        self.backlog = Backlog()
+        self._push = push
+        self._venue = venue
+        self._ingest = ingest
+        self._demand = demand
+        self._clock = clock
+        self._arrived = asyncio.Event()
+        self._gap = asyncio.Event()
+        self._doubt = asyncio.Event()
+        self._is_connected = False
+        self._is_mute = ""
+        self._relied_on_since: datetime | None = None
+        self._untold: OrderedDict[str, datetime] = OrderedDict()
+        self._told: OrderedDict[str, _Told] = OrderedDict()
+        self._said_at: dict[str, datetime] = {}
+        demand.watch(CLOSE_WATCH)
+
+    async def run(self) -> None:
+        """Keep the stream, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._write(), name=f"write stream {self.account}")
+            group.create_task(self._read_gaps(), name=f"read gaps {self.account}")
+            group.create_task(self._look_for_untold(), name=f"doubt stream {self.account}")
+            group.create_task(self._keep(), name=f"listen {self.account}")
+
+    # --- the connection ----------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        """Connect, listen until that ends, and again: with pauses that grow while it is vain."""
+        pause = FIRST_PAUSE
+        while True:
+            began_at = self._clock.monotonic()
+            asked = timedelta(0)
+            try:
+                await self._listen()
+            except VenueRefused as error:
+                self._degrade(str(error))
+                asked = REFUSED_PAUSE
+            except VenueSilent as error:
+                self._degrade(str(error))
+                asked = error.pause or asked
+            lasted = timedelta(seconds=self._clock.monotonic() - began_at)
+            if lasted >= STEADY_AFTER and self.health.is_proven:
+                pause = FIRST_PAUSE
+            jitter = random.uniform(0.5, 1.5)  # noqa: S311 - so that not all come back at once
+            await self._clock.sleep(max(pause * jitter, asked))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _listen(self) -> None:
+        """One connection, from the venue's confirmation to its end."""
+        async with self._push.subscribe() as subscription:
+            self.health.connections += 1
+            self._is_mute, self._is_connected = "", True
+            # Subscribed first, then the gap is read; what comes meanwhile is merged all the same.
+            self._gap.set()
+            try:
+                while True:
+                    async with asyncio.timeout(self._push.quiet_limit.total_seconds()):
+                        heard = await subscription.hear()
+                    self._take(heard)
+                    if self._is_mute:
+                        raise VenueSilent(self._is_mute)
+            except TimeoutError:
+                limit = self._push.quiet_limit.total_seconds()
+                raise VenueSilent(f"the stream has said nothing for {limit:g} s.") from None
+            finally:
+                self._is_connected = False
+                # What it would have told from now on has to be asked for: at once.
+                self._gap.set()
+
+    def _take(self, heard: Heard) -> None:
+        """Put what was heard in line, and note what it says of the stream itself."""
+        lost = heard.missed
+        if heard.sightings or heard.silences:
+            now = self._clock.now()
+            lost = self.backlog.add(heard.sightings, heard.silences, now) or lost
+            self._arrived.set()
+            if not heard.is_snapshot:
+                self._note_told(heard.sightings, now)
+        for silence in heard.silences:
+            self.health.unreadable += 1
+            count = self.health.unreadable
+            self._say("unreadable", f"Unreadable in the stream ({count} so far): {silence.why}")
+        if lost:
+            self._miss(lost)
+
+    # --- the gap -----------------------------------------------------------------------------
+
+    def _miss(self, why: str) -> None:
+        """Something was lost: all that it may have been about is asked for."""
+        self.health.gaps += 1
+        self._degrade(f"{why}.")
+        self._gap.set()
+
+    async def _read_gaps(self) -> None:
+        """Whenever something may have been lost, ask for everything; then the stream is live."""
+        pause = GAP_PAUSE
+        while True:
+            await self._gap.wait()
+            self._gap.clear()
+            report = await self._demand.read_gap()
+            if not report.was_answered:
+                self._gap.set()
+            if self._gap.is_set():
+                pause = min(pause * 2, LONGEST_GAP_PAUSE)
+            else:
+                pause = GAP_PAUSE
+                if self._is_connected:
+                    self._go_live()
+            await self._clock.sleep(pause / 2)
+
+    def _go_live(self) -> None:
+        """Nothing is missing. Once doubted, it also has to tell of a change to be relied on."""
+        self._untold.clear()
+        self._relied_on_since = self._venue.now()
+        if self.health.is_proven and self.health.state is not State.LIVE:
+            self.health.state, self.health.why = State.LIVE, ""
+            self.health.since = self._clock.now()
+            self._say("live", "Push is live")
+            self._demand.watch(self._push.safety_poll)
+
+    def _degrade(self, why: str) -> None:
+        """The stream cannot be relied on: ask more often until it can be."""
+        if self.health.state is not State.DEGRADED:
+            self.health.since = self._clock.now()
+        self.health.state, self.health.why = State.DEGRADED, why
+        self._say(why, f"Push is degraded, asking every {CLOSE_WATCH.seconds} s instead: {why}")
+        self._untold.clear()
+        self._relied_on_since = None
+        self._demand.watch(CLOSE_WATCH)
+
+    # --- what it says ------------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        """Hand what was heard to ingest: whatever waits, each time the last is written."""
+        pause = AWAY_PAUSE / 8
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self.backlog:
+                load = self.backlog.take(ORDERS_A_COMMIT)
+                try:
+                    taken = await self._ingest.take(self._parcel(load))
+                except OrdersyncError as error:
+                    # Nothing of it is lost: it waits, and what comes meanwhile joins it.
+                    if lost := self.backlog.put_back(load):
+                        self._miss(lost)
+                    if not isinstance(error, AskAgain):
+                        log.error(f"Failed to write what the stream says: {error}")  # noqa: TRY400
+                    await self._clock.sleep(pause)
+                    pause = min(pause * 2, AWAY_PAUSE * 8)
+                else:
+                    pause = AWAY_PAUSE / 8
+                    self._follow_up(load, taken)
+
+    def _parcel(self, load: Load) -> Parcel:
+        return Parcel(
+            account=self.account,
+            source=Source.STREAM,
+            asked_at=load.heard_at,
+            venue_now=self._venue.now(),
+            sightings=load.sightings,
+            garbled=load.garbled,
+        )
+
+    def _follow_up(self, load: Load, taken: Taken) -> None:
+        """What a stream cannot say is asked for: how an end was settled, what was unreadable."""
+        orders = {
+            OrderName(s.report.venue_order_id, s.report.client_order_id): None
+            for s in load.sightings
+            if s.report.status is not None and s.report.status.is_final
+        }
+        orders |= {OrderName(key[2:]): None for key in taken.disbelieved if key[:2] == "v:"}
+        orders |= {OrderName(order): None for s in load.garbled for order in s.orders}
+        self._demand.ask_soon(orders)
+        self._demand.stir(s.report.venue_order_id or "" for s in load.sightings)
+
+    def _say(self, about: str, what: str) -> None:
+        """Tell a person, but of the same thing no more than once a minute."""
+        now, before = self._clock.now(), self._said_at.get(about)
+        if before is None or now - before >= SAY_EVERY:
+            if len(self._said_at) >= SAID_LIMIT:
+                self._said_at.clear()
+            self._said_at[about] = now
+            tell = log.info if about == "live" else log.warning
+            tell(what, account=self.account)
+
+    # --- what it does not say ----------------------------------------------------------------
+
+    def _note_told(self, sightings: Iterable[Sighting], now: datetime) -> None:
+        """It told of these changes, so it is no mute stream."""
+        for report in (sighting.report for sighting in sightings):
+            order = report.venue_order_id or ""
+            is_final = report.status is not None and report.status.is_final
+            self._untold.pop(order, None)
+            self._told[order] = _Told(now, is_final, report.filled_qty or Decimal(0))
+            self._told.move_to_end(order)
+        while len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        if sightings and not self.health.is_proven:
+            self.health.is_proven = True
+            if self._relied_on_since is not None:
+                self._go_live()
+
+    def compare(self, events: Sequence[Event]) -> None:
+        """Asking found these changes. Those of a live stream should have been told by it."""
+        for event in events:
+            if event.account == self.account and self._should_have_told(event):
+                self._untold.setdefault(event.order.venue_order_id or "", self._clock.now())
+                self._doubt.set()
+
+    def _should_have_told(self, event: Event) -> bool:
+        at, since = event.evidence.venue_time, self._relied_on_since
+        before, after = event.before, event.after
+        if event.source is not Source.POLL or event.kind is not EventKind.CHANGED:
+            return False
+        if at is None or since is None or at <= since or before.status is None:
+            return False
+        if (before.status, before.filled_qty) == (after.status, after.filled_qty):
+            return False  # fees settle without a word
+        told = self._told.get(event.order.venue_order_id or "")
+        if told is None:
+            return True
+        # Told, and not written yet: that is no fault of the stream's.
+        is_final = after.status is not None and Status(after.status).is_final
+        says_it = told.is_final >= is_final and told.filled_qty >= Decimal(after.filled_qty or 0)
+        return not says_it and self._clock.now() - told.at > TOLD_WITHIN
+
+    async def _look_for_untold(self) -> None:
+        """A change that asking found, and the stream did not tell in time, makes it doubtful."""
+        while True:
+            if not self._untold:
+                self._doubt.clear()
+                await self._doubt.wait()
+            order, since = next(iter(self._untold.items()))
+            left = since + TOLD_WITHIN - self._clock.now()
+            if left > timedelta(0):
+                await self._clock.sleep(left)
+                continue
+            self.health.is_proven = False
+            self._is_mute = f"the stream is open but did not tell of order {order}."
+            self._degrade(self._is_mute)

@@ -1,0 +1,46 @@
+"""The venue's clock, as far as it is known here: set by what the venue said, then kept running.
+
+Between two comparisons it follows the machine's steady clock, so that somebody who sets this
+machine's time of day moves no `as_of`. A machine that slept has a steady clock that slept too;
+where the two clocks of the machine have parted, the venue has to be asked again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ordersync.ports import Clock
+
+PARTED = timedelta(seconds=2)
+"""From how far apart on the machine's two clocks are not believed to have run together."""
+
+
+class VenueClock:
+    """What time it is at the venue; ours, until the venue has said."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._set_to = self._set_at = clock.now()
+        self._ticks = clock.monotonic()
+
+    def now(self) -> datetime:
+        """The time at the venue."""
+        return self._set_to + timedelta(seconds=self._clock.monotonic() - self._ticks)
+
+    def set(self, moment: datetime) -> None:
+        """The venue said that it is this time there now."""
+        self._set_to, self._set_at = moment, self._clock.now()
+        self._ticks = self._clock.monotonic()
+
+    @property
+    def skew(self) -> timedelta:
+        """How far the venue is ahead of this machine's time of day."""
+        return self.now() - self._clock.now()
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the time of day was set, or the machine slept, since the clock was set."""
+        elapsed = timedelta(seconds=self._clock.monotonic() - self._ticks)
+        return abs(self._clock.now() - self._set_at - elapsed) > PARTED

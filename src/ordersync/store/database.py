@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import Connection
@@ -30,6 +30,9 @@ class Session(Protocol):
 
     def fetch_each(self, asks: Sequence[Ask]) -> list[list[tuple[Any, ...]]]:
         """The rows of several statements; in one round trip where the database can."""
+
+    def stream(self, ask: Ask) -> Iterable[tuple[Any, ...]]:
+        """The rows of one statement that may have very many: not all at once where it can be."""
 
     def run(self, ask: Ask) -> int:
         """Run a statement that writes; how many rows it wrote."""

@@ -34,7 +34,18 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from ordersync.archived import Movable, Reach
-    from ordersync.ports import Advance, Change, Claim, Clock, Finding, Known, Outcome, RowId, Scan
+    from ordersync.ports import (
+        Advance,
+        Change,
+        Claim,
+        Clock,
+        Decide,
+        Finding,
+        Known,
+        Outcome,
+        RowId,
+        Scan,
+    )
     from ordersync.settings import Orders
     from ordersync.store.database import Database, Session
 
@@ -142,10 +153,10 @@ class TableStore:
         """Rows whose word is open or unknown."""
         return await self._with(lambda session: self._looks().open_rows(session, account))
 
-    async def scan_open(self, account: str, seen: Dict[int, str]) -> Scan:
+    async def scan_open(self, account: str, seen: Dict[int, str], most: int | None = None) -> Scan:
         """Rows whose word is open or unknown, by whether they are as they were."""
         lookup = self._looks()
-        return await self._with(lambda session: lookup.scan_open(session, account, seen))
+        return await self._with(lambda session: lookup.scan_open(session, account, seen, most))
 
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
         """Rows whose word is final, with a time since then."""
@@ -193,10 +204,7 @@ class TableStore:
         return await self._with(lambda session: self._advance(session, account, steps))
 
     async def carry(
-        self,
-        account: str,
-        names: Sequence[OrderName],
-        decide: Callable[[list[Known]], Sequence[Advance]],
+        self, account: str, names: Sequence[OrderName], decide: Decide
     ) -> list[Outcome]:
         """Read, decide and write in one hop to the store's thread: a hop each costs a commit."""
 

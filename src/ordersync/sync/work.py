@@ -8,7 +8,7 @@ from typing import Self
 
 import msgspec
 
-from ordersync.ports import Claim, Known, OrderName, Outcome
+from ordersync.ports import Claim, Known, OrderName, Outcome, RowId
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,14 +16,16 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     `unidentified` rows name no order, `unmapped` ones hold a word outside the mapping: both
     are reported and left alone. `resting` are the venue ids of orders whose row is as it was
-    when it was found true; `rows` gives the row of each. `asked_before` is how many orders an
+    when it was found true; `rows` gives the key of its row, and `unread` those of orders that
+    are to be read in parts, by venue id. `asked_before` is how many orders an
     earlier reading of the same pass asked for: the absent are few or many beside those too.
     """
 
     known: dict[str, Known] = {}
     due: tuple[OrderName, ...] = ()
     resting: AbstractSet[str] = frozenset()
-    rows: Mapping[str, Claim] = {}
+    rows: Mapping[str, RowId] = {}
+    unread: Mapping[str, RowId] = {}
     unidentified: tuple[Claim, ...] = ()
     unmapped: tuple[Claim, ...] = ()
     asked_before: int = 0

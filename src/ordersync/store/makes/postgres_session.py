@@ -17,16 +17,20 @@ import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
+from ordersync.store.makes.postgres_cells import array, as_texts, plain_column, spelled, without_nul
 from ordersync.store.makes.postgres_settings import LIMITS
-from ordersync.store.makes.postgres_wire import Statement, Wire, texts, wholes
+from ordersync.store.makes.postgres_wire import Statement, Wire
 from ordersync.store.statement import Ask, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ordersync.store.makes.postgres_spelling import PostgresSpelling
-    from ordersync.store.makes.postgres_wire import Answer, Array
+    from ordersync.store.makes.postgres_wire import Answer
     from ordersync.store.statement import RowKey, RowUpdate, Upsert
+
+FETCHED = 5_000
+"""How many of very many rows are in memory at once."""
 
 COPIED_FROM = 200
 """From how many rows on COPY is worth its own round trip."""
@@ -80,7 +84,7 @@ class PostgresSession:
         """The rows of several statements, in one round trip."""
         if not asks:
             return []
-        statements: list[Statement] = [(ask.text, _without_nul(ask.arguments)) for ask in asks]
+        statements: list[Statement] = [(ask.text, without_nul(ask.arguments)) for ask in asks]
         if self._begun:
             return [answer.rows() for answer in self._send(statements)]
         try:
@@ -93,9 +97,26 @@ class PostgresSession:
             raise
         return [answer.rows() for answer in answers[-1 - len(statements) : -1]]
 
+    def stream(self, ask: Ask) -> Iterator[tuple[Any, ...]]:
+        """Through a cursor: the driver would hold all of them twice."""
+        declare = f"DECLARE ordersync_rows NO SCROLL CURSOR FOR {ask.text}"
+        fetch: Statement = (f"FETCH {FETCHED} FROM ordersync_rows", {})
+        first = [(_BEGIN_READ, {}), *self._limits, (declare, without_nul(ask.arguments)), fetch]
+        try:
+            *_, answer = self._wire.round_trip(first)
+            while rows := answer.rows():
+                yield from rows
+                if len(rows) < FETCHED:
+                    break
+                (answer,) = self._wire.round_trip([fetch])
+            self._wire.round_trip([("COMMIT", {})])
+        except BaseException:
+            self.rollback()
+            raise
+
     def run(self, ask: Ask) -> int:
         """Run a statement that writes."""
-        (answer,) = self._send([(ask.text, _without_nul(ask.arguments))])
+        (answer,) = self._send([(ask.text, without_nul(ask.arguments))])
         return answer.count
 
     def begin(self) -> None:
@@ -194,7 +215,7 @@ class PostgresSession:
             return lambda: [True] * len(rows)
         text = self._text(upsert.table, lambda: self._upsert_text(upsert))
         columns = zip(zip(*rows, strict=True), upsert.columns.values(), strict=True)
-        arguments = {f"p{n}": _array(*column) for n, column in enumerate(columns)}
+        arguments = {f"p{n}": array(*column) for n, column in enumerate(columns)}
         if upsert.always:
             self._queued.append((text, arguments))
             return lambda: [True] * len(rows)
@@ -229,7 +250,7 @@ class PostgresSession:
         # Without parameters: nothing is doubled in it.
         with self._connection.cursor().copy(self._spelling.as_typed(text).encode()) as copy:
             copy.set_types(types)
-            for row in zip(*map(_plain_column, zip(*rows, strict=True)), strict=True):
+            for row in zip(*map(plain_column, zip(*rows, strict=True)), strict=True):
                 copy.write_row(row)
 
     def write_rows(self, update: RowUpdate, rows: Sequence[Sequence[object]]) -> Written:
@@ -239,11 +260,9 @@ class PostgresSession:
         seen as it is now: the conditions are checked again once the lock is there.
         """
         text = self._text(update, lambda: self._update_text(update))
-        keys = {_spelled(row[0]): row[0] for row in rows}
+        keys = {spelled(row[0]): row[0] for row in rows}
         columns = zip(*rows, strict=True)
-        arguments = {
-            f"p{n}": texts([_spelled(cell) for cell in column]) for n, column in enumerate(columns)
-        }
+        arguments = {f"p{n}": as_texts(column) for n, column in enumerate(columns)}
         (answer,) = self._send([(text, arguments)])
         seen = {keys[key]: won for key, won in answer.rows()}
         return Written(
@@ -359,14 +378,6 @@ class PostgresSession:
         return answers[len(waiting) :] if statements else answers
 
 
-def _array(column: Sequence[Any], is_whole: bool) -> Array:  # noqa: FBT001 - as in an Upsert
-    return wholes(column) if is_whole else texts(_plain_column(column))
-
-
-def _spelled(cell: object) -> str | None:
-    return None if cell is None else str(cell)
-
-
 def _strength(update: RowUpdate) -> str:
     """The lock that the update takes itself: a row that fills refer to can be written meanwhile.
 
@@ -374,19 +385,3 @@ def _strength(update: RowUpdate) -> str:
     """
     venue_id = update.compared[1].name
     return "UPDATE" if any(c.name == venue_id for c in update.written) else "NO KEY UPDATE"
-
-
-def _plain(cell: object) -> object:
-    """A text without what no text here may hold; the letter that `_as_json` has for it, too."""
-    return cell.replace("\0", "\1") if isinstance(cell, str) and "\0" in cell else cell
-
-
-def _plain_column(column: Sequence[Any]) -> list[Any]:
-    """The same for many: in one look at all of them, since there is next to never such a letter."""
-    if "\0" in "".join([cell for cell in column if isinstance(cell, str)]):
-        return [_plain(cell) for cell in column]
-    return list(column)
-
-
-def _without_nul(arguments: Mapping[str, object]) -> Mapping[str, object]:
-    return {name: _plain(cell) for name, cell in arguments.items()}

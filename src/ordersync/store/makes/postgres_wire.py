@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import re
 import select
-import struct
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors
 from psycopg.adapt import Transformer
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
+
+from ordersync.store.makes.postgres_cells import as_sent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from psycopg import abc
     from psycopg.pq.abc import PGresult
 
+    from ordersync.store.makes.postgres_cells import Sent
+
 Statement = tuple[str, "Mapping[str, object]"]
-_Sent = list[tuple[int, bytes | None, int]]
-"""Type, bytes and form (1: binary) of each argument."""
 
 PREPARED_FROM = 3
 """How often a statement is seen before it is prepared."""
@@ -39,43 +40,9 @@ PREPARED_FOR = 300.0
 """Seconds after which it is prepared anew: the table may have grown from nothing since."""
 
 _PARAMETER = re.compile(r"%%|%\((\w+)\)[sb]")
-_TEXT, _TEXTS, _WHOLES = 0, 1009, 1016
-_HEAD = struct.Struct("!iiIii")
-_LENGTH = struct.Struct("!i")
-_WHOLE = struct.Struct("!iq")
-_NULL = _LENGTH.pack(-1)
-_SMALL, _MIDDLE = 1 << 15, 1 << 31
 _PASSED_ON = frozenset({b"26000", b"42P05"})
 """A prepared statement is not there, or is there already."""
 _FINE = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY})
-
-
-class Array(NamedTuple):
-    """Many values in one argument, as PostgreSQL's binary form of an array."""
-
-    oid: int
-    raw: bytes
-
-
-def texts(cells: Sequence[str | None]) -> Array:
-    """An array of texts."""
-    parts = [_HEAD.pack(1, 1, 25, len(cells), 1)]
-    put, pack = parts.append, _LENGTH.pack
-    for cell in cells:
-        if cell is None:
-            put(_NULL)
-        else:
-            raw = cell.encode()
-            put(pack(len(raw)))
-            put(raw)
-    return Array(_TEXTS, b"".join(parts))
-
-
-def wholes(cells: Sequence[int]) -> Array:
-    """An array of whole numbers."""
-    pack = _WHOLE.pack
-    head = _HEAD.pack(1, 0, 20, len(cells), 1)
-    return Array(_WHOLES, head + b"".join([pack(8, cell) for cell in cells]))
 
 
 class Answer:
@@ -157,13 +124,13 @@ class Wire:
         answers = zip(asked, results, strict=True)
         return [Answer(result, self._transformer) for one, result in answers if one is None]
 
-    def _spell(self, text: str, arguments: Mapping[str, object]) -> tuple[_Text, _Sent]:
+    def _spell(self, text: str, arguments: Mapping[str, object]) -> tuple[_Text, list[Sent]]:
         one = self._texts.get(text)
         if one is None:
             one = self._texts[text] = _Text(text)
-        return one, [_as_sent(arguments[name]) for name in one.names]
+        return one, [as_sent(arguments[name]) for name in one.names]
 
-    def _send(self, one: _Text, sent: _Sent, asked: list[_Text | None]) -> None:
+    def _send(self, one: _Text, sent: list[Sent], asked: list[_Text | None]) -> None:
         """Put it into the pipeline; `asked` has what is prepared, and None for what is asked."""
         cells = [cell for _, cell, _ in sent]
         oids = [oid for oid, _, _ in sent]
@@ -247,18 +214,3 @@ class Wire:
     def _lost(self) -> psycopg.OperationalError:
         message = self._pgconn.get_error_message().strip()
         return psycopg.OperationalError(message or "the connection is lost")
-
-
-def _as_sent(value: object) -> tuple[int, bytes | None, int]:
-    """Type, bytes and form (1: binary) of an argument."""
-    if isinstance(value, Array):
-        return value.oid, value.raw, 1
-    if isinstance(value, str):
-        return _TEXT, value.encode(), 0
-    if isinstance(value, int) and not isinstance(value, bool):
-        # As wide as it is: the column that it is compared with may be narrower.
-        size = abs(value)
-        return 21 if size < _SMALL else 23 if size < _MIDDLE else 20, b"%d" % value, 0
-    if value is None:
-        return _TEXT, None, 0
-    raise TypeError(f"no argument can be a {type(value).__name__}")

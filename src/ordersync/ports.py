@@ -6,7 +6,6 @@ that cross a port are here too; what is true about an order is in `truth`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -18,11 +17,14 @@ from ordersync.truth.evidence import Case
 from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import timedelta
 
     from ordersync.pushed import Push
     from ordersync.truth.evidence import Reading
+
+    Seen = Mapping[int, str]
+    Decide = Callable[[list["Known"]], Sequence["Advance"]]
 
 RowId = int | str
 
@@ -167,14 +169,16 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """Open rows: those that moved, and by venue id those that did not; these made on demand.
+    """Open rows: those that moved, and by venue id the keys of those that did not.
 
-    `places`: before each that moved, how many of the others come in the table's order.
+    `places`: before each that moved, how many of the unmoved come in the table's order.
+    `unread`: keys of rows that moved where very many did, and their word is plainly open.
     """
 
     moved: list[Claim]
     places: list[int]
-    unmoved: Mapping[str, Claim]
+    unmoved: dict[str, RowId]
+    unread: dict[str, RowId]
 
 
 class Overlay(StrEnum):
@@ -317,14 +321,11 @@ class OrderStore(RetentionStore, Protocol):
     async def list_open(self, account: str) -> list[Claim]:
         """Rows that do not say that they are final. Costs what these rows cost, not the history."""
 
-    async def scan_open(self, account: str, seen: Mapping[int, str]) -> Scan:
-        """The same rows; `seen` are venue ids by the mark of rows that need not be made anew."""
+    async def scan_open(self, account: str, seen: Seen, most: int | None = None) -> Scan:
+        """The same rows; `seen`: venue ids by the mark of unmoved ones; `most`: then `unread`."""
 
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
-        """Rows that say they are final, created, filled or written since.
-
-        Also those whose end is known: a bot may have overwritten it with another.
-        """
+        """Rows that say they are final, created, filled or written since; known ends, too."""
 
     async def list_unmapped(self, account: str, limit: int) -> list[Claim]:
         """The newest rows whose word is outside the mapping, among the newest some thousands."""
@@ -335,17 +336,10 @@ class OrderStore(RetentionStore, Protocol):
     async def list_due(
         self, account: str, now: datetime, *, open_truths: int | None = None
     ) -> list[OrderName]:
-        """Orders whose `due_at` has come, and those with a row whose truth is open.
-
-        Not the latter where they are just as many as the caller knows (`open_truths`).
-        """
+        """Orders that are due, and those with an open truth unless there are just `open_truths`."""
 
     async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:
-        """What is stored about these orders, in their order.
-
-        Rows are looked for in the whole table, by venue id, else by client id among those
-        that have no venue id.
-        """
+        """What is stored of these, in order; rows by venue id, by client id where there is none."""
 
     async def read_claims(self, account: str, claims: Sequence[Claim]) -> list[Known]:
         """What is stored about the orders of these rows, without reading the rows again."""
@@ -358,6 +352,11 @@ class OrderStore(RetentionStore, Protocol):
 
         One Outcome a step, in their order. What already is true is not written.
         """
+
+    async def carry(
+        self, account: str, names: Sequence[OrderName], decide: Decide
+    ) -> list[Outcome]:
+        """Read these, and write what `decide` makes of it (on another thread): in one go."""
 
     async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:
         """What `advance` would write into the rows, without writing."""

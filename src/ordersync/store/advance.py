@@ -17,6 +17,7 @@ import msgspec
 from ordersync.ports import Absent, Advance, Claim, Outcome, Result
 from ordersync.store.own import CONTESTED_ROW
 from ordersync.store.plan import Draft, draft, event, events_of, spell, truth_row
+from ordersync.store.receipts import put_receipts
 from ordersync.store.rows import HELD, RolledBackError, Rows
 from ordersync.store.statement import Ask
 from ordersync.truth.model import Event, EventEvidence, EventKind
@@ -24,6 +25,7 @@ from ordersync.truth.model import Event, EventEvidence, EventKind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ordersync.hinted import Receipt
     from ordersync.ports import Clock
     from ordersync.store.database import Session
     from ordersync.store.own import OwnStatements
@@ -62,8 +64,10 @@ class Transaction:
         self._backed_off: set[int | str] = set()
         self._refused_before: set[str] = set()
 
-    def run(self, steps: Sequence[Advance], clock: Clock) -> list[Outcome]:
-        """Write what the steps ask for; one Outcome each, in their order."""
+    def run(
+        self, steps: Sequence[Advance], clock: Clock, receipts: Sequence[Receipt] = ()
+    ) -> list[Outcome]:
+        """Write what the steps ask for, and the receipts; one Outcome each, in their order."""
         now = clock.now()
         drafts = [draft(self._mapping, step, now) for step in steps]
         # Of two steps of one order the first goes ahead; the other came from the same version.
@@ -73,17 +77,22 @@ class Transaction:
                 self._leave_out_refused(made)
             first.setdefault(made.known.key, made)
         pending = [made for made in first.values() if made.needs_write]
-        if not any(made.needs_write for made in drafts):
+        if not receipts and not any(made.needs_write for made in drafts):
             return [self._unchanged(made) for made in drafts]
         while True:
             try:
-                return self._try(drafts, pending, clock, now)
+                return self._try(drafts, pending, clock, now, receipts)
             except RolledBackError as refusal:
                 self._contested.clear()
                 self._rows.start_again(refusal)
 
     def _try(
-        self, drafts: list[Draft], pending: list[Draft], clock: Clock, now: datetime
+        self,
+        drafts: list[Draft],
+        pending: list[Draft],
+        clock: Clock,
+        now: datetime,
+        receipts: Sequence[Receipt],
     ) -> list[Outcome]:
         session = self._session
         try:
@@ -100,6 +109,8 @@ class Transaction:
                 self._outcome(made, standing if id(made) in leading else set(), events)
                 for made in drafts
             ]
+            if receipts:
+                put_receipts(session, self._own, self._account, outcomes, receipts, at=spell(now))
             session.commit()
         except BaseException:
             # Whatever it was, nothing of this group may stay half done.

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
 
+    from ordersync.hinted import Receipt
     from ordersync.ports import Clock, OrderStore
     from ordersync.truth.evidence import (
         AbsencePolicy,
@@ -77,6 +78,7 @@ class _Job:
         self.outcomes: dict[str, Outcome] = {}
         self.disbelieved: dict[str, str] = {}
         self.at_rest: dict[str, Claim] = {}
+        self.receipts = list(parcel.receipts)
         self.taken: Taken | None = None
         self.error: Exception | None = None
 
@@ -114,7 +116,7 @@ class Ingest:
     async def take(self, parcel: Parcel) -> Taken:
         """Merge and write what the parcel says. Raises what the store raises."""
         job = _Job(parcel)
-        if not job.keys:
+        if not job.keys and not parcel.receipts:
             return Taken()
         self._waiting.append(job)
         async with self._turn:
@@ -191,9 +193,12 @@ class Ingest:
                 for before in (self._vouching.latest(account, what),)
             ]
             lost: list[tuple[_Job, OrderName]] = []
-            for n in range(0, len(steps), STEPS_A_COMMIT):
+            receipts = [one for job in jobs for one in job.receipts]
+            for n in range(0, max(len(steps), bool(receipts)), STEPS_A_COMMIT):
                 part = steps[n : n + STEPS_A_COMMIT]
-                advanced = await self._store.advance(account, [step for *_, step in part])
+                # Only with the last of their effects; a lost one is written in another round.
+                last = [] if n + STEPS_A_COMMIT < len(steps) else _without(receipts, lost)
+                advanced = await self._store.advance(account, [step for *_, step in part], last)
                 for (job, earlier, step), outcome in zip(part, advanced, strict=True):
                     if why := _disbelief(step):
                         job.disbelieved[step.known.key] = why
@@ -208,6 +213,8 @@ class Ingest:
                 return
             for job in jobs:
                 job.pending = {}
+                written = _without(job.receipts, lost)
+                job.receipts = [one for one in job.receipts if one not in written]
             await self._read_pending(account, lost)
 
     async def _read_pending(self, account: str, names: Sequence[tuple[_Job, OrderName]]) -> None:
@@ -306,6 +313,12 @@ def _tells_its_fills(truth: Order) -> bool:
         return True
     told = (truth.priced, truth.filled)
     return all(fact is not None and fact.filled_qty >= truth.filled_qty for fact in told)
+
+
+def _without(receipts: Sequence[Receipt], lost: Sequence[tuple[_Job, OrderName]]) -> list[Receipt]:
+    """The receipts of webhooks whose orders are not among those that were lost."""
+    keys = {key_of(name) for _, name in lost}
+    return [one for one in receipts if keys.isdisjoint(one.orders)]
 
 
 def _joined(before: Outcome, after: Outcome) -> Outcome:

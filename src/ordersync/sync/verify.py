@@ -15,7 +15,7 @@ import msgspec
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.ports import Known, Overlay, Result
 from ordersync.sync.cases import born_at
-from ordersync.sync.parcels import Parcel
+from ordersync.sync.parcels import Parcel, lacks_fill_facts
 from ordersync.sync.proof import prove
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import PassReport, Work
@@ -173,7 +173,7 @@ class Verification:
         times_agree: dict[str, bool | None] = {}
         for sighting in reading.sightings:
             times_agree[f"v:{sighting.report.venue_order_id}"] = self._compare_times(sighting)
-            if sighting.report.venue_order_id and _lacks_fill_facts(sighting):
+            if sighting.report.venue_order_id and lacks_fill_facts(sighting):
                 self._without_fill.add(sighting.report.venue_order_id)
         for silence in reading.silences:
             report.troubles[silence.why] = None
@@ -388,13 +388,3 @@ def _shown(reading: Reading) -> set[str]:
 
 def _ids(sightings: Iterable[Sighting]) -> set[str]:
     return {s.report.venue_order_id for s in sightings if s.report.venue_order_id}
-
-
-def _lacks_fill_facts(sighting: Sighting) -> bool:
-    report = sighting.report
-    return bool(
-        report.status is not None
-        and report.status.is_final
-        and report.filled_qty
-        and (report.last_fill_at is None or report.avg_price is None)
-    )

@@ -88,6 +88,7 @@ class House:
     pushes: bool = False
     sync_settings: dict[str, Any] = field(default_factory=dict)
     orders_settings: dict[str, Any] = field(default_factory=dict)
+    more_settings: dict[str, Any] = field(default_factory=dict)
 
     # --- the exchange and the bot ----------------------------------------------------------------
 
@@ -263,6 +264,7 @@ class House:
             "orders": {name: value for name, value in mapping.items() if value is not None},
             "accounts": {"main": account},
             "sync": self.sync_settings,
+            **self.more_settings,
         }
         return configuration.build(self.folder / "ordersync.toml", content)
 
@@ -361,6 +363,7 @@ async def built(
     sync: dict[str, Any] | None = None,
     orders: dict[str, Any] | None = None,
     pushes: bool = False,
+    more: dict[str, Any] | None = None,
     **exchange: Any,  # noqa: ANN401 - whatever the exchange takes
 ) -> AsyncIterator[House]:
     """A house with an exchange that is being served; call it in virtual time."""
@@ -380,6 +383,7 @@ async def built(
             pushes=pushes,
             sync_settings=sync or {},
             orders_settings=orders or {},
+            more_settings=more or {},
         )
         house.account = as_viewer(world, house.account)
         house.sql(table)

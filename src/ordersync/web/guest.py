@@ -103,12 +103,15 @@ async def _leave(server: uvicorn.Server) -> None:
     """Close every connection at once; a client that still waits for an answer gets none."""
     for listener in server.servers:
         listener.close()
-    tasks = list(server.server_state.tasks)
-    for task in tasks:
-        task.cancel()
     for connection in list(server.server_state.connections):
         transport = connection.transport
         if transport is not None:
             transport.close()
+    tasks = list(server.server_state.tasks)
     if tasks:
+        # One round, in which every connection notices that it is closed; uvicorn would log the
+        # missing answers as the application's error otherwise.
+        await asyncio.wait(tasks, timeout=0)
+        for task in tasks:
+            task.cancel()
         await asyncio.wait(tasks)

@@ -8,6 +8,7 @@ ask for that, every other status does not.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,12 @@ BODY_WITHIN = timedelta(seconds=10)
 BODIES_LIMIT = 100
 """How many bodies are read at once: together they take 25 MB at most."""
 
+DRAINED_LIMIT = 2 * 1024 * 1024
+DRAINED_WITHIN = timedelta(seconds=3)
+"""So much of a body that is refused is read and dropped: closed before, the connection would be
+reset, and the sender never see the answer."""
+
+TIMED_OUT = 408
 CROWDED_PAUSE, AWAY_PAUSE = timedelta(seconds=1), timedelta(seconds=5)
 SAY_EVERY = timedelta(minutes=1)
 
@@ -51,13 +58,14 @@ log = structlog.get_logger("ordersync")
 
 
 class _Refused(Exception):
-    """The request is answered with this. `closes`: what is still coming is not read."""
+    """The request is answered with this. `closes`: its body was not read to its end."""
 
     def __init__(
         self, status: int, what: str, *, retry_after: timedelta | None = None, closes: bool = False
     ) -> None:
         super().__init__(what)
         self.status = status
+        self.closes = closes
         self.headers = {"connection": "close"} if closes else {}
         if retry_after is not None:
             self.headers["retry-after"] = str(round(retry_after.total_seconds()))
@@ -82,6 +90,8 @@ class Door:
         try:
             took = await self._taken(request)
         except _Refused as refusal:
+            if refusal.closes and refusal.status != TIMED_OUT:
+                await _drain(request)
             content = {"error": str(refusal)}
             return JSONResponse(content, refusal.status, headers=refusal.headers)
         return JSONResponse({"result": took.value})
@@ -151,7 +161,7 @@ class Door:
                         what = f"the body is longer than {BODY_LIMIT} bytes."
                         raise _Refused(413, what, closes=True)
         except TimeoutError:
-            raise _Refused(408, "the body did not come in time.", closes=True) from None
+            raise _Refused(TIMED_OUT, "the body did not come in time.", closes=True) from None
         except ClientDisconnect:
             raise _Refused(400, "the body was cut off.", closes=True) from None
         finally:
@@ -164,3 +174,14 @@ class Door:
         if before is None or now - before >= SAY_EVERY:
             self._said_at[account] = now
             log.warning(f"A webhook was not taken: {why}", account=account)
+
+
+async def _drain(request: Request) -> None:
+    """Let what is still coming pass by, for a while; nothing of it is kept."""
+    dropped = 0
+    with contextlib.suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(DRAINED_WITHIN.total_seconds()):
+            async for part in request.stream():
+                dropped += len(part)
+                if dropped > DRAINED_LIMIT:
+                    return

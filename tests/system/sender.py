@@ -56,7 +56,7 @@ class Sender:
         *keys: bytes,
         account: str = "main",
         late: float = 0,
-        **headers: str,
+        headers: dict[str, str] | None = None,
     ) -> httpx2.Response:
         """One delivery; `late`: so many seconds ago it says to have been sent."""
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -64,7 +64,7 @@ class Sender:
         return await self.client.post(
             f"http://127.0.0.1:{PORT}/webhooks/{account}",
             content=body,
-            headers={**signed(webhook_id, at, body, *keys), **headers},
+            headers={**signed(webhook_id, at, body, *keys), **(headers or {})},
         )
 
     async def hint(self, webhook_id: str, order_id: str) -> httpx2.Response:
@@ -73,7 +73,10 @@ class Sender:
 
 @contextlib.asynccontextmanager
 async def with_door(
-    folder: Path, *, secrets: dict[str, Any] | None = None, **house: Any  # noqa: ANN401 - as `built`
+    folder: Path,
+    *,
+    secrets: dict[str, Any] | None = None,
+    **house: Any,  # noqa: ANN401 - as `built`
 ) -> AsyncIterator[House]:
     """A house whose configuration opens the door for webhooks."""
     file = folder / "webhooks.json"

@@ -11,6 +11,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 
 from ordersync.simulator import Fault, Kind, Life
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, MutableMapping
     from pathlib import Path
 
-    import httpx2
-
 RARELY = {"interval": "10m"}
 RECEIPTS = "SELECT webhook_id FROM ordersync_webhooks ORDER BY webhook_id"
 OTHER_KEY, THIRD_KEY = b"another key " * 3, b"a third key " * 3
@@ -31,7 +30,9 @@ OTHER_KEY, THIRD_KEY = b"another key " * 3, b"a third key " * 3
 
 @contextlib.asynccontextmanager
 async def at_work(
-    folder: Path, orders: int = 1, **more: Any  # noqa: ANN401 - as `with_door`
+    folder: Path,
+    orders: int = 1,
+    **more: Any,  # noqa: ANN401 - as `with_door`
 ) -> AsyncIterator[tuple[House, Sender, list[Placed]]]:
     """A house with a door, and orders that filled after they were last looked at."""
     async with with_door(folder, sync=RARELY, **more) as house:
@@ -198,13 +199,13 @@ async def test_what_is_forged_or_late_is_refused_and_asks_nothing(tmp_path: Path
             await sender.send("msg_1", body, OTHER_KEY),
             await sender.send("msg_1", body, late=301),
             await sender.send("msg_1", body, late=-301),
-            await sender.send("msg_1", body, **{"webhook-id": "msg_2"}),
-            await sender.send("msg_1", body, **{"webhook-id": ""}),
-            await sender.send("msg_1", body, **{"webhook-id": "m" * 191}),
-            await sender.send("msg_1", body, **{"webhook-timestamp": "now"}),
-            await sender.send("msg_1", body, **{"webhook-timestamp": "9" * 400}),
-            await sender.send("msg_1", body, **{"webhook-signature": "v1,"}),
-            await sender.send("msg_1", body, **{"webhook-signature": "v1a,AAAA v2,BBBB"}),
+            await sender.send("msg_1", body, headers={"webhook-id": "msg_2"}),
+            await sender.send("msg_1", body, headers={"webhook-id": ""}),
+            await sender.send("msg_1", body, headers={"webhook-id": "m" * 191}),
+            await sender.send("msg_1", body, headers={"webhook-timestamp": "now"}),
+            await sender.send("msg_1", body, headers={"webhook-timestamp": "9" * 400}),
+            await sender.send("msg_1", body, headers={"webhook-signature": "v1,"}),
+            await sender.send("msg_1", body, headers={"webhook-signature": "v1a,AAAA v2,BBBB"}),
         ]
         assert [answer.status_code for answer in refused] == [401] * 10
         assert house.asked() == []
@@ -261,15 +262,13 @@ async def test_what_is_huge_is_refused_before_it_has_come(tmp_path: Path) -> Non
                 yield b" " * 65_536
                 await house.wait(seconds=0.01)
 
-        try:
+        # Who goes on for ever is cut off, and may not see why.
+        with contextlib.suppress(httpx2.TransportError):
             answer = await sender.client.post(
                 f"http://127.0.0.1:{PORT}/webhooks/main",
                 content=endless(),
                 headers=signed("msg_3", at, b""),
             )
-        except Exception as error:  # noqa: BLE001 - cut off while it was still sending
-            assert "Error" in type(error).__name__
-        else:
             assert answer.status_code == 413
         assert sent < 3_000_000
 
@@ -294,11 +293,11 @@ async def test_who_is_slow_is_dropped(tmp_path: Path) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
         began = house.clock.monotonic()
         writer.write((head + "\r\n").encode())
-        answer = asyncio.ensure_future(reader.read())  # noqa: TID251 - awaited below
-        while not answer.done():
+        reading = asyncio.ensure_future(reader.read())  # noqa: TID251 - awaited below
+        while not reading.done():
             writer.write(b" ")
             await house.wait(seconds=1)
-        assert b"408" in await answer
+        assert b"408" in await reading
         assert house.clock.monotonic() - began < 12
         writer.close()
 

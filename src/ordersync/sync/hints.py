@@ -167,12 +167,14 @@ class Hints:
     async def _next(self) -> list[_Hint]:
         """Those whose time has come, the first that came first: at least one."""
         while True:
-            now, orders = self._clock.monotonic(), 0
+            now, orders = self._clock.monotonic(), set[str]()
             due, waiting = list[_Hint](), list[_Hint]()
             for hint in self._waiting:
-                fits = hint.due_at <= now and orders < ORDERS_AT_ONCE
-                (due if fits else waiting).append(hint)
-                orders += fits * len(hint.names)
+                if hint.due_at <= now and len(orders) < ORDERS_AT_ONCE:
+                    due.append(hint)
+                    orders |= hint.names.keys()
+                else:
+                    waiting.append(hint)
             self._waiting = waiting
             if due:
                 return due

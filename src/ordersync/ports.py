@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from ordersync.archived import Archived, ArchiveViews, RetentionStore
+from ordersync.hinted import ReceiptStore
 from ordersync.truth.evidence import Case
 from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import timedelta
 
+    from ordersync.hinted import Receipt
     from ordersync.pushed import Push
     from ordersync.truth.evidence import Reading
 
@@ -147,8 +149,7 @@ class Meaning(StrEnum):
 class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The user's row as it was read: a claim, never evidence.
 
-    `cells` are the values of the mapped columns as the database gave them; only the store
-    looks into them.
+    `cells` are the mapped columns as the database gave them; only the store looks into them.
     """
 
     row_id: RowId
@@ -300,17 +301,14 @@ class OrderName(msgspec.Struct, frozen=True, gc=False):
     client_order_id: str | None = None
 
 
-class OrderStore(RetentionStore, Protocol):
+class OrderStore(RetentionStore, ReceiptStore, Protocol):
     """The user's table and ours beside it, in one database.
 
     Raises StoreBusy (ask again) or StoreRefused (give up) from every method.
     """
 
     async def open(self, *, create: bool) -> None:
-        """Connect and check the mapping against the table; make our tables if `create`.
-
-        Raises ConfigError where the mapping does not fit.
-        """
+        """Connect, check the mapping (or raise ConfigError), make our tables if `create`."""
 
     async def close(self) -> None:
         """Give back the connection."""
@@ -347,10 +345,13 @@ class OrderStore(RetentionStore, Protocol):
     async def read_rows(self, account: str, row_ids: Sequence[RowId]) -> list[Known]:
         """What is stored about the orders of these rows, as row and truth are at one moment."""
 
-    async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
+    async def advance(
+        self, account: str, steps: Sequence[Advance], receipts: Sequence[Receipt] = ()
+    ) -> list[Outcome]:
         """Write row, truth and event of each step in one transaction, by compare-and-set.
 
-        One Outcome a step, in their order. What already is true is not written.
+        One Outcome a step, in their order. What is true already is not written. Receipts go
+        with them, unless the step of one of their orders is lost.
         """
 
     async def carry(

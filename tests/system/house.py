@@ -89,6 +89,7 @@ class House:
     service_clock: Clock | None = None
     sync_settings: dict[str, Any] = field(default_factory=dict)
     orders_settings: dict[str, Any] = field(default_factory=dict)
+    more_settings: dict[str, Any] = field(default_factory=dict)
 
     # --- the exchange and the bot ----------------------------------------------------------------
 
@@ -264,6 +265,7 @@ class House:
             "orders": {name: value for name, value in mapping.items() if value is not None},
             "accounts": {"main": account},
             "sync": self.sync_settings,
+            **self.more_settings,
         }
         return configuration.build(self.folder / "ordersync.toml", content)
 
@@ -363,6 +365,7 @@ async def built(
     sync: dict[str, Any] | None = None,
     orders: dict[str, Any] | None = None,
     pushes: bool = False,
+    more: dict[str, Any] | None = None,
     **exchange: Any,  # noqa: ANN401 - whatever the exchange takes
 ) -> AsyncIterator[House]:
     """A house with an exchange that is being served; call it in virtual time."""
@@ -382,6 +385,7 @@ async def built(
             pushes=pushes,
             sync_settings=sync or {},
             orders_settings=orders or {},
+            more_settings=more or {},
         )
         house.account = as_viewer(world, house.account)
         house.sql(table)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
 
+    from ordersync.hinted import Receipt
     from ordersync.ports import Clock, OrderStore
     from ordersync.truth.evidence import (
         AbsencePolicy,
@@ -127,7 +128,7 @@ class Ingest:
     async def take(self, parcel: Parcel) -> Taken:
         """Merge and write what the parcel says. Raises what the store raises."""
         job = _Job(parcel)
-        if not job.keys:
+        if not job.keys and not parcel.receipts:
             return Taken()
         self._waiting.append(job)
         async with self._turn:
@@ -197,15 +198,21 @@ class Ingest:
                     given.append((job, known[key]))
                 else:
                     missing.append((job, said.name))
+        receipts: Sequence[Receipt] = [one for job in jobs for one in job.parcel.receipts]
         for _ in range(ROUNDS):
-            steps, outcomes = await self._advance(account, given, missing)
+            steps, outcomes = await self._advance(account, given, missing, receipts)
             missing = self._note(steps, outcomes)
+            receipts = _of_lost(receipts, missing)
             given = await self._roots(account, steps, outcomes)
             if not given and not missing:
                 return
 
     async def _advance(
-        self, account: str, given: list[_Pending], missing: list[_Missing]
+        self,
+        account: str,
+        given: list[_Pending],
+        missing: list[_Missing],
+        receipts: Sequence[Receipt],
     ) -> tuple[list[_Step], list[Outcome]]:
         """Write all of these, after what is missing was read; what became of each."""
         names = [name for _, name in missing]
@@ -214,7 +221,7 @@ class Ingest:
         def merged(read: list[Known]) -> list[_Step]:
             return self._steps(account, [*given, *((owners[k.key], k) for k in read)])
 
-        if names and len(given) + len(names) <= CARRIED:
+        if names and not receipts and len(given) + len(names) <= CARRIED:
             steps: list[_Step] = []
 
             def decide(read: list[Known]) -> list[Advance]:
@@ -231,9 +238,13 @@ class Ingest:
         shown = await self._chains.follow(account, [step for *_, step in steps], news)
         steps = [(*one[:2], step) for one, step in zip(steps, shown, strict=True)]
         outcomes = []
-        for n in range(0, len(steps), STEPS_A_COMMIT):
+        for n in range(0, max(len(steps), bool(receipts)), STEPS_A_COMMIT):
             part = [step for *_, step in steps[n : n + STEPS_A_COMMIT]]
-            outcomes += await self._store.advance(account, part)
+            # Only with the last of their effects; a lost one is written in another round.
+            is_last = n + STEPS_A_COMMIT >= len(steps)
+            lost = {one.key for one in outcomes if one.result is Result.LOST}
+            with_it = [one for one in receipts if is_last and lost.isdisjoint(one.orders)]
+            outcomes += await self._store.advance(account, part, with_it)
         return steps, outcomes
 
     def _steps(self, account: str, pending: Sequence[_Pending]) -> list[_Step]:
@@ -361,6 +372,12 @@ def _tells_its_fills(truth: Order) -> bool:
         return True
     told = (truth.priced, truth.filled)
     return all(fact is not None and fact.filled_qty >= truth.filled_qty for fact in told)
+
+
+def _of_lost(receipts: Sequence[Receipt], lost: Sequence[_Missing]) -> list[Receipt]:
+    """The receipts of webhooks that wait: an order of theirs was lost to another writer."""
+    keys = {key_of(name) for _, name in lost}
+    return [one for one in receipts if not keys.isdisjoint(one.orders)]
 
 
 def _is_heir(step: Advance) -> bool:

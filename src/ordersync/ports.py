@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from ordersync.archived import Archived, ArchiveViews, RetentionStore
+from ordersync.hinted import ReceiptStore
 from ordersync.truth.evidence import Case
 from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import timedelta
 
+    from ordersync.hinted import Receipt
     from ordersync.pushed import Push
     from ordersync.truth.evidence import Reading
 
@@ -49,13 +51,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Whose account a key opens, and what the key may do. `name` is the venue's own id of it.
 
     `name` and `host` together must be the same at every start: a key of another portfolio
-    answers honest absences for everything.
+    answers honest absences for everything. `enough` is which key of this venue would suffice.
     """
 
     host: str
     name: str
     can_trade: bool = False
     can_transfer: bool = False
+    enough: str = "A key with the permission View alone is enough."
 
     @property
     def mark(self) -> str:
@@ -80,25 +83,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     mend: str = ""
 
 
-def judge_key(identity: Identity) -> Finding:
-    """Whether a key may do too much: one that can move money is refused at the start."""
-    if identity.can_transfer:
-        return Finding(
-            severity=Severity.ERROR,
-            about="key",
-            what="the key can transfer funds, and ordersync only needs to view.",
-            mend="Make a key with the permission View alone.",
-        )
-    if identity.can_trade:
-        return Finding(
-            severity=Severity.WARNING,
-            about="key",
-            what="the key can trade; ordersync only needs to view, and never trades.",
-            mend="A key with the permission View alone is enough.",
-        )
-    return Finding(severity=Severity.OK, about="key", what="the key can only view.")
-
-
 class Venue(Protocol):
     """An account at an exchange. Only reads; every method answers with what it proves.
 
@@ -121,16 +105,24 @@ class Venue(Protocol):
     async def ask_ids(self, ids: Sequence[str], heard: Mapping[int, str] | None = None) -> Reading:
         """Sightings and Absences of these ids; `heard`: by mark, what need not be read again."""
 
-    async def ask_one(self, venue_order_id: str) -> Reading:
-        """One order by its venue id, through another endpoint than `ask_ids`."""
+    async def ask_one(self, venue_order_id: str, client_order_id: str | None = None) -> Reading:
+        """One order through another endpoint than `ask_ids`; some need its client id for that."""
 
-    async def ask_open(self, heard: Mapping[int, str] | None = None) -> Reading:
-        """All open orders the venue will list. Never an Absence: a list can be short."""
+    async def ask_open(
+        self, heard: Mapping[int, str] | None = None, wanted: Collection[str] = ()
+    ) -> Reading:
+        """All open orders the venue will list. Never an Absence: a list can be short.
+
+        Where some are `wanted`, only until those it lacks cost no more by their ids.
+        """
 
     async def ask_created(
         self, start: datetime, end: datetime, client_order_ids: Collection[str] = ()
     ) -> Reading:
-        """All orders created in [start, end); absences of client ids after the last page alone."""
+        """All orders created in [start, end), or all of these client ids where each is there.
+
+        Absences of client ids after the last page alone.
+        """
 
     async def ask_fills(self, ids: Sequence[str]) -> Reading:
         """What was filled of these orders, as Reports without standing. Never an Absence."""
@@ -157,8 +149,7 @@ class Meaning(StrEnum):
 class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The user's row as it was read: a claim, never evidence.
 
-    `cells` are the values of the mapped columns as the database gave them; only the store
-    looks into them.
+    `cells` are the mapped columns as the database gave them; only the store looks into them.
     """
 
     row_id: RowId
@@ -234,12 +225,20 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     evidence: EventEvidence
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A chain of orders as the one that a row shows; None: it waits for how the chain goes on."""
+
+    order: Order | None
+    is_news: bool = False
+
+
 class Advance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One order's way from what was known to what is true now.
 
     `truth` None: nothing was ever sighted. `absent` is the case of absence from now on, None
     where there is none (a sighting closed it). `asked_at` is when the question was asked, on
     our clock: an open truth overwrites a final word only where that was after the row was read.
+    `shown` is what the rows show where that is not the truth itself.
     """
 
     known: Known
@@ -250,6 +249,7 @@ class Advance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     absent: Absent | None = None
     due_at: datetime | None = None
     notes: tuple[Note, ...] = ()
+    shown: Shown | None = None
 
 
 class Result(StrEnum):
@@ -301,17 +301,14 @@ class OrderName(msgspec.Struct, frozen=True, gc=False):
     client_order_id: str | None = None
 
 
-class OrderStore(RetentionStore, Protocol):
+class OrderStore(RetentionStore, ReceiptStore, Protocol):
     """The user's table and ours beside it, in one database.
 
     Raises StoreBusy (ask again) or StoreRefused (give up) from every method.
     """
 
     async def open(self, *, create: bool) -> None:
-        """Connect and check the mapping against the table; make our tables if `create`.
-
-        Raises ConfigError where the mapping does not fit.
-        """
+        """Connect, check the mapping (or raise ConfigError), make our tables if `create`."""
 
     async def close(self) -> None:
         """Give back the connection."""
@@ -348,10 +345,13 @@ class OrderStore(RetentionStore, Protocol):
     async def read_rows(self, account: str, row_ids: Sequence[RowId]) -> list[Known]:
         """What is stored about the orders of these rows, as row and truth are at one moment."""
 
-    async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
+    async def advance(
+        self, account: str, steps: Sequence[Advance], receipts: Sequence[Receipt] = ()
+    ) -> list[Outcome]:
         """Write row, truth and event of each step in one transaction, by compare-and-set.
 
-        One Outcome a step, in their order. What already is true is not written.
+        One Outcome a step, in their order. What is true already is not written. Receipts go
+        with them, unless the step of one of their orders is lost.
         """
 
     async def carry(

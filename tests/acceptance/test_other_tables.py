@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -637,7 +638,7 @@ def test_rows_with_an_empty_status_or_an_unreadable_time_do_not_stop_the_others(
 ) -> None:
     row, _ = house.place(status="FILLED", filled="10", fee="0.1", last_fill=LAST_FILL)
     house.ready()
-    with sqlite3.connect(house.database) as connection:
+    with closing(sqlite3.connect(house.database)) as connection, connection:
         for word, at in (
             (b"\xff\x00", "2026-01-01"),
             ("pending", "yesterday"),
@@ -650,7 +651,6 @@ def test_rows_with_an_empty_status_or_an_unreadable_time_do_not_stop_the_others(
                 " VALUES (1, 'X', 'buy', 1, 1, ?, ?, ?)",
                 (str(uuid4()), word, at),
             )
-    connection.close()
 
     said = house.ordersync("sync")
 

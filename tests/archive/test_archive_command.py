@@ -25,6 +25,7 @@ from tests.contracts.bench import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LONG_AGO = datetime(2020, 5, 1, 12, tzinfo=UTC)
@@ -88,8 +89,10 @@ class Past:
 
 
 @pytest.fixture
-def past(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Past:
-    return Past(tmp_path, capsys)
+def past(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Past]:
+    past = Past(tmp_path, capsys)
+    yield past
+    past.bench.close()
 
 
 def test_a_dry_run_tells_what_would_move_and_writes_nothing(past: Past) -> None:

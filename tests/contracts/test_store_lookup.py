@@ -153,7 +153,7 @@ async def test_a_row_that_has_not_moved_is_told_from_one_that_has(opened: Open) 
 async def test_of_very_many_rows_only_the_plain_ones_are_left_unread(opened: Open) -> None:
     it = await opened(
         *rows_of("pending", "pending", "unknown", "pending"),
-        {"client_id": "c5", "status": "pending"},
+        {"id": 5, "client_id": "c5", "status": "pending"},
     )
     scan = await it.store.scan_open(ACCOUNT, {}, 1)
     assert [c.row_id for c in scan.moved] == [1, 3, 5]

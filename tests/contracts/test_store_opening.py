@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -162,6 +163,46 @@ async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     assert isinstance(error, StoreRefused)
     assert error.where == str(path)
     assert error.mend == "Check the path in database.url."
+
+
+def is_open(connection: sqlite3.Connection) -> bool:
+    try:
+        return connection.total_changes >= 0
+    except sqlite3.ProgrammingError:
+        return False
+
+
+def open_connections() -> set[sqlite3.Connection]:
+    """Those of this process that nobody closed, to whatever file."""
+    connections = [one for one in gc.get_objects() if type(one) is sqlite3.Connection]
+    return {one for one in connections if is_open(one)}
+
+
+def test_a_connection_that_is_refused_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "bot.db"
+    path.write_bytes(b"id,status\n1,pending\n" * 100)
+    before = open_connections()
+    # The error is kept: what it holds alive is not closed by going away.
+    with pytest.raises(sqlite3.DatabaseError) as caught:
+        SqliteFile(path).connect(writes=True)
+    assert open_connections() <= before, caught.value
+
+
+async def test_what_a_canceled_opening_connects_later_is_closed(file: SqliteBench) -> None:
+    """As where a signal ends the command while the bot still holds the database."""
+    file.create(TRADES)
+    before = open_connections()
+    store = store_on(file.path)
+    with closing(file.connect()) as bot:
+        bot.execute("BEGIN EXCLUSIVE")
+        opening = asyncio.ensure_future(store.open(create=True))  # noqa: TID251 - awaited below
+        await asyncio.wait([opening], timeout=0.03)
+        opening.cancel()
+        await asyncio.wait([opening])
+        bot.execute("ROLLBACK")
+    await store.close()
+    assert opening.cancelled()
+    assert open_connections() <= before
 
 
 async def test_a_damaged_database_is_refused(file: SqliteBench) -> None:

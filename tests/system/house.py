@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ordersync import settings as configuration
 from ordersync.service import serving as serving_orders
-from ordersync.simulator import Faults, Life, World, app, limit_gtc, serving
+from ordersync.simulator import Fault, Faults, Life, World, app, limit_gtc, serving
 from tests.virtual import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-    from ordersync.ports import Venue
+    from ordersync.ports import Clock, Venue
     from ordersync.service import Service
     from ordersync.settings import Settings
     from ordersync.simulator import Account, Truth
     from ordersync.simulator.coinbase_rest import Served
+    from ordersync.simulator.kinds import StreamKind
+    from ordersync.simulator.stream_line import Streamed
+    from ordersync.sync.stream import Stream
     from ordersync.sync.work import PassReport
     from tests.virtual import Network
 
@@ -82,8 +85,11 @@ class House:
     faults: Faults
     app: Starlette
     url: str
+    pushes: bool = False
+    service_clock: Clock | None = None
     sync_settings: dict[str, Any] = field(default_factory=dict)
     orders_settings: dict[str, Any] = field(default_factory=dict)
+    more_settings: dict[str, Any] = field(default_factory=dict)
 
     # --- the exchange and the bot ----------------------------------------------------------------
 
@@ -250,17 +256,16 @@ class House:
             "status_words": WORDS,
             **self.orders_settings,
         }
+        base = url or self.url
+        account = {"venue": "coinbase", "key_file": str(key_file), "rest_url": base}
+        if self.pushes:
+            account["ws_url"] = base.replace("http", "ws", 1)
         content = {
             "database": {"url": f"sqlite:///{self.database}"},
             "orders": {name: value for name, value in mapping.items() if value is not None},
-            "accounts": {
-                "main": {
-                    "venue": "coinbase",
-                    "key_file": str(key_file),
-                    "rest_url": url or self.url,
-                }
-            },
+            "accounts": {"main": account},
             "sync": self.sync_settings,
+            **self.more_settings,
         }
         return configuration.build(self.folder / "ordersync.toml", content)
 
@@ -269,7 +274,8 @@ class House:
         self, *, url: str | None = None, key: Account | None = None
     ) -> AsyncIterator[Service]:
         settings = self.settings(url=url, key=key)
-        async with serving_orders(settings, create=True, clock=self.clock) as service:
+        clock = self.service_clock or self.clock
+        async with serving_orders(settings, create=True, clock=clock) as service:
             yield service
 
     @contextlib.asynccontextmanager
@@ -306,6 +312,17 @@ class House:
             await self.wait(seconds=step)
         return self.clock.monotonic() - began
 
+    # --- the stream ------------------------------------------------------------------------------
+
+    def fault(self, kind: StreamKind, **more: Any) -> None:  # noqa: ANN401 - as Fault takes it
+        """Something goes wrong on the stream from now on."""
+        self.faults.add(Fault(kind=kind, on="stream", **more))
+
+    @property
+    def connections(self) -> list[Streamed]:
+        """Every connection to the stream so far."""
+        return list(self.app.state.streams)
+
     # --- what the exchange was asked -------------------------------------------------------------
 
     def asked(self, *endpoints: str) -> list[Served]:
@@ -330,6 +347,10 @@ def word_of(truth: Truth) -> str:
     }[truth.standing]
 
 
+def stream_of(service: Service) -> Stream:
+    return service.streams["main"]
+
+
 def venue_of(service: Service) -> Venue:
     return service.venues["main"]
 
@@ -343,6 +364,8 @@ async def built(
     table: str = TABLE,
     sync: dict[str, Any] | None = None,
     orders: dict[str, Any] | None = None,
+    pushes: bool = False,
+    more: dict[str, Any] | None = None,
     **exchange: Any,  # noqa: ANN401 - whatever the exchange takes
 ) -> AsyncIterator[House]:
     """A house with an exchange that is being served; call it in virtual time."""
@@ -359,8 +382,10 @@ async def built(
             faults=faults,
             app=application,
             url=url,
+            pushes=pushes,
             sync_settings=sync or {},
             orders_settings=orders or {},
+            more_settings=more or {},
         )
         house.account = as_viewer(world, house.account)
         house.sql(table)

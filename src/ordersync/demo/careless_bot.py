@@ -13,6 +13,7 @@ import sqlite3
 import sys
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -56,14 +57,12 @@ def main(url: str, key_file: str, database: str, orders: int) -> None:
             time.sleep(PAUSE_SECONDS)
             market, side = choose.choice(list(MARKETS)), choose.choice(("BUY", "SELL"))
             order_id = place(client, key, market, side)
-            table = sqlite3.connect(database, timeout=10.0)
-            with table:
+            with closing(sqlite3.connect(database, timeout=10.0)) as table, table:
                 table.execute(
                     "INSERT INTO trades (bot_id, product_id, side, size, order_id, status)"
                     " VALUES ('careless', ?, ?, ?, ?, 'pending')",
                     (market, side, float(MARKETS[market]), order_id),
                 )
-            table.close()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ for hours, until their owner repaired the rows by hand.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -59,9 +60,7 @@ unknown = ["unknown"]
 venue = "coinbase"
 key_file = "coinbase.json"
 rest_url = "{url}"
-
-[sync]
-interval = "5s"
+ws_url = "{stream}"
 """
 
 
@@ -169,8 +168,7 @@ def build_world() -> tuple[World, Account]:
 
 def write_past(database: Path, now: datetime) -> None:
     """The table as the bot left it."""
-    table = sqlite3.connect(database)
-    with table:
+    with closing(sqlite3.connect(database)) as table, table:
         table.execute(TABLE)
         table.executemany(
             "INSERT INTO trades (bot_id, product_id, side, size, price, order_id, status,"
@@ -188,4 +186,3 @@ def write_past(database: Path, now: datetime) -> None:
                 for stuck in PAST
             ],
         )
-    table.close()

@@ -56,7 +56,8 @@ async def play(console: Console, *, once: bool) -> bool:
         account.key.write(place / "coinbase.json")
         write_past(place / "bot.db", world.now())
         async with simulated(app(world, Faults())) as url:
-            (place / "ordersync.toml").write_text(CONFIGURATION.format(url=url), encoding="utf-8")
+            written = CONFIGURATION.format(url=url, stream=url.replace("http", "ws", 1))
+            (place / "ordersync.toml").write_text(written, encoding="utf-8")
             _introduce(console, place, url)
             return await _play(console, place, url, world, once=once)
 
@@ -156,11 +157,10 @@ _WORDS = {
 
 
 def _rows(place: Path, world: World) -> list[Row]:
-    table = sqlite3.connect(place / "bot.db", timeout=10.0)
-    rows = table.execute(
-        "SELECT id, product_id, order_id, status, fill_price FROM trades ORDER BY id"
-    ).fetchall()
-    table.close()
+    with contextlib.closing(sqlite3.connect(place / "bot.db", timeout=10.0)) as table:
+        rows = table.execute(
+            "SELECT id, product_id, order_id, status, fill_price FROM trades ORDER BY id"
+        ).fetchall()
     gone = {stuck.order_id for stuck in PAST if stuck.life is None}
     found = []
     for row_id, market, order_id, word, price in rows:

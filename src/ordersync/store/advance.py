@@ -26,13 +26,15 @@ from ordersync.store.plan import (
     spell,
     truth_row,
 )
-from ordersync.store.rows import HELD, Care, RolledBackError, Rows
-from ordersync.store.statement import Ask
+from ordersync.store.receipts import put_receipts
+from ordersync.store.rows import HELD, Care, OvertakenError, RolledBackError, Rows
+from ordersync.store.statement import Ask, keys_of
 from ordersync.truth.model import Event, EventEvidence, EventKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
+    from ordersync.hinted import Receipt
     from ordersync.ports import Clock
     from ordersync.store.database import Session
     from ordersync.store.own import OwnStatements
@@ -45,10 +47,6 @@ UNDONE_WITHIN = timedelta(hours=1)
 
 _encode = msgspec.json.Encoder().encode
 _decode_absent = msgspec.json.Decoder(Absent).decode
-
-
-class _OvertakenError(Exception):
-    """A truth was advanced by another, and its row was written along with it."""
 
 
 class Transaction:
@@ -76,8 +74,10 @@ class Transaction:
         self._backed_off: set[int | str] = set()
         self._refused_before: set[str] = set()
 
-    def run(self, steps: Sequence[Advance], clock: Clock) -> list[Outcome]:
-        """Write what the steps ask for; one Outcome each, in their order."""
+    def run(
+        self, steps: Sequence[Advance], clock: Clock, receipts: Sequence[Receipt] = ()
+    ) -> list[Outcome]:
+        """Write what the steps ask for, and the receipts; one Outcome each, in their order."""
         now = clock.now()
         drafts = [draft(self._mapping, step, now) for step in steps]
         # Of two steps of one order the first goes ahead; the other came from the same version.
@@ -87,12 +87,12 @@ class Transaction:
                 self._leave_out_refused(made)
             first.setdefault(made.known.key, made)
         pending = [made for made in first.values() if made.needs_write]
-        if not any(made.needs_write for made in drafts):
+        if not receipts and not any(made.needs_write for made in drafts):
             return [self._unchanged(made) for made in drafts]
         while True:
             try:
-                return self._try(drafts, pending, clock, now)
-            except _OvertakenError:
+                return self._try(drafts, pending, clock, now, receipts)
+            except OvertakenError:
                 self._truths_first = True
                 self._rows.forget()
             except RolledBackError as refusal:
@@ -100,7 +100,12 @@ class Transaction:
                 self._rows.start_again(refusal)
 
     def _try(
-        self, drafts: list[Draft], pending: list[Draft], clock: Clock, now: datetime
+        self,
+        drafts: list[Draft],
+        pending: list[Draft],
+        clock: Clock,
+        now: datetime,
+        receipts: Sequence[Receipt],
     ) -> list[Outcome]:
         session = self._session
         try:
@@ -125,6 +130,8 @@ class Transaction:
                 self._outcome(made, standing if id(made) in leading else set(), events)
                 for made in drafts
             ]
+            if receipts:
+                put_receipts(session, self._own, self._account, outcomes, receipts, at=spell(now))
             session.commit()
         except BaseException:
             # Whatever it was, nothing of this group may stay half done.
@@ -163,7 +170,7 @@ class Transaction:
         patches = [found for made in pending for found in made.patches]
         self._rows.write(patches)
         if len(put()) < len(pending):
-            raise _OvertakenError
+            raise OvertakenError
         self._rows.find_losers(patches, clock.now())
 
     def _put_truths(self, pending: list[Draft], now: datetime) -> Callable[[], set[str]]:
@@ -178,7 +185,7 @@ class Transaction:
         if unchanged:
             # A row may be written on the strength of a truth that did not change only while
             # that truth still stands; never sighted stands while nobody has stored a sighting.
-            keys = _keys(made.known.key for made in pending)
+            keys = keys_of(made.known.key for made in pending)
             ask = Ask(self._own.versions, {"account": self._account, "keys": keys})
             versions = dict(self._session.fetch(ask))
             standing.update(
@@ -204,7 +211,7 @@ class Transaction:
         }
         if not steps:
             return set()
-        ask = Ask(self._own.absences, {"account": self._account, "keys": _keys(steps)})
+        ask = Ask(self._own.absences, {"account": self._account, "keys": keys_of(steps)})
         stored = dict(self._session.fetch(ask))
         return {
             key
@@ -217,7 +224,7 @@ class Transaction:
             found
             for made in alive
             for found in made.patches
-            if made.truth_changed or not self._is_backed_off(made, found, now)
+            if made.truth_changed or made.is_news or not self._is_backed_off(made, found, now)
         ]
         self._rows.write(patches)
         # Read now, so that no earlier answer can overwrite what has just been found there.
@@ -281,13 +288,13 @@ class Transaction:
 
     def _told_once(self, made: Draft, now: datetime) -> list[Event]:
         """Events of this step that are recorded once for each distinct content."""
-        claims = made.known.claims
-        if len(claims) <= 1 and not (made.step.notes or self._rows.refused or self._contested):
+        claims, step = made.known.claims, made.step
+        if len(claims) <= 1 and not (step.notes or self._rows.refused or self._contested):
             return []
         told: list[tuple[EventKind, str, EventEvidence, Claim | None]] = [
-            (note.kind, note.digest, note.evidence, None) for note in made.step.notes
+            (note.kind, note.digest, note.evidence, None) for note in step.notes
         ]
-        for claim in made.known.claims:
+        for claim in claims:
             row = str(claim.row_id)
             refusal = self._rows.refused.get(claim.row_id)
             if refusal is not None and claim.row_id not in self._backed_off:
@@ -297,8 +304,8 @@ class Transaction:
             if claim.row_id in self._contested:
                 why = self._contested[claim.row_id]
                 told.append((EventKind.CONTESTED, f"{row} {spell(now)}", why, claim))
-        if len(made.known.claims) > 1:
-            rows = ", ".join(str(claim.row_id) for claim in made.known.claims)
+        if len(claims) > 1:
+            rows = ", ".join(str(claim.row_id) for claim in claims)
             both = EventEvidence(answer="rows", endpoint="row", raw=f"rows {rows} carry this id")
             told.append((EventKind.DUPLICATE_ROWS, rows, both, None))
         return [
@@ -312,8 +319,8 @@ class Transaction:
         for made in alive:
             if made.links_row and not made.truth_changed:
                 about = {"account": self._account, "order_key": made.known.key}
-                row_id = str(made.known.claims[0].row_id)
-                self._session.run(Ask(self._own.link_row, {**about, "row_id": row_id}))
+                about["row_id"] = str(made.known.claims[0].row_id)
+                self._session.run(Ask(self._own.link_row, about))
 
     def _put_absences(self, alive: list[Draft]) -> None:
         """Persist cases of absence and due times where they differ."""
@@ -338,7 +345,7 @@ class Transaction:
                 self._session.upsert(upsert, rows)
         for text, keys in ((self._own.drop_absences, closed), (self._own.drop_due, undue)):
             if keys:
-                self._session.run(Ask(text, {"account": account, "keys": _keys(keys)}))
+                self._session.run(Ask(text, {"account": account, "keys": keys_of(keys)}))
 
     def _outcome(self, made: Draft, standing: set[str], events: dict[str, list[Event]]) -> Outcome:
         key = made.known.key
@@ -389,7 +396,3 @@ class Transaction:
                 key=made.known.key, result=Result.UNWRITABLE, overlay=made.overlay, why=why
             )
         return Outcome(key=made.known.key, result=Result.UNCHANGED, overlay=made.overlay)
-
-
-def _keys(keys: Iterable[str]) -> str:
-    return _encode(list(keys)).decode()

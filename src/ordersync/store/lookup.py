@@ -248,6 +248,21 @@ class Lookup:
         claims = self.claims(session, Ask(self.about(account).by_row_ids, {"keys": keys}))
         return self.read_claims(session, account, claims)
 
+    def venue_ids(
+        self, session: Session, account: str, client_ids: Sequence[str]
+    ) -> dict[str, str]:
+        """By client id the venue's, of those orders whose row tells both."""
+        if "client_order_id" not in self._mapping.at:
+            return {}
+        column, can_hold = self._mapping.column("client_order_id"), self._spelling.can_hold
+        keys = _text(name for name in client_ids if can_hold(column, name))
+        found = self.claims(session, Ask(self.about(account).by_any_client_ids, {"keys": keys}))
+        return {
+            claim.client_order_id: claim.venue_order_id
+            for claim in found
+            if claim.client_order_id and claim.venue_order_id
+        }
+
     def learn_times(self, session: Session) -> None:
         """Look how the table spells its times, until it has some."""
         mapping = self._mapping

@@ -104,6 +104,13 @@ _ACCOUNT = Upsert(
     updates=("body",),
 )
 
+# The first time that a webhook was taken counts.
+_RECEIPT = Upsert(
+    table="webhooks",
+    columns={"account": False, "webhook_id": False, "at": False},
+    key=("account", "webhook_id"),
+)
+
 CONTESTED_ROW = "contested row"
 """The kind of note that counts how often somebody undid a row; its digest is the row's key."""
 
@@ -166,6 +173,23 @@ class OwnStatements:
             " WHERE o.side IS NOT NULL ORDER BY o.moved_at"
         )
         self._spell_what_was_told(this)
+        self._spell_receipts()
+
+    def _spell_receipts(self) -> None:
+        """The statements about webhooks that were taken."""
+        at, keys = self.spelling.param, self.spelling.each_key("keys")
+        webhooks = self.table("webhooks")
+        self.receipt = msgspec.structs.replace(_RECEIPT, table=webhooks)
+        ours = f"account = {at('account')}"
+        self.has_receipt = f"SELECT at FROM {webhooks} WHERE {ours} AND webhook_id = {at('id')}"
+        self.old_receipts = (
+            f"SELECT webhook_id FROM {webhooks} WHERE {ours} AND at < {at('before')}"
+            f" ORDER BY at LIMIT {at('limit')}"
+        )
+        self.drop_receipts = (
+            f"DELETE FROM {webhooks} WHERE {ours} AND at < {at('before')}"
+            f" AND webhook_id IN (SELECT j.value FROM {keys})"
+        )
 
     def _spell_what_was_told(self, this: str) -> None:
         """The statements about events, notes and accounts; `this` is one order."""

@@ -66,6 +66,8 @@ class Draft(msgspec.Struct, kw_only=True, gc=False):
     @property
     def is_news(self) -> bool:
         """Whether the truth says what was not known: one that moved out may be said again."""
+        if self.step.shown is not None and self.step.shown.is_news:
+            return True
         archived = self.known.archived
         if archived is None or archived.side is None or not self.truth_changed:
             return self.truth_changed
@@ -86,10 +88,12 @@ def draft(mapping: Mapping, step: Advance, now: datetime) -> Draft:
     alone = len(known.claims) == 1
     # An answer without the order is no ground to call it open again.
     asked_at = step.asked_at if step.absent is None else datetime.min.replace(tzinfo=UTC)
+    waits = step.shown is not None and step.shown.order is None
+    shown = step.shown.order if step.shown else truth
     patches = [
         found
-        for claim in known.claims
-        if (found := patch(mapping, claim, truth, overlay, alone=alone, asked_at=asked_at, now=now))
+        for claim in (() if waits else known.claims)
+        if (found := patch(mapping, claim, shown, overlay, alone=alone, asked_at=asked_at, now=now))
     ]
     return Draft(step=step, known=known, truth_changed=changed, patches=patches)
 
@@ -168,7 +172,11 @@ def event(
         source=step.source,
         evidence=evidence or step.evidence,
         before=_before(made, word),
-        after=side_of(step.truth, made.overlay, written.word if written else word),
+        after=side_of(
+            (step.shown and step.shown.order) or step.truth,
+            made.overlay,
+            written.word if written else word,
+        ),
         latency_ms=_latency(made, now) if made.truth_changed or written else None,
     )
 
@@ -221,7 +229,10 @@ def _latency(made: Draft, now: datetime) -> int | None:
     truth = made.step.truth
     if made.known.archived is not None:
         return None  # it happened long ago, and was told then
-    moment = (truth.last_fill_at or truth.changed_at) if truth else None
+    moment = truth.changed_at if truth else None
+    if truth is not None and truth.filled is not None:
+        # The time of an earlier fill is not that of what is told now.
+        moment = truth.filled.value if truth.filled.filled_qty == truth.filled_qty else moment
     return max(0, (now - moment) // timedelta(milliseconds=1)) if moment else None
 
 

@@ -37,6 +37,10 @@ class Care(IntEnum):
     ONE_BY_ONE = 2  # so that a row which undoes the whole transaction is known
 
 
+class OvertakenError(Exception):
+    """A truth was advanced by another, and its row was written along with it."""
+
+
 class RolledBackError(Exception):
     """The transaction is gone, or must go: `row_id` undid it, where that is known."""
 

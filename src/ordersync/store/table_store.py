@@ -25,6 +25,7 @@ from ordersync.store.mapping import Mapping, bind
 from ordersync.store.own import OwnStatements
 from ordersync.store.plan import draft, spell
 from ordersync.store.projection import changes
+from ordersync.store.receipts import drop_receipts
 from ordersync.store.retention import Retention
 from ordersync.store.statement import Ask
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from ordersync.archived import Movable, Reach
+    from ordersync.hinted import Receipt
     from ordersync.ports import (
         Advance,
         Change,
@@ -96,16 +98,23 @@ class TableStore:
 
     async def close(self) -> None:
         """Give back the connection and the thread."""
-        if self._session is not None:
-            closing = asyncio.get_running_loop().run_in_executor(self._thread, self._session.close)
+        session = self._session
+        if session is not None:
+            closing = asyncio.get_running_loop().run_in_executor(self._thread, self._give_back)
             try:
                 await asyncio.wait_for(asyncio.shield(closing), CLOSE_PATIENCE)
             except TimeoutError:
                 # A commit that hangs: whether it is there is read at the next start.
-                self._session.interrupt()
+                session.interrupt()
                 await closing
-            self._session = None
         self._thread.shutdown(wait=True)
+        # Where the opening was canceled, the thread may have connected only now.
+        self._give_back()
+
+    def _give_back(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def _open(self, *, create: bool) -> None:
         self._mapping = mapping = bind(self._database, self._orders, where=self._where)
@@ -199,9 +208,11 @@ class TableStore:
         lookup = self._looks()
         return await self._with(lambda session: lookup.read_rows(session, account, row_ids))
 
-    async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
-        """Write row, truth and event of each step in one transaction."""
-        return await self._with(lambda session: self._advance(session, account, steps))
+    async def advance(
+        self, account: str, steps: Sequence[Advance], receipts: Sequence[Receipt] = ()
+    ) -> list[Outcome]:
+        """Write row, truth and event of each step in one transaction, and the receipts."""
+        return await self._with(lambda session: self._advance(session, account, steps, receipts))
 
     async def carry(
         self, account: str, names: Sequence[OrderName], decide: Decide
@@ -214,7 +225,13 @@ class TableStore:
 
         return await self._with(carry)
 
-    def _advance(self, session: Session, account: str, steps: Sequence[Advance]) -> list[Outcome]:
+    def _advance(
+        self,
+        session: Session,
+        account: str,
+        steps: Sequence[Advance],
+        receipts: Sequence[Receipt] = (),
+    ) -> list[Outcome]:
         transaction = Transaction(
             session,
             self._ours(),
@@ -223,7 +240,7 @@ class TableStore:
             writes_rows=self._writes_rows,
             contested_pause=self._contested_pause,
         )
-        return transaction.run(steps, self._clock)
+        return transaction.run(steps, self._clock, receipts)
 
     async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:
         """What `advance` would write into the rows, without writing."""
@@ -261,6 +278,23 @@ class TableStore:
                 raise
 
         await self._with(keep)
+
+    # --- webhooks that were taken ----------------------------------------------------------
+
+    async def has_receipt(self, account: str, webhook_id: str) -> bool:
+        """Whether this webhook was taken."""
+        ask = Ask(self._ours().has_receipt, {"account": account, "id": webhook_id})
+        return bool(await self._with(lambda session: session.fetch(ask)))
+
+    async def drop_receipts(self, account: str, *, before: datetime, limit: int) -> int:
+        """Forget the oldest of before then."""
+        ours, about = self._ours(), {"account": account, "before": spell(before)}
+        return await self._with(lambda session: drop_receipts(session, ours, about, limit))
+
+    async def find_venue_ids(self, account: str, client_ids: Sequence[str]) -> Dict[str, str]:
+        """By client id the venue's, where a row tells both."""
+        find = self._looks().venue_ids
+        return await self._with(lambda session: find(session, account, client_ids))
 
     # --- what moves out --------------------------------------------------------------------
 

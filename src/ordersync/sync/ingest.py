@@ -8,13 +8,11 @@ idle). A step that is lost to another writer is read again and merged again.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
 from ordersync.errors import OrdersyncError
 from ordersync.ports import (
@@ -30,16 +28,19 @@ from ordersync.ports import (
 )
 from ordersync.sync.at_rest import rests
 from ordersync.sync.cases import add_absences
+from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import Parcel, Said, by_order, key_of, name_of
+from ordersync.sync.telling import digest, disbelief, joined, quarantine, tell
 from ordersync.sync.vouching import Vouching
 from ordersync.truth.cadence import next_ask_final, next_ask_unknown
 from ordersync.truth.merge import contradicts, merge, objection, same_facts
-from ordersync.truth.model import EventEvidence, EventKind, Order
+from ordersync.truth.model import EventEvidence, EventKind, Order, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
 
+    from ordersync.hinted import Receipt
     from ordersync.ports import Clock, OrderStore
     from ordersync.truth.evidence import (
         AbsencePolicy,
@@ -54,8 +55,6 @@ CARRIED = 200
 
 STEPS_A_COMMIT = 10_000
 """How many orders go into one transaction: the bot waits while one is written."""
-
-log = structlog.get_logger("ordersync")
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -77,6 +76,7 @@ class _Job:
         self.parcel = parcel
         self.said = by_order(parcel)
         self.keys = {*self.said, *(known.key for known in parcel.restate)}
+        self.went_on: set[str] = set()
         self.outcomes: dict[str, Outcome] = {}
         self.disbelieved: dict[str, str] = {}
         self.at_rest: dict[str, Claim] = {}
@@ -99,7 +99,8 @@ class Ingest:
     """Merges what sources bring and advances the store.
 
     `policy` says how much absence proves that an order is not there; `told_after` from which
-    age a person hears of an absent order; `listener` hears of events after their commit.
+    age a person hears of an absent order; `follow_replace` whether a row's venue id moves with its
+    order; `listener` hears of events after their commit.
     """
 
     def __init__(
@@ -109,9 +110,11 @@ class Ingest:
         *,
         policy: AbsencePolicy,
         told_after: timedelta,
+        follow_replace: bool = False,
         listener: Callable[[Sequence[Event]], None] | None = None,
     ) -> None:
         self._store = store
+        self._chains = Chains(store, moves_ids=follow_replace)
         self._clock = clock
         self._policy = policy
         self._told_after = told_after
@@ -125,7 +128,7 @@ class Ingest:
     async def take(self, parcel: Parcel) -> Taken:
         """Merge and write what the parcel says. Raises what the store raises."""
         job = _Job(parcel)
-        if not job.keys:
+        if not job.keys and not parcel.receipts:
             return Taken()
         self._waiting.append(job)
         async with self._turn:
@@ -175,13 +178,14 @@ class Ingest:
             return
         for job in jobs:
             job.taken = Taken(tuple(job.outcomes.values()), job.disbelieved, job.at_rest)
-            _tell(job.taken)
+            tell(job.taken.outcomes)
             events = [event for outcome in job.taken.outcomes for event in outcome.events]
             if self._listener is not None and events:
                 self._listener(events)
 
     async def _write(self, jobs: list[_Job]) -> None:
         """Read what is known, merge, advance; what is lost to another is read and merged again."""
+        account = jobs[0].parcel.account
         given: list[_Pending] = []
         missing: list[_Missing] = []
         for job in jobs:
@@ -194,38 +198,54 @@ class Ingest:
                     given.append((job, known[key]))
                 else:
                     missing.append((job, said.name))
+        receipts: Sequence[Receipt] = [one for job in jobs for one in job.parcel.receipts]
         for _ in range(ROUNDS):
-            lost = await self._advance(jobs[0].parcel.account, given, missing)
-            if not lost:
+            steps, outcomes = await self._advance(account, given, missing, receipts)
+            missing = self._note(steps, outcomes)
+            receipts = _of_lost(receipts, missing)
+            given = await self._roots(account, steps, outcomes)
+            if not given and not missing:
                 return
-            given, missing = [], lost
 
     async def _advance(
-        self, account: str, given: list[_Pending], missing: list[_Missing]
-    ) -> list[_Missing]:
-        """Write all of these, after what is missing was read; those that were lost to another."""
+        self,
+        account: str,
+        given: list[_Pending],
+        missing: list[_Missing],
+        receipts: Sequence[Receipt],
+    ) -> tuple[list[_Step], list[Outcome]]:
+        """Write all of these, after what is missing was read; what became of each."""
         names = [name for _, name in missing]
         owners = {key_of(name): job for job, name in missing}
 
         def merged(read: list[Known]) -> list[_Step]:
             return self._steps(account, [*given, *((owners[k.key], k) for k in read)])
 
-        if names and len(given) + len(names) <= CARRIED:
-            made: list[_Step] = []
+        if names and not receipts and len(given) + len(names) <= CARRIED:
+            steps: list[_Step] = []
 
             def decide(read: list[Known]) -> list[Advance]:
-                made.extend(merged(read))
-                return [step for *_, step in made]
+                steps.extend(merged(read))
+                plain = [step for *_, step in steps]
+                # The row of an order that was replaced shows others, too: they are read first.
+                return [] if self._chains.concern(plain) else plain
 
-            outcomes = await self._store.carry(account, names, decide)
-            return self._note(made, outcomes)
-        steps = merged(await self._store.read(account, names) if names else [])
-        lost: list[_Missing] = []
-        for n in range(0, len(steps), STEPS_A_COMMIT):
-            part = steps[n : n + STEPS_A_COMMIT]
-            outcomes = await self._store.advance(account, [step for *_, step in part])
-            lost += self._note(part, outcomes)
-        return lost
+            if outcomes := await self._store.carry(account, names, decide):
+                return steps, outcomes
+        else:
+            steps = merged(await self._store.read(account, names) if names else [])
+        news = {key for job, *_ in steps for key in job.went_on}
+        shown = await self._chains.follow(account, [step for *_, step in steps], news)
+        steps = [(*one[:2], step) for one, step in zip(steps, shown, strict=True)]
+        outcomes = []
+        for n in range(0, max(len(steps), bool(receipts)), STEPS_A_COMMIT):
+            part = [step for *_, step in steps[n : n + STEPS_A_COMMIT]]
+            # Only with the last of their effects; a lost one is written in another round.
+            is_last = n + STEPS_A_COMMIT >= len(steps)
+            lost = {one.key for one in outcomes if one.result is Result.LOST}
+            with_it = [one for one in receipts if is_last and lost.isdisjoint(one.orders)]
+            outcomes += await self._store.advance(account, part, with_it)
+        return steps, outcomes
 
     def _steps(self, account: str, pending: Sequence[_Pending]) -> list[_Step]:
         with self._judging:
@@ -235,14 +255,26 @@ class Ingest:
                 for before in (self._vouching.latest(account, what),)
             ]
 
+    async def _roots(
+        self, account: str, steps: Sequence[_Step], outcomes: Sequence[Outcome]
+    ) -> list[_Pending]:
+        """The rows of orders that were replaced by what was just written: they show it too."""
+        found: list[_Pending] = []
+        for (job, _, step), outcome in zip(steps, outcomes, strict=True):
+            if outcome.result is Result.WON and _is_heir(step) and step.truth:
+                roots = await self._chains.roots(account, [step.truth])
+                job.went_on.update(root.key for root in roots)
+                found += [(job, root) for root in roots]
+        return found
+
     def _note(self, steps: Sequence[_Step], outcomes: Sequence[Outcome]) -> list[_Missing]:
         """Note what became of these; those that were lost to another writer."""
         lost: list[_Missing] = []
         for (job, earlier, step), outcome in zip(steps, outcomes, strict=True):
-            if why := _disbelief(step):
+            if why := disbelief(step):
                 job.disbelieved[step.known.key] = why
             before = job.outcomes.get(outcome.key)
-            job.outcomes[outcome.key] = _joined(before, outcome) if before else outcome
+            job.outcomes[outcome.key] = joined(before, outcome) if before else outcome
             said = job.said.get(outcome.key)
             if rests(step, outcome, said, earlier):
                 job.at_rest[outcome.key] = step.known.claims[0]
@@ -266,16 +298,16 @@ class Ingest:
                 raw=sighting.raw or None,
             )
             if why := objection(truth, report, parcel.venue_now):
-                notes.append(_quarantine(seen, why))
+                notes.append(quarantine(seen, why))
                 continue
             if truth is not None and contradicts(truth, report):
-                notes.append(Note(kind=EventKind.CONFLICT, digest=_digest(report), evidence=seen))
+                notes.append(Note(kind=EventKind.CONFLICT, digest=digest(report), evidence=seen))
             truth, evidence, absent = merge(truth, report), seen, None
         for silence in said.garbled if said else ():
             unread = EventEvidence(
                 answer="silence", endpoint=silence.endpoint, raw=silence.raw or None
             )
-            notes.append(_quarantine(unread, silence.why))
+            notes.append(quarantine(unread, silence.why))
         # An absence from before the last sighting is refuted by it, and a final order that is
         # gone proves nothing: venues forget what has ended. What moved out was final.
         absences = [
@@ -306,11 +338,13 @@ class Ingest:
             evidence=evidence,
             asked_at=parcel.asked_at,
             absent=absent,
-            due_at=self._due_at(known, truth, absent),
+            due_at=self._due_at(known, truth, absent, parcel.source),
             notes=tuple(notes),
         )
 
-    def _due_at(self, known: Known, truth: Order | None, absent: Absent | None) -> datetime | None:
+    def _due_at(
+        self, known: Known, truth: Order | None, absent: Absent | None, source: Source
+    ) -> datetime | None:
         """When to ask again although no open row may lead here."""
         now = self._clock.now()
         if absent is not None and absent.overlay is Overlay.UNKNOWN and absent.since is not None:
@@ -325,6 +359,9 @@ class Ingest:
         settled = truth.settled if _tells_its_fills(truth) else False
         if was_known and known.due_at is None and settled is not False:
             return None
+        if source is Source.STREAM and settled is False:
+            # A stream tells an end without its details: they are there for the asking.
+            return known.due_at if same and known.due_at is not None else now
         since = known.final_since or now
         return next_ask_final(final_since=since, asked_at=now, settled=settled)
 
@@ -337,51 +374,12 @@ def _tells_its_fills(truth: Order) -> bool:
     return all(fact is not None and fact.filled_qty >= truth.filled_qty for fact in told)
 
 
-def _joined(before: Outcome, after: Outcome) -> Outcome:
-    """Two rounds of one order as one outcome: the last result, all that was written."""
-    won = Result.WON if after.result is Result.UNCHANGED and before.events else after.result
-    return msgspec.structs.replace(
-        after,
-        result=won,
-        rows_written=before.rows_written + after.rows_written,
-        events=before.events + after.events,
-    )
+def _of_lost(receipts: Sequence[Receipt], lost: Sequence[_Missing]) -> list[Receipt]:
+    """The receipts of webhooks that wait: an order of theirs was lost to another writer."""
+    keys = {key_of(name) for _, name in lost}
+    return [one for one in receipts if not keys.isdisjoint(one.orders)]
 
 
-def _disbelief(step: Advance) -> str:
-    """Why nothing that was said of an order could be believed; "" where something could."""
-    if step.evidence.answer == "sighting":
-        return ""
-    quarantined = (n.evidence.raw or "" for n in step.notes if n.kind is EventKind.QUARANTINED)
-    return next(quarantined, "").partition("\n")[0]
-
-
-def _quarantine(seen: EventEvidence, why: str) -> Note:
-    told = msgspec.structs.replace(seen, raw=f"{why}\n{seen.raw or ''}".strip())
-    digest = hashlib.sha256(why.encode()).hexdigest()[:16]
-    return Note(kind=EventKind.QUARANTINED, digest=digest, evidence=told)
-
-
-def _digest(report: object) -> str:
-    """What a report says, but not when: the same content again is not told again."""
-    content = msgspec.to_builtins(report)
-    content.pop("as_of", None)
-    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:16]
-
-
-def _tell(taken: Taken) -> None:
-    """One plain line for each row that was written or could not be."""
-    for outcome in taken.outcomes:
-        order = outcome.key.partition(":")[2]
-        for event in outcome.events:
-            before, after = event.before.word, event.after.word
-            if before != after:
-                log.info(
-                    f"Updating order {order}: {before} -> {after}",
-                    account=event.account,
-                    row_id=event.order.row_id,
-                    source=event.source.value,
-                    event_id=event.id,
-                )
-        if outcome.result in {Result.LOST, Result.UNWRITABLE}:
-            log.warning(f"Failed to sync order {order}: {outcome.why}")
+def _is_heir(step: Advance) -> bool:
+    """Whether an order without a row of its own replaced another."""
+    return not step.known.claims and step.truth is not None and bool(step.truth.replaces)

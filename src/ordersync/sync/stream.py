@@ -26,14 +26,13 @@ from ordersync.sync.parcels import Parcel
 from ordersync.truth.model import EventKind, Source, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from ordersync.ports import Clock, Venue
     from ordersync.pushed import Heard, Push
     from ordersync.sync.backlog import Load
     from ordersync.sync.demand import Demand
     from ordersync.sync.ingest import Ingest, Taken
-    from ordersync.truth.evidence import Sighting
     from ordersync.truth.model import Event
 
 CLOSE_WATCH = timedelta(seconds=2)
@@ -58,6 +57,7 @@ ORDERS_A_COMMIT = 500
 AWAY_PAUSE = timedelta(seconds=1)
 SAY_EVERY = timedelta(minutes=1)
 SAID_LIMIT = 100
+ZERO = Decimal(0)
 
 log = structlog.get_logger("ordersync")
 
@@ -123,7 +123,7 @@ class Stream:
         self._untold: OrderedDict[str, datetime] = OrderedDict()
         self._told: OrderedDict[str, _Told] = OrderedDict()
         self._said_at: dict[str, datetime] = {}
-        demand.watch(CLOSE_WATCH)
+        demand.watch(self._pace)
 
     async def run(self) -> None:
         """Keep the stream, for ever."""
@@ -186,7 +186,7 @@ class Stream:
             lost = self.backlog.add(heard.sightings, heard.silences, now) or lost
             self._arrived.set()
             if not heard.is_snapshot:
-                self._note_told(heard.sightings, now)
+                self._note_told(heard, now)
         for silence in heard.silences:
             self.health.unreadable += 1
             count = self.health.unreadable
@@ -227,7 +227,7 @@ class Stream:
             self.health.state, self.health.why = State.LIVE, ""
             self.health.since = self._clock.now()
             self._say("live", "Push is live")
-            self._demand.watch(self._push.safety_poll)
+            self._demand.watch(self._pace)
 
     def _degrade(self, why: str) -> None:
         """The stream cannot be relied on: ask more often until it can be."""
@@ -237,7 +237,14 @@ class Stream:
         self._say(why, f"Push is degraded, asking every {CLOSE_WATCH.seconds} s instead: {why}")
         self._untold.clear()
         self._relied_on_since = None
-        self._demand.watch(CLOSE_WATCH)
+        self._demand.watch(self._pace)
+
+    def _pace(self) -> timedelta | None:
+        """How often to ask about everything: what a venue's budget allows, it knows itself."""
+        allowed = self._push.safety_poll
+        if self.health.state is State.LIVE:
+            return allowed
+        return max(CLOSE_WATCH, allowed or CLOSE_WATCH)
 
     # --- what it says ------------------------------------------------------------------------
 
@@ -297,17 +304,22 @@ class Stream:
 
     # --- what it does not say ----------------------------------------------------------------
 
-    def _note_told(self, sightings: Iterable[Sighting], now: datetime) -> None:
+    def _note_told(self, heard: Heard, now: datetime) -> None:
         """It told of these changes, so it is no mute stream."""
-        for report in (sighting.report for sighting in sightings):
-            order = report.venue_order_id or ""
+        told = {}
+        for report in (sighting.report for sighting in heard.sightings):
             is_final = report.status is not None and report.status.is_final
+            told[report.venue_order_id or ""] = _Told(now, is_final, report.filled_qty or ZERO)
+        # Of what could not be read, whatever asking finds may have been in it.
+        unread = (order for silence in heard.silences for order in silence.orders)
+        told |= dict.fromkeys(unread, _Told(now, is_final=True, filled_qty=Decimal("Infinity")))
+        for order, what in told.items():
             self._untold.pop(order, None)
-            self._told[order] = _Told(now, is_final, report.filled_qty or Decimal(0))
+            self._told[order] = what
             self._told.move_to_end(order)
         while len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
-        if sightings and not self.health.is_proven:
+        if heard.sightings and not self.health.is_proven:
             self.health.is_proven = True
             if self._relied_on_since is not None:
                 self._go_live()
@@ -332,7 +344,8 @@ class Stream:
         if told is None:
             return True
         # Told, and not written yet: that is no fault of the stream's.
-        is_final = after.status is not None and Status(after.status).is_final
+        # A label may say more than a status: `canceled+fills`.
+        is_final = Status((after.status or "unknown").partition("+")[0]).is_final
         says_it = told.is_final >= is_final and told.filled_qty >= Decimal(after.filled_qty or 0)
         return not says_it and self._clock.now() - told.at > TOLD_WITHIN
 

@@ -15,9 +15,10 @@ import msgspec
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.ports import Known, Overlay, Result
 from ordersync.sync.cases import born_at, is_settled
+from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import Parcel
-from ordersync.sync.proof import prove
-from ordersync.sync.readings import ids_of, lacks_fill_facts, shown
+from ordersync.sync.proof import keep_identity, prove
+from ordersync.sync.reading import ids_of, lacks_fill_facts, list_pays, shown
 from ordersync.sync.unread import Unread
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import PassReport, Work
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 IDS_AT_A_TIME = 800
 """How many ids are asked for before what came is written: no row waits for the last answer."""
 
-LIST_PAYS_FROM = 200
 NOT_PROVEN = "not found at the venue; not proven yet"
 LONG_AGO = timedelta(days=365)
 
@@ -87,6 +87,8 @@ class Verification:
         self._absences: list[Absence] = []
         self._batch_witnesses: set[str] = set()
         self._without_fill: set[str] = set()
+        self._heirs: set[str] = set()
+        self._chains = Chains(store)
         self._times = TimesCompared()
         self.report = PassReport(
             account=account,
@@ -111,15 +113,21 @@ class Verification:
         report.asked = len(ids) + len(by_client)
         if settled := [k for key, k in work.known.items() if key not in self._asked]:
             await self._feed(Reading(), self._clock.now(), restate=settled)
+        heirs = await self._chains.heirs(self._account, self._known.values())
+        ids += [order for order in heirs if order not in ids]
         if listed := await self._list_open(ids):
             ids = [order for order in ids if order not in listed]
         await self._ask_in_bulk(ids)
+        ids += await self._ask_heirs()
         await self._complete_fills()
         await self._count_absences(record)
         if by_client:
             await self._ask_by_client_id(by_client, record)
-        await self._keep_identity(record)
-        self._conclude(ids, by_client)
+        asked = {*(key[2:] for key in work.known), *work.resting, *work.unread}
+        if (record.identity is None or self._accept_absent) and report.sighted & asked:
+            await keep_identity(self._venue, self._store, record)
+        names = [order for order in ids if order not in self._left_out]
+        report.conclude([*names, *(k.key[2:] for k in by_client)])
         # Absent, unreadable or not answered for: what was remembered of it proves nothing.
         self._at_rest.stir(self._unheard)
         if work.resting:
@@ -158,18 +166,29 @@ class Verification:
         left_out = [*part.dropped, *(k.key[2:] for k in part.settled)]
         self._left_out.update(left_out)
         self.report.asked -= len(left_out)
+        self._heirs.update(
+            await self._chains.heirs(self._account, [*part.known.values(), *part.settled])
+        )
         if part.settled:
             await self._feed(Reading(), self._clock.now(), restate=part.settled)
         return part.ask
+
+    async def _ask_heirs(self) -> list[str]:
+        """Ask for the orders that replaced those just seen, and for theirs; which they were."""
+        asked: list[str] = []
+        while heirs := self._heirs - self.report.sighted - set(asked):
+            asked += sorted(heirs)
+            await self._ask_in_bulk(sorted(heirs))
+        return asked
 
     async def _list_open(self, ids: Sequence[str]) -> set[str]:
         """Where it saves calls: one list of all open orders. Those of `ids` that it showed."""
         at_venue = self.report.open_at_venue
         expected = len(ids) if at_venue is None else at_venue
-        if len(ids) < LIST_PAYS_FROM or expected >= self._venue.open_list_cap:
+        if not list_pays(self._venue, len(ids), expected):
             return set()
         asked_at = self._clock.now()
-        reading = await self._venue.ask_open(self._heard)
+        reading = await self._venue.ask_open(self._heard, ids)
         listed = shown(reading)
         self.report.open_at_venue = len(listed)
         await self._read([*listed & self._unread.rows.keys()])
@@ -195,6 +214,8 @@ class Verification:
             times_agree[f"v:{sighting.report.venue_order_id}"] = self._compare_times(sighting)
             if sighting.report.venue_order_id and lacks_fill_facts(sighting):
                 self._without_fill.add(sighting.report.venue_order_id)
+            if sighting.report.replaced_by:
+                self._heirs.add(sighting.report.replaced_by)
         for silence in reading.silences:
             report.troubles[silence.why] = None
             report.failed |= dict.fromkeys(silence.orders, silence.why)
@@ -296,6 +317,7 @@ class Verification:
             asked=self.report.asked + self._work.asked_before,
             sighted=sorted(self._batch_witnesses),
             newest=newest,
+            client_id=self._client_id,
             accepted=self._accept_absent,
         )
         self.report.doubt = proven.doubt
@@ -307,6 +329,11 @@ class Verification:
                 self.report.failed[order] = why
                 if not proven.doubt and self._may_be_decided(f"v:{order}"):
                     self.report.undecided.add(f"v:{order}")
+
+    def _client_id(self, order: str) -> str | None:
+        """What the row of an order says its client id is."""
+        known = self._watched.get(f"v:{order}")
+        return known.claims[0].client_order_id if known and known.claims else None
 
     def _may_be_decided(self, key: str) -> bool:
         """Whether another reading soon may prove the absence: old enough, and never sighted."""
@@ -363,36 +390,3 @@ class Verification:
         known = self._watched.get(f"v:{sighting.report.venue_order_id}")
         claimed = known.claims[0].created_at if known and known.claims else None
         return self._times.compare(claimed, sighting.report.created_at)
-
-    async def _keep_identity(self, record: AccountRecord) -> None:
-        """Record whose account this is at its first sighting."""
-        if record.identity is not None and not self._accept_absent:
-            return
-        work = self._work
-        asked = {*(key[2:] for key in work.known), *work.resting, *work.unread}
-        if not self.report.sighted & asked:
-            return
-        try:
-            identity = await self._venue.identify()
-        except (VenueSilent, VenueRefused):
-            return  # the next pass will know
-        # With a person's word also another one than before: a portfolio or a host may change.
-        await self._store.keep_account(msgspec.structs.replace(record, identity=identity.mark))
-
-    def _conclude(self, ids: Iterable[str], by_client: Sequence[Known]) -> None:
-        """Whatever was asked for and not answered has failed; what was seen after all has not."""
-        report = self.report
-        names = [i for i in ids if i not in self._left_out]
-        names += [k.key[2:] for k in by_client]
-        for name in () if report.sighted.issuperset(names) else names:
-            if name not in report.sighted and name not in report.not_found:
-                report.failed.setdefault(name, "no answer")
-        report.unanswered -= report.sighted
-        written = {
-            o.key[2:] for o in report.outcomes if o.result in {Result.LOST, Result.UNWRITABLE}
-        }
-        report.failed = {
-            name: why
-            for name, why in report.failed.items()
-            if name not in report.sighted or name in written
-        }

@@ -110,10 +110,15 @@ class SqliteFile:
             # closed by whoever made it.
             check_same_thread=False,
         )
-        connection.execute("PRAGMA synchronous = FULL")
-        # At most 64 MiB, taken as they are needed: a large group must not spill half written
-        # pages.
-        connection.execute("PRAGMA cache_size = -65536")
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            # At most 64 MiB, taken as they are needed: a large group must not spill half
+            # written pages.
+            connection.execute("PRAGMA cache_size = -65536")
+        except BaseException:
+            # Nobody else has it yet, so nobody else could close it.
+            connection.close()
+            raise
         return SqliteSession(connection)
 
     @contextmanager

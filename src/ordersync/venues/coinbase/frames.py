@@ -2,7 +2,8 @@
 
 Facts of the channel (API reference "WebSocket Channels", user and heartbeats; what other clients
 observed): every order is cumulative; there is no time of an order's own, only the envelope's;
-names differ from REST (order_side, cumulative_quantity, avg_price, creation_time); OPEN with
+that of an update stands for when it changed; names differ from REST (order_side,
+cumulative_quantity, avg_price, creation_time); OPEN with
 nothing left comes shortly before FILLED; leaves_quantity is 0 at every end, and in quote where
 the order was sized in quote, so the order's size is not read from it; `orders` may be null; an
 error has no channel. One counter numbers all messages of a connection from 0.
@@ -19,14 +20,8 @@ import msgspec
 from ordersync.truth.evidence import Sighting, Silence
 from ordersync.truth.model import Report, Status
 from ordersync.venues.answers import UNREADABLE, excerpt
-from ordersync.venues.coinbase.parse import (
-    NO_INFORMATION,
-    STATUSES,
-    Number,
-    id_in,
-    moment,
-    number,
-)
+from ordersync.venues.coinbase.parse import NO_INFORMATION, STATUSES, id_in
+from ordersync.venues.wire import Number, moment, number
 
 ENDPOINT = "user_channel"
 """How evidence names this source."""
@@ -110,8 +105,8 @@ _ORDER = msgspec.json.Decoder(WireOrder)
 def parse_message(raw: bytes, portfolio: str | None) -> Message | Silence:
     """One message of the stream; Silence with its beginning where it cannot be read at all."""
     try:
-        envelope = _ENVELOPE.decode(raw)
-        return _message(envelope, portfolio)
+        raw.decode()  # what is no text may hide a key in it, and a key that is hidden is no key
+        return _message(_ENVELOPE.decode(raw), portfolio)
     except (*UNREADABLE, ValueError) as error:
         why = f"a message that cannot be read: {error}"
         return Silence(endpoint=ENDPOINT, why=why, raw=excerpt(raw), garbled=True)
@@ -124,6 +119,8 @@ def is_refusal(text: str) -> bool:
 
 def _message(envelope: _Envelope, portfolio: str | None) -> Message:
     number, events = envelope.sequence_num, envelope.events or []
+    if envelope.channel is not None and envelope.events is None:
+        raise ValueError(f"a message of the channel {envelope.channel} without events")
     if envelope.type == "error":
         return Message(kind=Kind.ERROR, number=number, text=envelope.message or "no reason given")
     at = moment(envelope.timestamp)
@@ -136,7 +133,9 @@ def _message(envelope: _Envelope, portfolio: str | None) -> Message:
         told = (_SUBSCRIPTIONS.decode(event).subscriptions or {} for event in events)
         channels = frozenset(channel for one in told for channel in one)
         return Message(kind=Kind.SUBSCRIPTIONS, number=number, at=at, channels=channels)
-    return Message(kind=Kind.OTHER, number=number, at=at, text=str(envelope.channel))
+    why = f"a message of an unknown channel: {envelope.channel}"
+    silence = Silence(endpoint=ENDPOINT, why=why, garbled=True)
+    return Message(kind=Kind.OTHER, number=number, at=at, silences=(silence,))
 
 
 def _orders_message(
@@ -149,7 +148,7 @@ def _orders_message(
     decoded = [_EVENT.decode(event) for event in events]
     for event in decoded:
         for raw in event.orders or ():
-            one = parse_order(bytes(raw), at, portfolio)
+            one = parse_order(bytes(raw), at, portfolio, is_change=event.type == "update")
             if isinstance(one, Sighting):
                 sightings.append(one)
             else:
@@ -164,11 +163,13 @@ def _orders_message(
     )
 
 
-def parse_order(raw: bytes, as_of: datetime, portfolio: str | None) -> Sighting | Silence:
+def parse_order(
+    raw: bytes, as_of: datetime, portfolio: str | None, *, is_change: bool
+) -> Sighting | Silence:
     """One order of a message. It never takes the others with it where it cannot be read."""
     try:
         wire = _ORDER.decode(raw)
-        report = _report(wire, as_of, portfolio)
+        report = _report(wire, as_of, portfolio, changed_at=as_of if is_change else None)
     except (*UNREADABLE, ValueError) as error:
         why = f"an order that cannot be believed: {error}"
         return Silence(
@@ -177,7 +178,9 @@ def parse_order(raw: bytes, as_of: datetime, portfolio: str | None) -> Sighting 
     return Sighting(report=report, endpoint=ENDPOINT, raw=excerpt(raw))
 
 
-def _report(wire: WireOrder, as_of: datetime, portfolio: str | None) -> Report:
+def _report(
+    wire: WireOrder, as_of: datetime, portfolio: str | None, *, changed_at: datetime | None
+) -> Report:
     if portfolio and wire.retail_portfolio_id and wire.retail_portfolio_id != portfolio:
         raise ValueError(f"it is of another account (portfolio {wire.retail_portfolio_id})")
     status = STATUSES.get(wire.status)
@@ -203,6 +206,7 @@ def _report(wire: WireOrder, as_of: datetime, portfolio: str | None) -> Report:
         avg_price=price if has_fills and price else None,
         fee=number(wire.total_fees),
         created_at=moment(wire.creation_time),
+        changed_at=changed_at,
         reason=_reason(wire, status),
     )
 

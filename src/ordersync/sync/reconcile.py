@@ -231,7 +231,8 @@ class Reconciler:
             now = self._clock.now()
             try:
                 before, revision = revision, await self._store.revision()
-                if self.demand.has_gap or now >= self._next_full():
+                never = self._full_pass_at is None
+                if never or self.demand.has_gap or now >= self._next_full():
                     await self._pass_for_all(now)
                     pause = AWAY_EVERY / 2
                 else:

@@ -51,7 +51,7 @@ ordersync may have learned of one what its row does not show)."""
 UNMAPPED_SHOWN = 100
 """How many rows with words outside the mapping are told of."""
 
-READ_AT_ONCE = 10_000
+READ_AT_ONCE = 4_000
 """Of how many open orders that moved rows and truths are in memory together; the rest in parts."""
 
 LOOK_UPS_AT_ONCE = 500
@@ -311,7 +311,7 @@ class Reconciler:
                 self._steps.discover(OrderName(claim.venue_order_id, claim.client_order_id), now)
 
     async def _ask_young(self, now: datetime) -> None:
-        due = self._steps.take_due(now, self._settings.interval)
+        due = self._steps.take_due(now, self._settings.interval, READ_AT_ONCE)
         if not due:
             return
         read = await self._store.read(self.account, due)

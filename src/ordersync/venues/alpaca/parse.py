@@ -94,9 +94,18 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class Authorization(msgspec.Struct, frozen=True):
-    """The answer to the key."""
+    """The answer to the key, here and there with a reason."""
 
     status: str
+    message: str = ""
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether the key may listen."""
+        return self.status == "authorized"
+
+    def __str__(self) -> str:
+        return f"{self.status} ({self.message})" if self.message else self.status
 
 
 class Listening(msgspec.Struct, frozen=True):

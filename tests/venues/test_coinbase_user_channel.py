@@ -277,3 +277,22 @@ async def test_a_redirect_is_not_followed() -> None:
             async with venue.channel(f"ws://127.0.0.1:{PORT + 1}").subscribe():
                 pass
         assert venue.heard == []
+
+
+@pytest.mark.parametrize("proxy", ["127.0.0.1:9", "socks5://127.0.0.1:9"])
+@virtually
+async def test_a_proxy_that_cannot_be_used_is_silence_with_a_mend(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    for name in ("https_proxy", "socks_proxy", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    async def nothing(_connection: ServerConnection) -> None:
+        """Nobody comes this far."""
+
+    async with saying(nothing) as venue:
+        with pytest.raises(VenueSilent, match="proxy") as silent:
+            await listen(venue.channel("wss://venue.example"))
+    assert "NO_PROXY" in silent.value.mend

@@ -95,7 +95,6 @@ class Alpaca:
         self.push: Push | None = TradeUpdates(
             ws_url or f"ws{base.removeprefix('http')}/stream",
             key,
-            clock,
             venue_now=self.now,
             poll=self._poll_every,
             mend=self._mend(),

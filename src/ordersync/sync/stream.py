@@ -337,7 +337,8 @@ class Stream:
         if told is None:
             return True
         # Told, and not written yet: that is no fault of the stream's.
-        is_final = after.status is not None and Status(after.status).is_final
+        # An event's word may tell of fills as well: canceled+fills.
+        is_final = Status((after.status or Status.UNKNOWN).removesuffix("+fills")).is_final
         says_it = told.is_final >= is_final and told.filled_qty >= Decimal(after.filled_qty or 0)
         return not says_it and self._clock.now() - told.at > TOLD_WITHIN
 

@@ -25,12 +25,12 @@ class Gate:
         self.at = at
         self.kill: Callable[[], object] = int
         self.passed: list[str] = []
-        self.has_struck = False
+        self.struck = asyncio.Event()
 
     async def go_through(self, name: str) -> None:
         self.passed.append(name)
         if len(self.passed) == self.at:
-            self.has_struck = True
+            self.struck.set()
             self.kill()
             await asyncio.get_running_loop().create_future()
 

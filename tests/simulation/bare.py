@@ -92,6 +92,12 @@ class Weather:
     frames: float = 0.0
     lines: float = 0.0
     store: float = 0.0
+    hushed: float = 0.0
+    forgets: float = 0.0
+
+    def clear(self) -> None:
+        self.silent = self.garbled = self.frames = self.lines = self.store = 0
+        self.hushed = self.forgets = 0
 
 
 class BareVenue:
@@ -109,6 +115,7 @@ class BareVenue:
         self.lines: list[BareLine] = []
         self.clock, self.dice, self.weather = clock, dice, weather
         self.mishaps: list[str] = []
+        self.is_foreign = False
 
     def now(self) -> datetime:
         return self.clock.now()
@@ -118,7 +125,7 @@ class BareVenue:
             line.tell(order, moment)
 
     async def identify(self) -> Identity:
-        return Identity(host="bare", name="main")
+        return Identity(host="bare", name="another" if self.is_foreign else "main")
 
     async def ask_ids(self, ids: Sequence[str], heard: Mapping[int, str] | None = None) -> Reading:
         return await self._ask(ids, "batch")
@@ -135,7 +142,8 @@ class BareVenue:
             return Reading(silences=(Silence(endpoint=endpoint, why="away", orders=tuple(ids)),))
         sightings, silences, absences = [], [], []
         for name in ids:
-            order = self.orders.get(name)
+            is_hidden = self.is_foreign or dice.random() < weather.forgets
+            order = None if is_hidden else self.orders.get(name)
             moment = order.at(seen_at) if order else None
             if dice.random() < weather.garbled:
                 silences.append(
@@ -190,11 +198,14 @@ class BareLine:
         self._held: list[Heard] = []
         self._missed = ""
         self._arrived = asyncio.Event()
-        self._is_mute = self._is_over = False
+        self._is_mute = self._is_over = self._is_hushed = False
 
     def tell(self, order: BareOrder, moment: Moment) -> None:
         venue = self._venue
         dice, mishaps = venue.dice, venue.mishaps
+        self._is_hushed = self._is_hushed or dice.random() < venue.weather.hushed
+        if self._is_hushed:
+            return
         struck = mishaps.pop() if mishaps else ""
         if not struck and dice.random() < venue.weather.frames:
             struck = dice.choice(("lost", "late", "twice", "old", "unsent", "unread"))

@@ -23,6 +23,7 @@ from ordersync.simulator import Fault, Faults, Kind, Life, StreamKind, market
 from ordersync.sync.stream import State
 from tests.simulation.disk import BROKEN, BUSY, Disk, Doubt
 from tests.simulation.ports import Gate
+from tests.simulation.wire import Proxy
 from tests.simulation.witness import Known, Witness
 from tests.simulation.work import at_work
 from tests.system.house import OPEN, House, Placed, ago, built, stream_of
@@ -88,6 +89,8 @@ class Plan:
     skew: timedelta
     slowest: float
     mishap: tuple[StreamKind | None, str | int | None, timedelta]
+    page: int | None
+    wrong: float
 
     @classmethod
     def drawn(cls, dice: Random, channel: Channel | None) -> Plan:
@@ -99,6 +102,8 @@ class Plan:
             skew=timedelta(hours=dice.choice((0, 0, 0, 1, -1))),
             slowest=dice.choice((0.0015, 0.01, 0.05)),
             mishap=dice.choice(MISHAPS),
+            page=dice.choice((None, 3)),
+            wrong=dice.choice((0.0, 0.05)),
         )
 
     @property
@@ -262,11 +267,13 @@ class Story:
             assert self.house.clock.monotonic() < deadline, f"never live again: {health}"
             await self.bot.place()
             await self.house.wait(seconds=5)
+        await self.house.wait(seconds=9)  # after many gaps the next is not read at once
 
-    async def calm(self) -> None:
+    async def calm(self, service: Service) -> None:
         """Little goes wrong, and each change is in its row in time."""
         house, (kind, value, _) = self.house, self.plan.mishap
         began, end = house.clock.now(), house.clock.monotonic() + CALM
+        gaps = sum(stream.health.gaps for stream in service.streams.values())
         async with asyncio.TaskGroup() as group:
             group.create_task(self.bot.live(end, every=4, meddles=False))
             await house.wait(seconds=self.dice.random() * CALM / 2)
@@ -274,6 +281,8 @@ class Story:
                 house.fault(kind, count=1, value=value)
         await house.wait(seconds=self.plan.bound.total_seconds())
         house.faults.clear()
+        if kind is StreamKind.MISSING_HEARTBEAT and service.streams:
+            assert stream_of(service).health.gaps > gaps, "nobody missed the heartbeat"
         late = list(self.witness.late(began, house.clock.now(), self.plan.bound))
         assert not late, f"later than {self.plan.bound}: " + "\n".join(late[:5])
 
@@ -302,7 +311,10 @@ async def tell(seed: int, folder: Path, channel: Channel | None = None) -> str:
     interval = "6h" if plan.channel is Channel.PUSH else f"{plan.interval}s"
     settings = {"stale_after": "1m", "interval": interval}
     pushes = plan.channel is not Channel.POLL
-    async with built(folder, seed=seed, faults=faults, sync=settings, pushes=pushes) as house:
+    proxy = Proxy(Random(f"proxy {seed}"), plan.page, plan.wrong)  # noqa: S311 - dice
+    async with built(
+        folder, seed=seed, faults=faults, sync=settings, pushes=pushes, around=proxy.around
+    ) as house:
         witness = Witness(house, may_suspect=plan.lies)
         bot = Bot(house, witness, dice, careful=plan.channel is Channel.PUSH)
         gone = house.invent()
@@ -311,9 +323,10 @@ async def tell(seed: int, folder: Path, channel: Channel | None = None) -> str:
             await bot.place(age=ago(hours=dice.choice((0.001, 2, 20))))
         story = Story(plan, dice, house, witness, bot, Disk(after=witness.look))
         await story.storm()
+        proxy.wrong = 0.0
         async with at_work(house, story.disk, clock=story.clock) as service:
             await story.recover(service)
-            await story.calm()
+            await story.calm(service)
             await story.rest()
         witness.conclude()
         assert witness.looks > len(bot.placed) / 2

@@ -33,6 +33,7 @@ TOPICS = (
     "idle",
     "startup",
     "kernel",
+    "simulation",
     "postgres_commit",
     "postgres_apply",
     "postgres_reconcile",

@@ -4,6 +4,8 @@ For the kernel's seeds, where merge, ingest, backlog, demand, the passes and the
 supervisor run as they are, without wire, file or driver: hundreds of seconds in milliseconds.
 """
 
+# ruff: noqa: ARG002 - what a port is asked is not all of interest in an empty world
+
 from __future__ import annotations
 
 import asyncio
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
     from ordersync.archived import Batch, LogSize, Movable, Reach
     from ordersync.ports import Absent, Advance, Change, Finding
-    from ordersync.pushed import Subscription
+    from ordersync.pushed import Push, Subscription
     from tests.virtual import VirtualClock
 
 ROUND_TRIP = 0.04
@@ -110,7 +112,7 @@ class BareVenue:
     safety_poll: timedelta | None = None
 
     def __init__(self, clock: VirtualClock, dice: Random, weather: Weather) -> None:
-        self.push = self
+        self.push: Push | None = self
         self.orders: dict[str, BareOrder] = {}
         self.lines: list[BareLine] = []
         self.clock, self.dice, self.weather = clock, dice, weather
@@ -296,7 +298,7 @@ class BareStore:
     told: dict[str, int] = field(default_factory=dict)
     commits: int = 0
     written_by_others: int = 0
-    record: AccountRecord = AccountRecord(account="main")
+    record: AccountRecord = field(default_factory=lambda: AccountRecord(account="main"))
 
     async def open(self, *, create: bool) -> None:
         pass

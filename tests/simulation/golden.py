@@ -16,8 +16,8 @@ from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache, partial
-from tempfile import TemporaryDirectory
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ordersync.simulator import Fault, Faults, Life, Step, StreamKind, What
@@ -30,8 +30,6 @@ from tests.system.house import House, built
 from tests.virtual import run_virtually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 END = 34.0
@@ -125,7 +123,7 @@ def _message(frame: dict[str, Any]) -> Message:
 
 
 def _tells_of_change(frame: dict[str, Any]) -> bool:
-    return frame["channel"] == "user" and frame["events"][0]["type"] == "update"
+    return bool(frame["channel"] == "user") and frame["events"][0]["type"] == "update"
 
 
 def _step(seconds: float, what: What, share: str | None = None) -> Step:

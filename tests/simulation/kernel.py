@@ -82,7 +82,7 @@ class Kernel:
         )
         self.stream = stream = Stream(
             "main",
-            self.venue.push,
+            self.venue,
             venue=self.venue,
             ingest=ingest,
             demand=reconciler.demand,

@@ -74,10 +74,12 @@ def put_behind(service: Service, gate: Gate) -> None:
     for name, venue in service.venues.items():
         doors[id(venue)] = door = Door(venue, gate)
         doors[id(venue.push)] = PushDoor(venue.push, gate)
-        service.venues[name] = door  # type: ignore[assignment]
+        service.venues[name] = door
     reconcilers, streams = service.reconcilers.values(), service.streams.values()
     parts = [service, *reconcilers, *streams]
-    parts += [part for one in parts for part in vars(one).values() if type(part).__name__ == "Ingest"]
+    parts += [
+        part for one in parts for part in vars(one).values() if type(part).__name__ == "Ingest"
+    ]
     for part in parts:
         for name, value in vars(part).items():
             if value is not None and id(value) in doors:

@@ -102,8 +102,8 @@ class Plan:
             skew=timedelta(hours=dice.choice((0, 0, 0, 1, -1))),
             slowest=dice.choice((0.0015, 0.01, 0.05)),
             mishap=dice.choice(MISHAPS),
-            page=dice.choice((None, 3)),
-            wrong=dice.choice((0.0, 0.05)),
+            page=dice.choice((None, 2, 3)),
+            wrong=dice.choice((0.0, 0.05, 0.15)),
         )
 
     @property

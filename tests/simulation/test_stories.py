@@ -15,8 +15,8 @@ from tests.simulation.story import Channel, play
 if TYPE_CHECKING:
     from pathlib import Path
 
-SEEDS = 8
-SEEDS_ALONE = 2
+SEEDS = 6
+SEEDS_ALONE = 1
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from dataclasses import dataclass
@@ -56,8 +57,6 @@ class Listener:
 
     async def until(self, seconds: float) -> list[Any]:
         """Every frame that comes within so many seconds; what is no JSON comes as it is."""
-        import asyncio
-
         frames: list[Any] = []
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

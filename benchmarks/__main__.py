@@ -37,6 +37,7 @@ TOPICS = (
     "push",
     "push_faults",
     "webhooks",
+    "simulation",
     "postgres_commit",
     "postgres_apply",
     "postgres_reconcile",

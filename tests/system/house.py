@@ -21,10 +21,11 @@ from ordersync.simulator import Fault, Faults, Life, World, app, limit_gtc, serv
 from tests.virtual import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
     from ordersync.ports import Clock, Venue
     from ordersync.service import Service
@@ -406,14 +407,18 @@ async def built(
     orders: dict[str, Any] | None = None,
     pushes: bool = False,
     more: dict[str, Any] | None = None,
+    around: Callable[[Starlette], ASGIApp] | None = None,
     **exchange: Any,  # noqa: ANN401 - whatever the exchange takes
 ) -> AsyncIterator[House]:
-    """A house with an exchange that is being served; call it in virtual time."""
+    """A house with an exchange that is being served; call it in virtual time.
+
+    `around` puts something between the exchange and the wire.
+    """
     clock = VirtualClock()
     world = World(clock.now, seed=seed)
     faults = faults or Faults()
     application = app(world, faults, **exchange)
-    async with serving(application, port=PORT) as url:
+    async with serving(around(application) if around else application, port=PORT) as url:
         house = House(
             folder=folder,
             clock=clock,

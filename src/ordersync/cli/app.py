@@ -88,8 +88,11 @@ def init(
     venue: Annotated[str, typer.Option(help="The exchange.")] = "coinbase",
     account: Annotated[str, typer.Option(help="A name for the account.")] = "main",
     key_file: Annotated[
-        str, typer.Option(help="The API key's JSON file, mode 0600.")
-    ] = "~/.config/ordersync/coinbase.json",
+        str | None, typer.Option(help="The API key's JSON file, mode 0600.")
+    ] = None,
+    paper: Annotated[
+        bool | None, typer.Option("--paper/--live", help="Alpaca: which kind of account it is.")
+    ] = None,
     rest_url: Annotated[str | None, typer.Option(help="Another host, for a simulator.")] = None,
     ws_url: Annotated[str | None, typer.Option(help="Another host for push.")] = None,
     unknown_word: Annotated[
@@ -108,7 +111,8 @@ def init(
         table=table,
         venue=venue,
         account=account,
-        key_file=key_file,
+        key_file=key_file or f"~/.config/ordersync/{venue}.json",
+        paper=paper,
         rest_url=rest_url,
         ws_url=ws_url,
         unknown_word=unknown_word,

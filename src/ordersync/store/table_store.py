@@ -34,7 +34,18 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from ordersync.archived import Movable, Reach
-    from ordersync.ports import Advance, Change, Claim, Clock, Finding, Known, Outcome, RowId, Scan
+    from ordersync.ports import (
+        Advance,
+        Change,
+        Claim,
+        Clock,
+        Decide,
+        Finding,
+        Known,
+        Outcome,
+        RowId,
+        Scan,
+    )
     from ordersync.settings import Orders
     from ordersync.store.database import Database, Session
 
@@ -149,10 +160,10 @@ class TableStore:
         """Rows whose word is open or unknown."""
         return await self._with(lambda session: self._looks().open_rows(session, account))
 
-    async def scan_open(self, account: str, seen: Dict[int, str]) -> Scan:
+    async def scan_open(self, account: str, seen: Dict[int, str], most: int | None = None) -> Scan:
         """Rows whose word is open or unknown, by whether they are as they were."""
         lookup = self._looks()
-        return await self._with(lambda session: lookup.scan_open(session, account, seen))
+        return await self._with(lambda session: lookup.scan_open(session, account, seen, most))
 
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
         """Rows whose word is final, with a time since then."""
@@ -197,19 +208,29 @@ class TableStore:
 
     async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
         """Write row, truth and event of each step in one transaction."""
+        return await self._with(lambda session: self._advance(session, account, steps))
 
-        def write(session: Session) -> list[Outcome]:
-            transaction = Transaction(
-                session,
-                self._ours(),
-                self._looks().about(account),
-                account,
-                writes_rows=self._writes_rows,
-                contested_pause=self._contested_pause,
-            )
-            return transaction.run(steps, self._clock)
+    async def carry(
+        self, account: str, names: Sequence[OrderName], decide: Decide
+    ) -> list[Outcome]:
+        """Read, decide and write in one hop to the store's thread: a hop each costs a commit."""
 
-        return await self._with(write)
+        def carry(session: Session) -> list[Outcome]:
+            known = self._looks().read(session, account, names)
+            return self._advance(session, account, decide(known))
+
+        return await self._with(carry)
+
+    def _advance(self, session: Session, account: str, steps: Sequence[Advance]) -> list[Outcome]:
+        transaction = Transaction(
+            session,
+            self._ours(),
+            self._looks().about(account),
+            account,
+            writes_rows=self._writes_rows,
+            contested_pause=self._contested_pause,
+        )
+        return transaction.run(steps, self._clock)
 
     async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:
         """What `advance` would write into the rows, without writing."""

@@ -41,7 +41,9 @@ FENCE = re.compile(r"^([ ]*)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine's own ORDERSYNC_ variables would speak before the examples."""
     for name in list(os.environ):
-        if re.match(r"ORDERSYNC_(DATABASE|ORDERS|ACCOUNTS|SYNC|RETENTION|WEBHOOKS)", name, re.IGNORECASE):
+        if re.match(
+            r"ORDERSYNC_(DATABASE|ORDERS|ACCOUNTS|SYNC|RETENTION|WEBHOOKS)", name, re.IGNORECASE
+        ):
             monkeypatch.delenv(name)
 
 

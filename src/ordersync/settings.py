@@ -17,7 +17,15 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ordersync.errors import ConfigError
@@ -88,6 +96,7 @@ class Orders(_Section):
     owner: str | None = None
     account: str | AccountColumn
     where: str | None = None
+    follow_replace: bool = False
     timezone: str = "UTC"
     status_words: dict[str, list[str]]
 
@@ -101,20 +110,38 @@ class Orders(_Section):
         return name
 
 
+VENUES = ("alpaca", "coinbase")
+
+
 class Account(_Section):
     """`[accounts.<name>]`: one set of credentials at a venue."""
 
     venue: str
     key_file: str
+    paper: bool | None = Field(default=None, validate_default=True)
     rest_url: str | None = None
     ws_url: str | None = None
 
     @field_validator("venue")
     @classmethod
     def _is_a_venue(cls, venue: str) -> str:
-        if venue != "coinbase":
-            raise ValueError(f"there is no venue {venue!r}. Known venues: coinbase.")
+        if venue not in VENUES:
+            known = ", ".join(VENUES)
+            raise ValueError(f"there is no venue {venue!r}. Known venues: {known}.")
         return venue
+
+    @field_validator("paper")
+    @classmethod
+    def _is_said_where_it_matters(cls, paper: bool | None, info: ValidationInfo) -> bool | None:  # noqa: FBT001 - pydantic calls it so
+        venue = info.data.get("venue")
+        if venue == "alpaca" and paper is None:
+            raise ValueError(
+                "it is missing: nobody guesses whose money it is. "
+                "Write paper = true for paper trading, paper = false for the live account."
+            )
+        if venue == "coinbase" and paper is not None:
+            raise ValueError("there is no paper trading at coinbase. Take it out.")
+        return paper
 
     @field_validator("rest_url", "ws_url")
     @classmethod

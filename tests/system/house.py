@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-    from ordersync.ports import Venue
+    from ordersync.ports import Clock, Venue
     from ordersync.service import Service
     from ordersync.settings import Settings
     from ordersync.simulator import Account, Truth
@@ -86,6 +86,7 @@ class House:
     app: Starlette
     url: str
     pushes: bool = False
+    service_clock: Clock | None = None
     sync_settings: dict[str, Any] = field(default_factory=dict)
     orders_settings: dict[str, Any] = field(default_factory=dict)
     more_settings: dict[str, Any] = field(default_factory=dict)
@@ -273,7 +274,8 @@ class House:
         self, *, url: str | None = None, key: Account | None = None
     ) -> AsyncIterator[Service]:
         settings = self.settings(url=url, key=key)
-        async with serving_orders(settings, create=True, clock=self.clock) as service:
+        clock = self.service_clock or self.clock
+        async with serving_orders(settings, create=True, clock=clock) as service:
             yield service
 
     @contextlib.asynccontextmanager

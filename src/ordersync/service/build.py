@@ -12,8 +12,7 @@ from ordersync.store.mapping import bind
 from ordersync.store.owner import statements_for_owner, version_there
 from ordersync.store.table_store import TableStore
 from ordersync.store.views import TableViews
-from ordersync.venues.coinbase.key import read_key
-from ordersync.venues.coinbase.venue import Coinbase
+from ordersync.venues.opening import open_venue
 from ordersync.web.secrets import read_secrets
 
 if TYPE_CHECKING:
@@ -86,8 +85,7 @@ def read_webhook_secrets(settings: Settings) -> Mapping[str, Sequence[Secret]]:
 def build_venue(settings: Settings, name: str, account: Account, clock: Clock) -> Venue:
     """An account at its venue. Raises ConfigError where the key file cannot be used."""
     try:
-        key = read_key(settings.resolve(account.key_file))
+        return open_venue(account, settings.resolve(account.key_file), clock)
     except ConfigError as error:
         error.where = f"{settings.path}: accounts.{name}.key_file ({error.where})"
         raise
-    return Coinbase(key, clock, rest_url=account.rest_url, ws_url=account.ws_url)

@@ -9,7 +9,7 @@ import msgspec
 
 from ordersync import settings as configuration
 from ordersync.clock import SystemClock
-from ordersync.errors import ConfigError, OrdersyncError
+from ordersync.errors import ConfigError, OrdersyncError, VenueRefused, VenueSilent
 from ordersync.ports import Finding, Severity
 from ordersync.service.build import (
     build_archive,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ordersync.ports import Clock, OrderStore
+    from ordersync.pushed import Push
     from ordersync.settings import Settings
     from ordersync.store.guess import Unsure
     from ordersync.store.proposal import Proposal
@@ -55,6 +56,8 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
             continue
         try:
             about = await venue.findings()
+            if venue.push is not None and not any(f.severity is Severity.ERROR for f in about):
+                about.append(await _try_push(venue.push))
             if store is not None and not any(f.severity is Severity.ERROR for f in about):
                 times = await compare_times(name, venue=venue, store=store)
                 about += [times] if times is not None else []
@@ -96,6 +99,21 @@ async def _about_retention(settings: Settings, store: OrderStore) -> list[Findin
     except ConfigError as error:
         found.append(_mistake("retention", error))
     return found
+
+
+async def _try_push(push: Push) -> Finding:
+    """Whether the venue lets us listen. Where it does not, asking more often takes its place."""
+    try:
+        async with push.subscribe():
+            pass
+    except (VenueSilent, VenueRefused) as error:
+        return Finding(
+            severity=Severity.WARNING,
+            about="push",
+            what=f"{error.where}: {error.what} Orders are asked for instead.",
+            mend=error.mend or "Check that WebSockets to it pass through proxy and firewall.",
+        )
+    return Finding(severity=Severity.OK, about="push", what="the stream of orders can be heard.")
 
 
 def _mistake(about: str, error: OrdersyncError) -> Finding:

@@ -13,7 +13,8 @@ import structlog
 from ordersync import settings as configuration
 from ordersync.clock import SystemClock
 from ordersync.errors import AskAgain, ConfigError, VenueRefused, VenueSilent
-from ordersync.ports import Severity, judge_key
+from ordersync.judging import judge_key
+from ordersync.ports import Severity
 from ordersync.service.build import (
     build_archive,
     build_store,
@@ -72,6 +73,7 @@ class Service:
                 spread_sighted=policy.absence.spread_sighted,
             ),
             told_after=policy.stale_after,
+            follow_replace=settings.orders.follow_replace,
             listener=self._tell,
         )
         self._listener = listener

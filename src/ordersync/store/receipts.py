@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from ordersync.ports import Result
-from ordersync.store.statement import Ask
+from ordersync.store.statement import Ask, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +39,7 @@ def drop_receipts(
     """Forget the oldest in one short transaction; how many it were."""
     old = [row[0] for row in session.fetch(Ask(own.old_receipts, {**about, "limit": limit}))]
     if old:
-        keys = msgspec.json.encode(sorted(old)).decode()
+        keys = keys_of(sorted(old))
         session.begin()
         try:
             session.run(Ask(own.drop_receipts, {**about, "keys": keys}))

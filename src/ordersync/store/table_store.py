@@ -36,7 +36,18 @@ if TYPE_CHECKING:
 
     from ordersync.archived import Movable, Reach
     from ordersync.hinted import Receipt
-    from ordersync.ports import Advance, Change, Claim, Clock, Finding, Known, Outcome, RowId, Scan
+    from ordersync.ports import (
+        Advance,
+        Change,
+        Claim,
+        Clock,
+        Decide,
+        Finding,
+        Known,
+        Outcome,
+        RowId,
+        Scan,
+    )
     from ordersync.settings import Orders
     from ordersync.store.database import Database, Session
 
@@ -151,10 +162,10 @@ class TableStore:
         """Rows whose word is open or unknown."""
         return await self._with(lambda session: self._looks().open_rows(session, account))
 
-    async def scan_open(self, account: str, seen: Dict[int, str]) -> Scan:
+    async def scan_open(self, account: str, seen: Dict[int, str], most: int | None = None) -> Scan:
         """Rows whose word is open or unknown, by whether they are as they were."""
         lookup = self._looks()
-        return await self._with(lambda session: lookup.scan_open(session, account, seen))
+        return await self._with(lambda session: lookup.scan_open(session, account, seen, most))
 
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
         """Rows whose word is final, with a time since then."""
@@ -201,19 +212,35 @@ class TableStore:
         self, account: str, steps: Sequence[Advance], receipts: Sequence[Receipt] = ()
     ) -> list[Outcome]:
         """Write row, truth and event of each step in one transaction, and the receipts."""
+        return await self._with(lambda session: self._advance(session, account, steps, receipts))
 
-        def write(session: Session) -> list[Outcome]:
-            transaction = Transaction(
-                session,
-                self._ours(),
-                self._looks().about(account),
-                account,
-                writes_rows=self._writes_rows,
-                contested_pause=self._contested_pause,
-            )
-            return transaction.run(steps, self._clock, receipts)
+    async def carry(
+        self, account: str, names: Sequence[OrderName], decide: Decide
+    ) -> list[Outcome]:
+        """Read, decide and write in one hop to the store's thread: a hop each costs a commit."""
 
-        return await self._with(write)
+        def carry(session: Session) -> list[Outcome]:
+            known = self._looks().read(session, account, names)
+            return self._advance(session, account, decide(known))
+
+        return await self._with(carry)
+
+    def _advance(
+        self,
+        session: Session,
+        account: str,
+        steps: Sequence[Advance],
+        receipts: Sequence[Receipt] = (),
+    ) -> list[Outcome]:
+        transaction = Transaction(
+            session,
+            self._ours(),
+            self._looks().about(account),
+            account,
+            writes_rows=self._writes_rows,
+            contested_pause=self._contested_pause,
+        )
+        return transaction.run(steps, self._clock, receipts)
 
     async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:
         """What `advance` would write into the rows, without writing."""

@@ -21,7 +21,8 @@ import structlog
 from ordersync.errors import AskAgain, OrdersyncError, StoreBusy, VenueSilent
 from ordersync.hinted import Receipt
 from ordersync.ports import Known, OrderName, Result
-from ordersync.sync.parcels import Parcel, key_of, lacks_fill_facts
+from ordersync.sync.parcels import Parcel, key_of
+from ordersync.sync.reading import lacks_fill_facts
 from ordersync.sync.windows import creation_windows
 from ordersync.truth.evidence import Reading
 from ordersync.truth.model import Source

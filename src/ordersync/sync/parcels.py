@@ -78,14 +78,3 @@ def is_watched(claim: Claim) -> bool:
     """Whether a row is one to verify: it names its order and its word is understood."""
     named = claim.venue_order_id is not None or claim.client_order_id is not None
     return named and claim.meaning is not Meaning.UNMAPPED
-
-
-def lacks_fill_facts(sighting: Sighting) -> bool:
-    """Whether an ended order was shown without the price or the time of its fills."""
-    report = sighting.report
-    return bool(
-        report.status is not None
-        and report.status.is_final
-        and report.filled_qty
-        and (report.last_fill_at is None or report.avg_price is None)
-    )

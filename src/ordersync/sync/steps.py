@@ -12,11 +12,10 @@ from ordersync.sync.parcels import key_of
 from ordersync.truth.cadence import next_ask_open
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Iterable
     from datetime import timedelta
 
-    from ordersync.ports import Known
+    from ordersync.sync.work import Work
 
 
 class _Step(msgspec.Struct, gc=False):
@@ -37,6 +36,7 @@ class Steps:
     def __init__(self) -> None:
         self._steps: dict[str, _Step] = {}
         self._awake: set[str] = set()
+        self._were_unread = False
         self._all_asked_at: datetime | None = None
 
     def discover(self, name: OrderName, now: datetime) -> None:
@@ -46,29 +46,26 @@ class Steps:
             self._steps[key] = _Step(name, now)
             self._awake.add(key)
 
-    def note(
-        self,
-        known: Mapping[str, Known],
-        resting: AbstractSet[str],
-        woken: Iterable[str],
-        now: datetime,
-    ) -> None:
-        """These are the orders now, and no others.
-
-        `resting` and `woken` are the venue ids of those that rest and of those that rested.
-        """
+    def note(self, work: Work, woken: Iterable[str], now: datetime) -> None:
+        """What the work is about are the orders now; `woken` rested before, by venue id."""
+        known, resting, unread = work.known, work.resting, work.unread
         for key, what in known.items():
             if key not in self._steps:
                 claim = what.claims[0]
                 name = OrderName(claim.venue_order_id, claim.client_order_id)
                 self._steps[key] = _Step(name, now)
-        if not resting:
-            self._steps = {key: step for key, step in self._steps.items() if key in known}
-        elif len(self._steps) != len(known) + len(resting):
-            for key in self._awake.union(f"v:{order}" for order in woken).difference(known):
-                if key[2:] not in resting or key[0] != "v":
+        for order in unread:
+            if (key := f"v:{order}") not in self._steps:
+                self._steps[key] = _Step(OrderName(order), now)
+        if len(self._steps) != len(known) + len(resting) + len(unread):
+            # Where nearly all rest, those that may be gone are few.
+            some = resting and not self._were_unread
+            gone = self._awake.union(f"v:{o}" for o in woken) if some else set(self._steps)
+            for key in gone.difference(known):
+                if key[0] != "v" or (key[2:] not in resting and key[2:] not in unread):
                     self._steps.pop(key, None)
         self._awake = set(known)
+        self._were_unread = bool(unread)
 
     def asked_all(self, now: datetime) -> None:
         """All of them were asked for."""

@@ -123,7 +123,7 @@ class Stream:
         self._untold: OrderedDict[str, datetime] = OrderedDict()
         self._told: OrderedDict[str, _Told] = OrderedDict()
         self._said_at: dict[str, datetime] = {}
-        demand.watch(CLOSE_WATCH)
+        demand.watch(self._pace)
 
     async def run(self) -> None:
         """Keep the stream, for ever."""
@@ -227,7 +227,7 @@ class Stream:
             self.health.state, self.health.why = State.LIVE, ""
             self.health.since = self._clock.now()
             self._say("live", "Push is live")
-            self._demand.watch(self._push.safety_poll)
+            self._demand.watch(self._pace)
 
     def _degrade(self, why: str) -> None:
         """The stream cannot be relied on: ask more often until it can be."""
@@ -237,7 +237,14 @@ class Stream:
         self._say(why, f"Push is degraded, asking every {CLOSE_WATCH.seconds} s instead: {why}")
         self._untold.clear()
         self._relied_on_since = None
-        self._demand.watch(CLOSE_WATCH)
+        self._demand.watch(self._pace)
+
+    def _pace(self) -> timedelta | None:
+        """How often to ask about everything: what a venue's budget allows, it knows itself."""
+        allowed = self._push.safety_poll
+        if self.health.state is State.LIVE:
+            return allowed
+        return max(CLOSE_WATCH, allowed or CLOSE_WATCH)
 
     # --- what it says ------------------------------------------------------------------------
 
@@ -337,7 +344,8 @@ class Stream:
         if told is None:
             return True
         # Told, and not written yet: that is no fault of the stream's.
-        is_final = after.status is not None and Status(after.status).is_final
+        # A label may say more than a status: `canceled+fills`.
+        is_final = Status((after.status or "unknown").partition("+")[0]).is_final
         says_it = told.is_final >= is_final and told.filled_qty >= Decimal(after.filled_qty or 0)
         return not says_it and self._clock.now() - told.at > TOLD_WITHIN
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import inspect
 import logging
 import os
 import platform
@@ -34,6 +35,9 @@ TOPICS = (
     "startup",
     "kernel",
     "simulation",
+    "push",
+    "push_faults",
+    "webhooks",
     "postgres_commit",
     "postgres_apply",
     "postgres_reconcile",
@@ -78,7 +82,8 @@ def _measure(name: str, options: Options) -> list[Line]:
     topic = importlib.import_module(f"benchmarks.{name}")
     # On the disk that the project is on: a temporary folder in memory commits for nothing.
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=ROOT) as folder:
-        lines: list[Line] = asyncio.run(topic.run(options, Path(folder)))
+        found = topic.run(options, Path(folder))
+        lines: list[Line] = asyncio.run(found) if inspect.iscoroutine(found) else found
     return lines
 
 

@@ -98,7 +98,7 @@ async def _one_at_a_time(
         return await _timed_take(ingest, next(coming))
 
     async def write() -> float:
-        return _timed_write(connection, next(bare))
+        return timed_write(connection, next(bare))
 
     settle()
     took, wrote = await in_turn(count, take, write)
@@ -130,7 +130,7 @@ async def _many_at_once(ours: Path, floor: Path, count: int, answers: scene.Answ
     settle()
     start = time.perf_counter()
     for one in bare:
-        _timed_write(connection, one)
+        timed_write(connection, one)
     single = len(bare) / (time.perf_counter() - start)
     connection.close()
     took: list[float] = []
@@ -179,7 +179,8 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _timed_write(connection: sqlite3.Connection, parameters: Bare) -> float:
+def timed_write(connection: sqlite3.Connection, parameters: Bare) -> float:
+    """Commit one order by the three bare statements; the seconds that it took."""
     row, truth, event = parameters
     start = time.perf_counter()
     connection.execute("BEGIN IMMEDIATE")

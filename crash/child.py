@@ -49,6 +49,7 @@ failed = ["rejected"]
 venue = "coinbase"
 key_file = "{key_file}"
 rest_url = "{url}"
+ws_url = "{stream}"
 
 [sync]
 interval = "{interval}"
@@ -72,7 +73,11 @@ class Ordersync:
     ) -> None:
         self.folder = folder
         text = CONFIGURATION.format(
-            database=database, key_file=key_file, url=url, interval=interval
+            database=database,
+            key_file=key_file,
+            url=url,
+            stream=url.replace("http", "ws", 1),
+            interval=interval,
         )
         (folder / "ordersync.toml").write_text(text, encoding="utf-8")
         self.told: list[Told] = []

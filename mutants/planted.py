@@ -92,7 +92,7 @@ MUTANTS = (
     Mutant(
         "the first page is the whole list",
         "venues/coinbase/venue.py",
-        "if not found.has_next:",
+        "if spared or not found.has_next:",
         "if True:",
         TOLD,
     ),
@@ -107,7 +107,7 @@ MUTANTS = (
     ),
     Mutant(
         "a proxy's 404 is an empty page",
-        "venues/coinbase/venue.py",
+        "venues/asking.py",
         'return Unusable(why="no such page (404)", blame=Blame.GARBLED, raw=excerpt(answer.body))',
         'return decoder.decode(b\'{"orders": [], "has_next": false}\')',
         TOLD,
@@ -157,7 +157,7 @@ MUTANTS = (
     Mutant(
         "what may be missing is not asked for",
         "sync/stream.py",
-        '        self._degrade(f"{why}.")\n        self._gap.set()\n',
+        '        self._degrade(f"{why}.", about="gap")\n        self._gap.set()\n',
         "",
     ),
     Mutant(
@@ -169,8 +169,13 @@ MUTANTS = (
     Mutant(
         "what could not be written is not put back",
         "sync/stream.py",
-        "if lost := self.backlog.put_back(load):",
-        'if lost := "":',
+        "                    if lost := self.backlog.put_back(load):\n"
+        "                        self._miss(lost)\n"
+        '                    about = "away" if isinstance(error, AskAgain) else "unwritable"\n'
+        '                    self._degrade(f"what it says cannot be written: {error}",'
+        " about=about)\n"
+        "                    self._gap.set()\n",
+        "",
     ),
     Mutant(
         "how an end was settled is not looked up",

@@ -28,6 +28,7 @@ from ordersync.store.schema import MIGRATIONS
 from ordersync.store.words import TOKENS, Words
 from ordersync.sync.audit import Difference
 from ordersync.truth.model import Event, EventKind, Source
+from ordersync.venues.alpaca import parse as alpaca
 from ordersync.venues.coinbase import parse
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,7 +42,8 @@ FENCE = re.compile(r"^([ ]*)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine's own ORDERSYNC_ variables would speak before the examples."""
     for name in list(os.environ):
-        if re.match(r"ORDERSYNC_(DATABASE|ORDERS|ACCOUNTS|SYNC|RETENTION)", name, re.IGNORECASE):
+        sections = r"ORDERSYNC_(DATABASE|ORDERS|ACCOUNTS|SYNC|RETENTION|WEBHOOKS)"
+        if re.match(sections, name, re.IGNORECASE):
             monkeypatch.delenv(name)
 
 
@@ -158,7 +160,8 @@ def test_the_rules_of_init_are_documented_as_they_are() -> None:
 
 
 def options_of(command: Any) -> set[str]:  # noqa: ANN401 - of whichever library typer uses
-    found = {name for option in command.params for name in option.opts if name.startswith("-")}
+    names = [name for one in command.params for name in (*one.opts, *one.secondary_opts)]
+    found = {name for name in names if name.startswith("-")}
     return found - {"--help"}
 
 
@@ -293,6 +296,14 @@ def test_every_status_of_coinbase_is_documented_as_it_is_read() -> None:
     }
     expected = {word: status.value for word, status in parse.STATUSES.items()}
     assert read == {**expected, parse.NO_INFORMATION: None}
+
+
+def test_every_status_of_alpaca_is_documented_as_open_or_final() -> None:
+    text = section(REFERENCE / "alpaca.md", "Status").split("| field")[0]
+    told = text.split("\n\n")[1].split("`done_for_day` may")[0]
+    still_open, final = (set(quoted(part)) for part in told.split("are open;"))
+    assert final == {word for word, status in alpaca.STATUSES.items() if status.is_final}
+    assert still_open == alpaca.STATUSES.keys() - final
 
 
 # --- Pages --------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ that cross a port are here too; what is true about an order is in `truth`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -14,15 +13,20 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from ordersync.archived import Archived, ArchiveViews, RetentionStore
+from ordersync.hinted import ReceiptStore
 from ordersync.truth.evidence import Case
 from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import timedelta
 
+    from ordersync.hinted import Receipt
     from ordersync.pushed import Push
     from ordersync.truth.evidence import Reading
+
+    Seen = Mapping[int, str]
+    Decide = Callable[[list["Known"]], Sequence["Advance"]]
 
 RowId = int | str
 
@@ -47,13 +51,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Whose account a key opens, and what the key may do. `name` is the venue's own id of it.
 
     `name` and `host` together must be the same at every start: a key of another portfolio
-    answers honest absences for everything.
+    answers honest absences for everything. `enough` is which key of this venue would suffice.
     """
 
     host: str
     name: str
     can_trade: bool = False
     can_transfer: bool = False
+    enough: str = "A key with the permission View alone is enough."
 
     @property
     def mark(self) -> str:
@@ -78,25 +83,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     mend: str = ""
 
 
-def judge_key(identity: Identity) -> Finding:
-    """Whether a key may do too much: one that can move money is refused at the start."""
-    if identity.can_transfer:
-        return Finding(
-            severity=Severity.ERROR,
-            about="key",
-            what="the key can transfer funds, and ordersync only needs to view.",
-            mend="Make a key with the permission View alone.",
-        )
-    if identity.can_trade:
-        return Finding(
-            severity=Severity.WARNING,
-            about="key",
-            what="the key can trade; ordersync only needs to view, and never trades.",
-            mend="A key with the permission View alone is enough.",
-        )
-    return Finding(severity=Severity.OK, about="key", what="the key can only view.")
-
-
 class Venue(Protocol):
     """An account at an exchange. Only reads; every method answers with what it proves.
 
@@ -119,16 +105,24 @@ class Venue(Protocol):
     async def ask_ids(self, ids: Sequence[str], heard: Mapping[int, str] | None = None) -> Reading:
         """Sightings and Absences of these ids; `heard`: by mark, what need not be read again."""
 
-    async def ask_one(self, venue_order_id: str) -> Reading:
-        """One order by its venue id, through another endpoint than `ask_ids`."""
+    async def ask_one(self, venue_order_id: str, client_order_id: str | None = None) -> Reading:
+        """One order through another endpoint than `ask_ids`; some need its client id for that."""
 
-    async def ask_open(self, heard: Mapping[int, str] | None = None) -> Reading:
-        """All open orders the venue will list. Never an Absence: a list can be short."""
+    async def ask_open(
+        self, heard: Mapping[int, str] | None = None, wanted: Collection[str] = ()
+    ) -> Reading:
+        """All open orders the venue will list. Never an Absence: a list can be short.
+
+        Where some are `wanted`, only until those it lacks cost no more by their ids.
+        """
 
     async def ask_created(
         self, start: datetime, end: datetime, client_order_ids: Collection[str] = ()
     ) -> Reading:
-        """All orders created in [start, end); absences of client ids after the last page alone."""
+        """All orders created in [start, end), or all of these client ids where each is there.
+
+        Absences of client ids after the last page alone.
+        """
 
     async def ask_fills(self, ids: Sequence[str]) -> Reading:
         """What was filled of these orders, as Reports without standing. Never an Absence."""
@@ -155,8 +149,7 @@ class Meaning(StrEnum):
 class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The user's row as it was read: a claim, never evidence.
 
-    `cells` are the values of the mapped columns as the database gave them; only the store
-    looks into them.
+    `cells` are the mapped columns as the database gave them; only the store looks into them.
     """
 
     row_id: RowId
@@ -177,14 +170,16 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """Open rows: those that moved, and by venue id those that did not; these made on demand.
+    """Open rows: those that moved, and by venue id the keys of those that did not.
 
-    `places`: before each that moved, how many of the others come in the table's order.
+    `places`: before each that moved, how many of the unmoved come in the table's order.
+    `unread`: keys of rows that moved where very many did, and their word is plainly open.
     """
 
     moved: list[Claim]
     places: list[int]
-    unmoved: Mapping[str, Claim]
+    unmoved: dict[str, RowId]
+    unread: dict[str, RowId]
 
 
 class Overlay(StrEnum):
@@ -230,12 +225,20 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     evidence: EventEvidence
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A chain of orders as the one that a row shows; None: it waits for how the chain goes on."""
+
+    order: Order | None
+    is_news: bool = False
+
+
 class Advance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One order's way from what was known to what is true now.
 
     `truth` None: nothing was ever sighted. `absent` is the case of absence from now on, None
     where there is none (a sighting closed it). `asked_at` is when the question was asked, on
     our clock: an open truth overwrites a final word only where that was after the row was read.
+    `shown` is what the rows show where that is not the truth itself.
     """
 
     known: Known
@@ -246,6 +249,7 @@ class Advance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     absent: Absent | None = None
     due_at: datetime | None = None
     notes: tuple[Note, ...] = ()
+    shown: Shown | None = None
 
 
 class Result(StrEnum):
@@ -297,17 +301,14 @@ class OrderName(msgspec.Struct, frozen=True, gc=False):
     client_order_id: str | None = None
 
 
-class OrderStore(RetentionStore, Protocol):
+class OrderStore(RetentionStore, ReceiptStore, Protocol):
     """The user's table and ours beside it, in one database.
 
     Raises StoreBusy (ask again) or StoreRefused (give up) from every method.
     """
 
     async def open(self, *, create: bool) -> None:
-        """Connect and check the mapping against the table; make our tables if `create`.
-
-        Raises ConfigError where the mapping does not fit.
-        """
+        """Connect, check the mapping (or raise ConfigError), make our tables if `create`."""
 
     async def close(self) -> None:
         """Give back the connection."""
@@ -318,14 +319,11 @@ class OrderStore(RetentionStore, Protocol):
     async def list_open(self, account: str) -> list[Claim]:
         """Rows that do not say that they are final. Costs what these rows cost, not the history."""
 
-    async def scan_open(self, account: str, seen: Mapping[int, str]) -> Scan:
-        """The same rows; `seen` are venue ids by the mark of rows that need not be made anew."""
+    async def scan_open(self, account: str, seen: Seen, most: int | None = None) -> Scan:
+        """The same rows; `seen`: venue ids by the mark of unmoved ones; `most`: then `unread`."""
 
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
-        """Rows that say they are final, created, filled or written since.
-
-        Also those whose end is known: a bot may have overwritten it with another.
-        """
+        """Rows that say they are final, created, filled or written since; known ends, too."""
 
     async def list_unmapped(self, account: str, limit: int) -> list[Claim]:
         """The newest rows whose word is outside the mapping, among the newest some thousands."""
@@ -336,17 +334,10 @@ class OrderStore(RetentionStore, Protocol):
     async def list_due(
         self, account: str, now: datetime, *, open_truths: int | None = None
     ) -> list[OrderName]:
-        """Orders whose `due_at` has come, and those with a row whose truth is open.
-
-        Not the latter where they are just as many as the caller knows (`open_truths`).
-        """
+        """Orders that are due, and those with an open truth unless there are just `open_truths`."""
 
     async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:
-        """What is stored about these orders, in their order.
-
-        Rows are looked for in the whole table, by venue id, else by client id among those
-        that have no venue id.
-        """
+        """What is stored of these, in order; rows by venue id, by client id where there is none."""
 
     async def read_claims(self, account: str, claims: Sequence[Claim]) -> list[Known]:
         """What is stored about the orders of these rows, without reading the rows again."""
@@ -354,11 +345,19 @@ class OrderStore(RetentionStore, Protocol):
     async def read_rows(self, account: str, row_ids: Sequence[RowId]) -> list[Known]:
         """What is stored about the orders of these rows, as row and truth are at one moment."""
 
-    async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
+    async def advance(
+        self, account: str, steps: Sequence[Advance], receipts: Sequence[Receipt] = ()
+    ) -> list[Outcome]:
         """Write row, truth and event of each step in one transaction, by compare-and-set.
 
-        One Outcome a step, in their order. What already is true is not written.
+        One Outcome a step, in their order. What is true already is not written. Receipts go
+        with them, unless the step of one of their orders is lost.
         """
+
+    async def carry(
+        self, account: str, names: Sequence[OrderName], decide: Decide
+    ) -> list[Outcome]:
+        """Read these, and write what `decide` makes of it (on another thread): in one go."""
 
     async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:
         """What `advance` would write into the rows, without writing."""

@@ -51,7 +51,10 @@ class Push(Protocol):
     """
 
     quiet_limit: timedelta
-    safety_poll: timedelta | None
+
+    @property
+    def safety_poll(self) -> timedelta | None:
+        """How often to ask while it is healthy; it may change with what there is to ask for."""
 
     def subscribe(self) -> AbstractAsyncContextManager[Subscription]:
         """Connect and subscribe; it is entered when the venue has confirmed, left by closing.

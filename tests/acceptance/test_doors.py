@@ -112,6 +112,22 @@ def test_init_never_overwrites_a_configuration(house: House) -> None:
     assert "ordersync.toml" in said.text
 
 
+def test_init_does_not_guess_whether_an_alpaca_account_is_paper_or_live(house: House) -> None:
+    one_of_each(house)
+
+    said = house.init("--venue", "alpaca")
+
+    assert said.status == 3, said
+    assert "--paper" in said.text
+    assert "--live" in said.text
+    assert not house.config.exists()
+    for option, line in (("--paper", "paper = true"), ("--live", "paper = false")):
+        assert house.init("--venue", "alpaca", option).status == 0
+        assert line in house.config.read_text()
+        house.config.unlink()
+    assert house.init("--paper").status == 3
+
+
 def test_init_as_json_is_one_object(house: House) -> None:
     one_of_each(house)
 

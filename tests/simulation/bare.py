@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from ordersync.archived import Batch, LogSize, Movable, Reach
-    from ordersync.ports import Absent, Advance, Change, Finding
+    from ordersync.hinted import Receipt
+    from ordersync.ports import Absent, Advance, Change, Decide, Finding
     from ordersync.pushed import Push, Subscription
     from tests.virtual import VirtualClock
 
@@ -132,7 +133,7 @@ class BareVenue:
     async def ask_ids(self, ids: Sequence[str], heard: Mapping[int, str] | None = None) -> Reading:
         return await self._ask(ids, "batch")
 
-    async def ask_one(self, venue_order_id: str) -> Reading:
+    async def ask_one(self, venue_order_id: str, client_order_id: str | None = None) -> Reading:
         return await self._ask([venue_order_id], "by_id")
 
     async def _ask(self, ids: Sequence[str], endpoint: str) -> Reading:
@@ -161,7 +162,9 @@ class BareVenue:
             sightings=tuple(sightings), silences=tuple(silences), absences=tuple(absences)
         )
 
-    async def ask_open(self, heard: Mapping[int, str] | None = None) -> Reading:
+    async def ask_open(
+        self, heard: Mapping[int, str] | None = None, wanted: Collection[str] = ()
+    ) -> Reading:
         return Reading()
 
     async def ask_created(
@@ -346,10 +349,12 @@ class BareStore:
     async def list_open(self, account: str) -> list[Claim]:
         return (await self.scan_open(account, {})).moved
 
-    async def scan_open(self, account: str, seen: Mapping[int, str]) -> Scan:
+    async def scan_open(
+        self, account: str, seen: Mapping[int, str], most: int | None = None
+    ) -> Scan:
         self._busy()
         claims = [self._claim(n) for n, r in self.rows.items() if _meaning(r.word) != Meaning.FINAL]
-        return Scan(moved=claims, places=[0] * len(claims), unmoved={})
+        return Scan(moved=claims, places=[0] * len(claims), unmoved={}, unread={})
 
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
         return [self._claim(n) for n, r in self.rows.items() if _meaning(r.word) is Meaning.FINAL]
@@ -380,7 +385,25 @@ class BareStore:
     async def read_rows(self, account: str, row_ids: Sequence[int | str]) -> list[Known]:
         return [self._known(OrderName(self.rows[int(n)].order_id)) for n in row_ids]
 
-    async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
+    async def carry(
+        self, account: str, names: Sequence[OrderName], decide: Decide
+    ) -> list[Outcome]:
+        self._busy()
+        steps = decide([self._known(name) for name in names])
+        return await self.advance(account, steps)
+
+    async def list_receipts(self, account: str, webhook_ids: Sequence[str]) -> set[str]:
+        raise NotImplementedError
+
+    async def drop_receipts(self, account: str, *, before: datetime, limit: int) -> int:
+        raise NotImplementedError
+
+    async def find_venue_ids(self, account: str, client_ids: Sequence[str]) -> Mapping[str, str]:
+        raise NotImplementedError
+
+    async def advance(
+        self, account: str, steps: Sequence[Advance], receipts: Sequence[Receipt] = ()
+    ) -> list[Outcome]:
         await self.clock.sleep(timedelta(milliseconds=3))
         self._busy()
         outcomes = [self._advance(account, step) for step in steps]

@@ -8,11 +8,13 @@ import asyncio
 import contextlib
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
-from ordersync.simulator import Faults, World, app, serving
+from ordersync.simulator import Faults, Life, World, app, limit_gtc, serving
 from tests.simulator.asking import sign
 from tests.virtual import VirtualClock
 
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.client import ClientConnection
 
-    from ordersync.simulator import Account, Fault
-    from ordersync.simulator.stream_line import Streamed
+    from ordersync.simulator import Account, Fault, Streamed
+    from ordersync.simulator.condition import PlacedOrder
+
+SECOND = timedelta(seconds=1)
+ORDER = limit_gtc("2", "100")
 
 
 def stream_claims(account: Account, clock: VirtualClock) -> dict[str, Any]:
@@ -67,6 +72,15 @@ class Listener:
                     except ValueError:
                         frames.append(text)
         return frames
+
+    async def rest(self) -> tuple[list[dict[str, Any]], int]:
+        """What is still said, and the code with which the exchange then closes."""
+        frames = []
+        while True:
+            try:
+                frames.append(await self.next())
+            except ConnectionClosed as closed:
+                return frames, 1006 if closed.rcvd is None else closed.rcvd.code
 
     async def begin(self, *channels: str) -> list[dict[str, Any]]:
         """Subscribe to the channels, and pass over what comes at once."""
@@ -115,10 +129,37 @@ def orders_of(frames: list[Any]) -> list[dict[str, Any]]:
         if isinstance(frame, dict) and frame.get("channel") == "user"
         for event in frame["events"]
         if event["type"] == "update"
-        for order in event["orders"]
+        for order in event["orders"] or ()
     ]
 
 
 def numbers_of(frames: list[Any]) -> list[int]:
     """The sequence numbers of these frames."""
     return [frame["sequence_num"] for frame in frames]
+
+
+def in_snapshots(frames: list[Any]) -> list[list[str]]:
+    """The order ids of each snapshot among these frames."""
+    return [
+        [order["order_id"] for order in event["orders"]]
+        for frame in frames
+        if frame["channel"] == "user"
+        for event in frame["events"]
+        if event["type"] == "snapshot"
+    ]
+
+
+def told(frames: list[Any], order: PlacedOrder) -> list[tuple[str, str, str]]:
+    """Status, filled and left of one order in each of its updates."""
+    return [
+        (each["status"], each["cumulative_quantity"], each["leaves_quantity"])
+        for each in orders_of(frames)
+        if each["order_id"] == order.order_id
+    ]
+
+
+def place(floor: Floor, life: Life, configuration: Any = None, **more: Any) -> PlacedOrder:
+    """Buy something."""
+    portfolio = more.pop("portfolio", floor.account.portfolio)
+    product = more.pop("product", "BTC-USD")
+    return floor.world.place(portfolio, product, "BUY", configuration or ORDER, life=life, **more)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -28,20 +27,6 @@ pytestmark = pytest.mark.referee
 
 SCRIPTS = Path(__file__).parent / "referees"
 PLENTY = 500  # requests a second: a loopback client is faster than the real limit allows
-
-
-@pytest.fixture(scope="session")
-def referees() -> Path:
-    """The Python that has the official clients."""
-    root = Path(__file__).parents[2]
-    named = os.environ.get("ORDERSYNC_REFEREES")
-    python = Path(named) if named else root / ".venv-referees" / "bin" / "python"
-    if not python.exists():
-        missing = f"NO REFEREES: {python} does not exist. `./dev referees` makes it."
-        if "referees" in os.environ.get("ORDERSYNC_DEMAND", ""):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return python
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
-from ordersync.simulator import Fault, Kind, Ready, run, serve, serving
+from ordersync.simulator import (
+    Fault,
+    Kind,
+    Ready,
+    StreamKind,
+    Venue,
+    run,
+    serve,
+    serving,
+)
 from tests.simulator.asking import PREFIX
 
 if TYPE_CHECKING:
@@ -40,6 +51,33 @@ async def test_it_serves_on_loopback_at_a_free_port_and_stops(exchange: Exchange
     assert response.json()["iso"] == "2026-03-01T12:00:00Z"
     with pytest.raises(httpx2.ConnectError):
         await fetch(url + TIME)
+
+
+async def test_it_streams_at_the_same_port_and_says_nothing_to_the_log(
+    exchange: Exchange, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    exchange.faults.add(Fault(kind=StreamKind.REFUSE, on="stream", call=2))
+    exchange.faults.add(Fault(kind=StreamKind.CLOSE, on="stream", call=3, value=1006))
+    async with serving(exchange.app) as url:
+        address = url.replace("http", "ws")
+        async with connect(address, proxy=None) as connection:
+            await connection.send('{"type": "subscribe", "channel": "heartbeats"}')
+            ack = json.loads(await connection.recv())
+            assert ack["events"] == [{"subscriptions": {"heartbeats": ["heartbeats"]}}]
+            await connection.send('{"type": "subscribe", "channel": "ticker"}')
+            await connection.recv()
+            await connection.send('{"type": "subscribe", "channel": "status"}')
+            with pytest.raises(ConnectionClosedError, match="no close frame"):
+                await connection.recv()
+        with pytest.raises(InvalidStatus, match="503"):
+            await connect(address, proxy=None)
+        connection = await connect(address, proxy=None)
+    with pytest.raises(ConnectionClosedError):
+        await connection.recv()
+
+    assert caplog.records == []
+    assert [each.is_open for each in exchange.app.state.streams] == [False, False, False]
 
 
 async def test_it_serves_at_the_port_it_was_told(exchange: Exchange) -> None:
@@ -96,10 +134,11 @@ async def test_it_leaves_at_once_although_a_client_still_waits(
 
 @contextlib.asynccontextmanager
 async def running(
-    directory: Path, seed: int = 7, faults: Path | None = None
+    directory: Path, seed: int = 7, faults: Path | None = None, venue: Venue = Venue.COINBASE
 ) -> AsyncIterator[Ready]:
     ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
-    task = asyncio.ensure_future(run(directory, seed, faults, 0, ready.set_result))  # noqa: TID251
+    service = run(directory, seed, faults, 0, ready.set_result, venue=venue)
+    task = asyncio.ensure_future(service)  # noqa: TID251
     try:
         ends: list[asyncio.Future[Any]] = [ready, task]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -131,10 +170,32 @@ async def test_a_folder_gets_a_key_and_a_configuration_for_a_populated_exchange(
         "venue": "coinbase",
         "key_file": ready.key_file.name,
         "rest_url": ready.url,
+        "ws_url": ready.ws_url,
     }
     assert set(written["orders"]["status_words"]) == {
         "pending", "open", "completed", "failed", "cancelled",
     }  # fmt: skip
+
+
+async def test_a_folder_may_get_what_a_paper_account_at_alpaca_needs(tmp_path: Path) -> None:
+    async with running(tmp_path, venue=Venue.ALPACA) as ready:
+        written = tomllib.loads(ready.configuration.read_text())
+        key = json.loads(ready.key_file.read_text())
+        headers = {"APCA-API-KEY-ID": key["key_id"], "APCA-API-SECRET-KEY": key["secret_key"]}
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            answer = await client.get(f"{ready.url}/v2/account", headers=headers)
+
+    assert answer.json()["status"] == "ACTIVE"
+    assert ready.orders >= 40
+    assert stat.S_IMODE(ready.key_file.stat().st_mode) == 0o600
+    assert written["orders"]["symbol"] == "symbol"
+    assert written["accounts"]["main"] == {
+        "venue": "alpaca",
+        "paper": True,
+        "key_file": "alpaca.json",
+        "rest_url": ready.url,
+        "ws_url": ready.url.replace("http", "ws") + "/stream",
+    }
 
 
 async def test_a_second_start_gives_the_same_key_and_the_new_address(tmp_path: Path) -> None:

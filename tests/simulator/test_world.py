@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ordersync.simulator import Life, World, limit_gtc
+from ordersync.simulator.changes import Change, Watch
 from ordersync.simulator.populated import populate
 from tests.simulator.asking import NOON, Clock
+
+if TYPE_CHECKING:
+    from ordersync.simulator.condition import Condition
 
 ID = "0b7de0e1-3f0c-4d8f-8b6f-0d5f8f5f1a11"
 
@@ -115,3 +120,55 @@ def test_an_order_that_no_exchange_could_hold_is_refused(wrong: dict[str, object
 
     with pytest.raises(ValueError, match=r".+"):
         world.place(**{**good, **wrong})  # type: ignore[arg-type] # wrong on purpose
+
+
+def test_a_watch_tells_every_change_once_and_in_order_of_time() -> None:
+    for seed in range(8):
+        clock = Clock()
+        world, account = populate(clock.now, seed)
+        watch = Watch(world, account.portfolio, lambda: None)
+        rest = world.steady_at()
+        seen: dict[str, Condition] = {}
+        told: list[Change] = []
+        while (at := watch.next_at) is not None:
+            clock.at = at
+            told += watch.due(at)
+        assert [change.at for change in told] == sorted(change.at for change in told)
+        assert max(change.at for change in told) <= rest
+        for change in told:
+            assert seen.get(change.order.order_id) != change.condition
+            seen[change.order.order_id] = change.condition
+        # Whoever was open at first and heard all of it knows how everything ended.
+        for order_id, condition in seen.items():
+            truth = world.truth(order_id, rest)
+            assert (condition.status, condition.filled_qty, condition.fee) == (
+                truth.status,
+                truth.filled_qty,
+                truth.fee,
+            )
+        assert len(seen) > 3
+
+
+def test_a_watch_is_woken_by_what_nobody_could_foresee() -> None:
+    clock = Clock()
+    world = World(clock.now)
+    account, other = world.open_account(), world.open_account()
+    woken: list[datetime] = []
+    watch = Watch(world, account.portfolio, lambda: woken.append(clock.at))
+    configuration = limit_gtc("1", "2")
+    world.place(other.portfolio, "BTC-USD", "BUY", configuration, life=Life.open())
+    order = world.place(account.portfolio, "BTC-USD", "BUY", configuration, life=Life.open())
+    assert (woken, watch.next_at) == ([NOON], NOON)
+    assert [change.condition.status for change in watch.due(clock.now())] == ["PENDING"]
+    assert watch.next_at == NOON + timedelta(milliseconds=200)
+
+    world.cancel(order.order_id)
+    assert [change.condition.status for change in watch.due(clock.now())] == ["CANCEL_QUEUED"]
+    clock.go_on(10)
+    assert [change.condition.status for change in watch.due(clock.now())] == ["CANCELLED"]
+    assert watch.next_at is None
+
+    watch.stop()
+    world.place(account.portfolio, "BTC-USD", "BUY", configuration, life=Life.open())
+    assert woken == [NOON, NOON]
+    assert list(watch.due(clock.now())) == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import pytest
 from ordersync.simulator import Life, StreamKind
 from ordersync.sync.stream import State
 from tests.system.house import House, Placed, ago, built, naive, stream_of
-from tests.virtual import virtually
+from tests.virtual import VirtualClock, virtually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, MutableMapping
@@ -166,23 +166,28 @@ async def test_a_frame_that_is_never_sent_is_found_by_the_next_pass_and_makes_it
         assert await until_told(house, third, "0.25", within=0.1) <= 0.1
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        Life.canceled(ago(hours=1, seconds=QUIET + 30), share=Decimal("0.3")),
+        Life.expired(ago(hours=1, seconds=QUIET + 30), share=Decimal("0.3")),
+        Life.canceled(ago(hours=1, seconds=QUIET + 30)),
+    ],
+    ids=["canceled+fills", "expired+fills", "canceled"],
+)
 @virtually
-async def test_an_end_with_fills_that_only_asking_finds_stops_nothing(tmp_path: Path) -> None:
+async def test_whatever_end_is_never_sent_is_found_and_makes_it_doubtful(
+    tmp_path: Path, end: Life
+) -> None:
     async with built(tmp_path, pushes=True) as house:
-        life = Life.canceled(ago(hours=1, seconds=QUIET + 30), share=Decimal("0.5"))
-        first = house.place(life, age=ago(hours=1))
-        house.place(Life.filled(ago(hours=1, seconds=20)))
+        order = house.place(end)
         async with house.running() as service:
             await house.wait(seconds=QUIET)
-            house.world.cancel(first.order_id)
-            await house.wait(milliseconds=100)
-            house.fault(StreamKind.NEVER_SENT, order_ids=frozenset([first.order_id]))
-            await house.wait(seconds=1)
-            assert house.untrue(first), "nobody told of its end"
-            await house.until_true(first, within=35)
-            assert house.word(first) == "completed", "canceled, with fills"
+            house.fault(StreamKind.NEVER_SENT)
+            await house.wait(seconds=30)
+            await house.until_true(order, within=31)
             await house.wait(seconds=NOTICED_SECONDS)
-            assert stream_of(service).health.state is State.DEGRADED
+            assert stream_of(service).health.is_proven is False
 
 
 @virtually
@@ -341,3 +346,47 @@ async def test_the_first_connection_reads_the_gap_before_it_counts_as_live(tmp_p
             assert stream_of(service).health.state is State.CONNECTING
             await house.wait(seconds=2)
             assert stream_of(service).health.state is State.LIVE
+
+
+class SetClock(VirtualClock):
+    """A machine whose time of day is wrong by `off`, and may be set at any time."""
+
+    off = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.off
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+@virtually
+async def test_a_machine_that_is_an_hour_off_is_told_of_it_and_writes_the_same(
+    tmp_path: Path, hours: int, logs: list[MutableMapping[str, Any]]
+) -> None:
+    async with built(tmp_path, pushes=True) as house:
+        clock = SetClock()
+        clock.off, house.service_clock = timedelta(hours=hours), clock
+        order = house.place(Life.filled(ago(hours=1, seconds=QUIET)))
+        async with house.running() as service:
+            await house.wait(seconds=QUIET - 1)
+            assert stream_of(service).health.state is State.LIVE
+            assert await until_told(house, order, "1", within=1) <= 1
+        assert house.events("quarantined", "conflict", "suspect") == []
+        assert any("clock is 3600 s off" in line["event"] for line in logs)
+
+
+@virtually
+async def test_a_clock_that_is_set_while_the_stream_is_heard_moves_no_truth(tmp_path: Path) -> None:
+    async with built(tmp_path, pushes=True) as house:
+        clock = SetClock()
+        house.service_clock = clock
+        fills = [(ago(hours=1, seconds=QUIET + 60 * n), Decimal("0.2")) for n in range(1, 4)]
+        order = house.place(Life.open(fills=fills))
+        async with house.running():
+            for n, hours in ((1, 1), (2, -1), (3, 0)):
+                await house.wait(seconds=QUIET if n == 1 else 55)
+                clock.off = timedelta(hours=hours)
+                await until_told(house, order, f"0.{2 * n}", within=0.1)
+            house.world.cancel(order.order_id)
+            await house.wait(seconds=2)
+            assert house.untrue(order) == []
+        assert house.events("quarantined", "conflict") == []

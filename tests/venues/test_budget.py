@@ -161,7 +161,7 @@ def test_the_venues_own_count_is_minded(headers: dict[str, str], waits: float) -
     async def main() -> float:
         clock = VirtualClock()
         budget = budget_of(clock)
-        budget.learn(headers)
+        budget.learn(headers, clock.now())
         await budget.take()
         return clock.monotonic()
 

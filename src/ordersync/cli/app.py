@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -88,8 +88,11 @@ def init(
     venue: Annotated[str, typer.Option(help="The exchange.")] = "coinbase",
     account: Annotated[str, typer.Option(help="A name for the account.")] = "main",
     key_file: Annotated[
-        str, typer.Option(help="The API key's JSON file, mode 0600.")
-    ] = "~/.config/ordersync/coinbase.json",
+        str | None, typer.Option(help="The API key's JSON file, mode 0600.")
+    ] = None,
+    paper: Annotated[
+        bool | None, typer.Option("--paper/--live", help="Alpaca: which kind of account it is.")
+    ] = None,
     rest_url: Annotated[str | None, typer.Option(help="Another host, for a simulator.")] = None,
     ws_url: Annotated[str | None, typer.Option(help="Another host for push.")] = None,
     unknown_word: Annotated[
@@ -108,7 +111,8 @@ def init(
         table=table,
         venue=venue,
         account=account,
-        key_file=key_file,
+        key_file=key_file or f"~/.config/ordersync/{venue}.json",
+        paper=paper,
         rest_url=rest_url,
         ws_url=ws_url,
         unknown_word=unknown_word,
@@ -251,12 +255,15 @@ def simulator(
     seed: Annotated[int, typer.Option(help="The same seed makes the same exchange.")] = 0,
     faults: Annotated[Path | None, typer.Option(help="What goes wrong, as TOML.")] = None,
     port: Annotated[int, typer.Option(help="0: any free port.")] = 0,
+    venue: Annotated[
+        Literal["coinbase", "alpaca"], typer.Option(help="Whose protocol it speaks.")
+    ] = "coinbase",
 ) -> None:
-    """An exchange on this machine that speaks Coinbase's protocol."""
+    """An exchange on this machine that speaks Coinbase's protocol, or Alpaca's."""
     from ordersync.cli import commands  # noqa: PLC0415 - loads the simulator
 
     output = cast("Output", context.obj)
-    output.run(commands.simulator(output, directory, seed, faults, port))
+    output.run(commands.simulator(output, directory, seed, faults, port, venue))
 
 
 @app.command()

@@ -160,24 +160,30 @@ async def cleanup(output: Output, older_than: str, *, yes: bool, accept_absent: 
 
 
 async def simulator(
-    output: Output, directory: Path, seed: int, faults: Path | None, port: int
+    output: Output, directory: Path, seed: int, faults: Path | None, port: int, venue: str
 ) -> None:
     """Serve a simulated exchange until stopped."""
-    from ordersync.simulator import Ready, run  # noqa: PLC0415 - loads a web server
+    from ordersync.simulator import Ready, Venue, run  # noqa: PLC0415 - loads a web server
 
     def ready(at: Ready) -> None:
         if output.as_json:
             output.give(
-                {"url": at.url, "config": str(at.configuration), "key_file": str(at.key_file)}
+                {
+                    "url": at.url,
+                    "ws_url": at.ws_url,
+                    "config": str(at.configuration),
+                    "key_file": str(at.key_file),
+                }
             )
             return
-        output.say(f"Simulated exchange at {at.url}; wrote {at.configuration} and {at.key_file}")
+        where = f"{at.url} and {at.ws_url}"
+        output.say(f"Simulated exchange at {where}; wrote {at.configuration} and {at.key_file}")
         output.say("The database that ordersync.toml names, bot.db, is your bot's to bring.")
         sys.stdout.flush()
 
     stopping = _stop_on_signals()
     try:
-        await until(stopping, run(directory, seed, faults, port, ready))
+        await until(stopping, run(directory, seed, faults, port, ready, venue=Venue(venue)))
     except (ValueError, OSError) as error:
         raise ConfigError(str(error), where="simulator") from error
 

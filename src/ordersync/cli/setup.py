@@ -29,6 +29,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     venue: str
     account: str
     key_file: str
+    paper: bool | None
     rest_url: str | None
     ws_url: str | None
     unknown_word: str | None
@@ -43,6 +44,8 @@ async def set_up(output: Output, wishes: Wishes) -> None:
             where=str(path),
             mend="Move it away, or name another file with -c.",
         )
+    if wishes.venue == "alpaca" and wishes.paper is None:
+        wishes = msgspec.structs.replace(wishes, paper=await _is_paper(output))
     url = _database_url(wishes)
     answers: dict[str, str] = {"orders.table": wishes.table} if wishes.table else {}
     while True:
@@ -102,6 +105,18 @@ async def _ask(output: Output, unsure: Unsure) -> str:
             return answer
 
 
+async def _is_paper(output: Output) -> bool:
+    """Whether an Alpaca account is of paper trading: a person's word, never a guess."""
+    question = Unsure(
+        key="--paper or --live",
+        question="Is the key of Alpaca's paper trading, or of a live account?",
+        choices=("paper", "live"),
+    )
+    while (answer := (await _ask(output, question)).lower()) not in question.choices:
+        output.say(f"{answer!r} is neither of them.")
+    return answer == "paper"
+
+
 def _toml(wishes: Wishes, proposal: Proposal, path: Path) -> str:
     lines = ["# Written by `ordersync init`. Check it, then: ordersync doctor", "", "[database]"]
     if wishes.database_env is not None:
@@ -122,6 +137,8 @@ def _toml(wishes: Wishes, proposal: Proposal, path: Path) -> str:
     ]
     lines += ["", f"[accounts.{_key(wishes.account)}]", f"venue = {_quoted(wishes.venue)}"]
     lines.append(f"key_file = {_quoted(_key_path(path, wishes.key_file))}")
+    if wishes.paper is not None:
+        lines.append(f"paper = {str(wishes.paper).lower()}")
     for name, url in (("rest_url", wishes.rest_url), ("ws_url", wishes.ws_url)):
         if url:
             lines.append(f"{name} = {_quoted(url)}")

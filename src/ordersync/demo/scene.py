@@ -60,9 +60,7 @@ unknown = ["unknown"]
 venue = "coinbase"
 key_file = "coinbase.json"
 rest_url = "{url}"
-
-[sync]
-interval = "5s"
+ws_url = "{stream}"
 """
 
 

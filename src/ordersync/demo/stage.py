@@ -56,7 +56,8 @@ async def play(console: Console, *, once: bool) -> bool:
         account.key.write(place / "coinbase.json")
         write_past(place / "bot.db", world.now())
         async with simulated(app(world, Faults())) as url:
-            (place / "ordersync.toml").write_text(CONFIGURATION.format(url=url), encoding="utf-8")
+            written = CONFIGURATION.format(url=url, stream=url.replace("http", "ws", 1))
+            (place / "ordersync.toml").write_text(written, encoding="utf-8")
             _introduce(console, place, url)
             return await _play(console, place, url, world, once=once)
 

@@ -4,7 +4,7 @@
 The doors (`cli`, `demo`) call it; what they get back are ports and plain data.
 """
 
-from ordersync.service.build import build_archive, build_views, schema_statements
+from ordersync.service.build import build_archive, build_venue, build_views, schema_statements
 from ordersync.service.examine import check_proposal, examine, propose
 from ordersync.service.serving import Service, serving
 from ordersync.store.guess import Unsure
@@ -15,6 +15,7 @@ __all__ = [
     "Service",
     "Unsure",
     "build_archive",
+    "build_venue",
     "build_views",
     "check_proposal",
     "examine",

@@ -12,13 +12,16 @@ from ordersync.store.mapping import bind
 from ordersync.store.owner import statements_for_owner, version_there
 from ordersync.store.table_store import TableStore
 from ordersync.store.views import TableViews
-from ordersync.venues.coinbase.key import read_key
-from ordersync.venues.coinbase.venue import Coinbase
+from ordersync.venues.opening import open_venue
+from ordersync.web.secrets import read_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ordersync.archived import Archive
     from ordersync.ports import Clock, OrderStore, OrderViews, Venue
     from ordersync.settings import Account, Settings
+    from ordersync.standard_webhooks import Secret
     from ordersync.store.database import Database
 
 
@@ -67,11 +70,22 @@ def build_archive(settings: Settings) -> Archive:
     return ArchiveFolder(settings.resolve(kept.folder), where=f"{settings.path}: retention.folder")
 
 
+def read_webhook_secrets(settings: Settings) -> Mapping[str, Sequence[Secret]]:
+    """The secrets of those who send webhooks, by account; none where no door is open.
+
+    Raises ConfigError.
+    """
+    if settings.webhooks is None:
+        return {}
+    path = settings.resolve(settings.webhooks.secret_file)
+    where = f"{settings.path}: webhooks.secret_file"
+    return read_secrets(path, settings.served_accounts, where=where)
+
+
 def build_venue(settings: Settings, name: str, account: Account, clock: Clock) -> Venue:
     """An account at its venue. Raises ConfigError where the key file cannot be used."""
     try:
-        key = read_key(settings.resolve(account.key_file))
+        return open_venue(account, settings.resolve(account.key_file), clock)
     except ConfigError as error:
         error.where = f"{settings.path}: accounts.{name}.key_file ({error.where})"
         raise
-    return Coinbase(key, clock, rest_url=account.rest_url, ws_url=account.ws_url)

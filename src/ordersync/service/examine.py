@@ -9,19 +9,27 @@ import msgspec
 
 from ordersync import settings as configuration
 from ordersync.clock import SystemClock
-from ordersync.errors import ConfigError, OrdersyncError
+from ordersync.errors import ConfigError, OrdersyncError, VenueRefused, VenueSilent
 from ordersync.ports import Finding, Severity
-from ordersync.service.build import build_archive, build_store, build_venue, build_views
+from ordersync.service.build import (
+    build_archive,
+    build_store,
+    build_venue,
+    build_views,
+    read_webhook_secrets,
+)
 from ordersync.store import proposal
 from ordersync.store.makes import database_at
 from ordersync.sync.retention import judge_size
 from ordersync.sync.zone import compare_times
+from ordersync.web.webhooks import EXPOSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from ordersync.ports import Clock, OrderStore
+    from ordersync.pushed import Push
     from ordersync.settings import Settings
     from ordersync.store.guess import Unsure
     from ordersync.store.proposal import Proposal
@@ -48,6 +56,8 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
             continue
         try:
             about = await venue.findings()
+            if venue.push is not None and not any(f.severity is Severity.ERROR for f in about):
+                about.append(await _try_push(venue.push))
             if store is not None and not any(f.severity is Severity.ERROR for f in about):
                 times = await compare_times(name, venue=venue, store=store)
                 about += [times] if times is not None else []
@@ -58,6 +68,24 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
             await venue.close()
     if store is not None:
         await store.close()
+    return found + _about_webhooks(settings)
+
+
+def _about_webhooks(settings: Settings) -> list[Finding]:
+    """Whether the door for webhooks can be opened, and who may look on."""
+    webhooks = settings.webhooks
+    if webhooks is None:
+        return []
+    try:
+        secrets = read_webhook_secrets(settings)
+    except ConfigError as error:
+        return [_mistake("webhooks", error)]
+    accounts = ", ".join(f"{name} ({len(known)})" for name, known in secrets.items())
+    what = f"taken at {webhooks.listen} while run runs; accounts, and their secrets: {accounts}."
+    found = [Finding(severity=Severity.OK, about="webhooks", what=what)]
+    if webhooks.is_exposed:
+        what, mend = EXPOSED
+        found.append(Finding(severity=Severity.WARNING, about="webhooks", what=what, mend=mend))
     return found
 
 
@@ -71,6 +99,21 @@ async def _about_retention(settings: Settings, store: OrderStore) -> list[Findin
     except ConfigError as error:
         found.append(_mistake("retention", error))
     return found
+
+
+async def _try_push(push: Push) -> Finding:
+    """Whether the venue lets us listen. Where it does not, asking more often takes its place."""
+    try:
+        async with push.subscribe():
+            pass
+    except (VenueSilent, VenueRefused) as error:
+        return Finding(
+            severity=Severity.WARNING,
+            about="push",
+            what=f"{error.where}: {error.what} Orders are asked for instead.",
+            mend=error.mend or "Check that WebSockets to it pass through proxy and firewall.",
+        )
+    return Finding(severity=Severity.OK, about="push", what="the stream of orders can be heard.")
 
 
 def _mistake(about: str, error: OrdersyncError) -> Finding:

@@ -11,10 +11,14 @@ Public names:
 - `Account`, `KeyPair`: who may ask, and the key file that proves it.
 - `Fault`, `Faults`, `Kind`, `StreamKind`: what goes wrong, and when.
 - `limit_gtc`, `limit_gtd`, `limit_fok`, `market`, `stop_limit_gtc`: order configurations.
-- `app(world, faults)`: the ASGI application.
+- `app(world, faults)`: the ASGI application, REST and WebSocket.
+- `Streamed`, `Told`: a connection to its WebSocket, and a frame there, as they are remembered.
 - `serve(app, ...)`, `serving(app, ...)`: that application on 127.0.0.1, in the running loop.
 - `run(directory, seed, faults, port, ready)`: key file, configuration and a populated world,
-  served until cancelled; `Ready` says where.
+  served until cancelled; `Ready` says where, `Venue` whom it takes after.
+
+The room `alpaca` holds a broker made in the same way, with the same names where the things are
+the same: `from ordersync.simulator import alpaca`.
 """
 
 from __future__ import annotations
@@ -29,7 +33,8 @@ if TYPE_CHECKING:
     from ordersync.simulator.kinds import Kind, StreamKind
     from ordersync.simulator.life import Life, Step, What
     from ordersync.simulator.server import serve, serving
-    from ordersync.simulator.standalone import Ready, run
+    from ordersync.simulator.standalone import Ready, Venue, run
+    from ordersync.simulator.stream_line import Streamed, Told
     from ordersync.simulator.terms import limit_fok, limit_gtc, limit_gtd, market, stop_limit_gtc
     from ordersync.simulator.world import Truth, World
 
@@ -43,7 +48,10 @@ __all__ = [
     "Ready",
     "Step",
     "StreamKind",
+    "Streamed",
+    "Told",
     "Truth",
+    "Venue",
     "What",
     "World",
     "app",
@@ -64,7 +72,8 @@ _HOMES = {
     "kinds": ("Kind", "StreamKind"),
     "life": ("Life", "Step", "What"),
     "server": ("serve", "serving"),
-    "standalone": ("Ready", "run"),
+    "standalone": ("Ready", "Venue", "run"),
+    "stream_line": ("Streamed", "Told"),
     "terms": ("limit_fok", "limit_gtc", "limit_gtd", "market", "stop_limit_gtc"),
     "world": ("Truth", "World"),
 }

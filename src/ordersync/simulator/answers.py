@@ -13,6 +13,8 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 
 # The ASGI extensions of `server`: to close a connection, to abort it, and to hear no more on it.
 HANG_UP, ABORT, DEAFEN = "ordersync.hang_up", "ordersync.abort", "ordersync.deafen"
+# The key of an ASGI message that says that its bytes are a binary frame, not a text.
+BINARY = "ordersync.binary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 
 from ordersync.simulator import placing
 from ordersync.simulator.answers import (
-    HANG_UP,
     Answer,
     RefusedError,
     invalid_argument,
@@ -45,14 +44,14 @@ from ordersync.simulator.listing import View, page_of_fills, page_of_orders
 from ordersync.simulator.products import PRODUCTS
 from ordersync.simulator.queries import read_fill_query, read_order_id, read_order_query
 from ordersync.simulator.rate_limit import RateLimit
+from ordersync.simulator.silence import silence_of
 from ordersync.simulator.world import user_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
 
     from ordersync.simulator.account import Account
     from ordersync.simulator.answers import Json
@@ -171,7 +170,7 @@ class _Exchange:
             await asyncio.sleep(late / 2)
         answer = instead(call.faults) or self._asked(call, question)
         answer = damaged(answer, call.faults, turn=self._turn, page_before=call.row_before)
-        silent = _silence(call.faults)
+        silent = silence_of(call.faults)
         self._remember(call, 0 if silent is not None else answer.status)
         if silent is not None:
             return silent
@@ -318,40 +317,3 @@ def _response(answer: Answer) -> Response:
         return Response(answer.text, answer.status, answer.headers, media_type=answer.content_type)
     body = msgspec.json.encode(answer.payload)
     return Response(body, answer.status, answer.headers, media_type="application/json")
-
-
-def _silence(faults: Sequence[Fault]) -> _Silence | None:
-    for fault in faults:
-        if fault.kind is Kind.DROP:
-            return _Silence(0)
-        if fault.kind is Kind.TIMEOUT:
-            return _Silence(fault.seconds(-1))
-    return None
-
-
-class _Silence(PlainTextResponse):
-    """No answer: wait until the client leaves, or so many seconds, then close the connection."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del send
-        left = asyncio.ensure_future(_client_leaves(receive))
-        try:
-            await asyncio.wait([left], timeout=None if self._seconds < 0 else self._seconds)
-            if not left.done():
-                hang_up = scope.get("extensions", {}).get(HANG_UP)
-                if hang_up is None:
-                    raise ConnectionResetError("The simulated exchange hung up.")
-                hang_up["close"]()
-                await left
-        finally:
-            left.cancel()
-
-
-async def _client_leaves(receive: Callable[[], Awaitable[object]]) -> None:
-    message: object = None
-    while not (isinstance(message, dict) and message.get("type") == "http.disconnect"):
-        message = await receive()

@@ -51,6 +51,13 @@ ENDPOINTS = (
     "time",
     "accounts",
     "products",
+    # Alpaca's alone
+    "by_client_id",
+    "replace",
+    "cancel_all",
+    "account",
+    "clock",
+    "events",
     STREAM,
 )
 

@@ -83,7 +83,7 @@ class StreamKind(StrEnum):
     HALF_OPEN = "half_open"  # nothing: neither sends nor hears, until the client leaves
     CLOSE = "close"  # the code: 1000, 1001, 1011; 1006 cuts the line (1000)
     LOGOUT = "logout"  # nothing: an authentication failure, and the end
-    REFUSE = "refuse"  # the status of the refused handshake: 401, 403, 429, 503 (503)
+    REFUSE = "refuse"  # the status of the refused handshake: 401, 403, 406, 429, 503 (503)
 
 
 AnyKind: TypeAlias = "Kind | StreamKind"
@@ -112,7 +112,7 @@ OCCASION_OF = {
 }
 
 CLOSE_CODES = (1000, 1001, 1006, 1011)
-REFUSALS = (401, 403, 429, 503)
+REFUSALS = (401, 403, 406, 429, 503)
 GARBAGE = (
     "not_json",
     "wrong_types",
@@ -123,6 +123,9 @@ GARBAGE = (
     "other_account",
     "future_time",
     "orders_null",
+    "data_null",
+    "unknown_event",
+    "naked_numbers",
 )
 CHOICES: dict[StreamKind, tuple[str | int, ...]] = {
     StreamKind.CLOSE: CLOSE_CODES,

@@ -16,7 +16,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 
-from ordersync.simulator.answers import ABORT, DEAFEN, HANG_UP
+from ordersync.simulator.answers import ABORT, BINARY, DEAFEN, HANG_UP
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator
@@ -47,8 +47,8 @@ class _HangingUp(H11Protocol):
 class _Streaming(WebSocketsSansIOProtocol):
     """A WebSocket whose line the application may cut, and on which it may fall deaf.
 
-    The exchange speaks in text alone, so what it sends as bytes leaves as a text frame of just
-    these bytes: that is how text that is not UTF-8 gets on the wire.
+    What is sent as bytes leaves as a text frame of just these bytes, unless the message says
+    otherwise: that is how text that is not UTF-8 gets on the wire.
     """
 
     _deaf = False
@@ -62,6 +62,8 @@ class _Streaming(WebSocketsSansIOProtocol):
             extensions = {**scope.get("extensions", {}), **line}
             with contextlib.suppress(asyncio.CancelledError):  # as above: the server leaves
                 await inner({**scope, "extensions": extensions}, receive, send)
+            # A refusal completes it as well; uvicorn would report it as the application's error.
+            self.handshake_complete = self.handshake_complete or bool(self.initial_response)
 
         self.app = with_line
 
@@ -73,7 +75,7 @@ class _Streaming(WebSocketsSansIOProtocol):
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "websocket.send" and self.handshake_complete and not self.close_sent:
             data = message.get("bytes")
-            if data is not None:
+            if data is not None and not message.get(BINARY):
                 await self._send_text(data)
                 return
         await super().send(message)

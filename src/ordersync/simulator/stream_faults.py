@@ -81,6 +81,18 @@ def _orders_null(frame: Frame) -> Frame:
     return {**frame, "events": [{**events[0], "orders": None}]}
 
 
+def _unknown_event(frame: Frame) -> Frame:
+    events = cast("list[dict[str, Json]]", frame["events"])
+    return {**frame, "events": [{**events[0], "type": "amendment"}]}
+
+
+def _naked_numbers(frame: Frame) -> Frame:
+    events = cast("list[dict[str, Json]]", frame["events"])
+    orders = cast("list[dict[str, str]]", events[0]["orders"])
+    names = ("cumulative_quantity", "leaves_quantity", "avg_price", "total_fees")
+    return _with_order(frame, **{name: float(orders[0][name]) for name in names})
+
+
 _SPOILERS: dict[str, Callable[[Frame], Frame]] = {
     "wrong_types": _wrong_types,
     "huge": lambda frame: _with_order(frame, cancel_reason="x" * HUGE_BYTES),
@@ -89,4 +101,7 @@ _SPOILERS: dict[str, Callable[[Frame], Frame]] = {
     "other_account": _other_account,
     "future_time": _future_time,
     "orders_null": _orders_null,
+    "data_null": lambda frame: {**frame, "events": None},
+    "unknown_event": _unknown_event,
+    "naked_numbers": _naked_numbers,
 }

@@ -1,7 +1,8 @@
 """One connection of the stream from its sending end: the numbering of frames, and its faults.
 
 A frame takes its sequence number when the exchange says it; the faults decide whether, when and
-how often it leaves. Everything waits by the loop's time and nothing else.
+how often it leaves. Everything waits by the loop's time and nothing else. How a frame is written
+is Coinbase's way here; a line of another exchange writes its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from ordersync.simulator.answers import ABORT, DEAFEN
 from ordersync.simulator.kinds import Occasion, StreamKind
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ordersync.simulator.answers import Json
     from ordersync.simulator.condition import PlacedOrder
     from ordersync.simulator.faults import Fault, Faults
+    from ordersync.simulator.stream_faults import Frame
 
 REMEMBERED_FRAMES = 10_000
 ABNORMAL = 1006
@@ -71,12 +73,20 @@ class Streamed:
         return self.closed_at is None
 
 
+class Identified(Protocol):
+    """An order, of whichever exchange."""
+
+    @property
+    def order_id(self) -> str:
+        """The exchange's id of the order."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
     """What is said about one order at one moment."""
 
     at: datetime
-    order: PlacedOrder
+    order: Identified
     row: dict[str, Json]
 
     @property
@@ -87,6 +97,9 @@ class Update:
 
 class Line:
     """The sending end of a connection. Once `over`, nothing may be said on it."""
+
+    updates: ClassVar[str] = "user"  # the channel that tells orders
+    filled: ClassVar[str] = "FILLED"
 
     def __init__(
         self, websocket: WebSocket, faults: Faults, now: Callable[[], datetime], record: Streamed
@@ -110,7 +123,7 @@ class Line:
 
     async def say(self, channel: str, event: Json, at: datetime) -> None:
         """Say an acknowledgement, a snapshot or a heartbeat."""
-        if channel == "user" and self._loop.time() < self._muted_until:
+        if channel == self.updates and self._loop.time() < self._muted_until:
             self._remember(at, channel, None, left=False, faults=[StreamKind.MUTE])
             return
         await self._number_and_send(channel, event, at, None, ())
@@ -129,18 +142,39 @@ class Line:
         if unsaid:
             self._omit(update, unsaid)
             return
-        event = user_event("update", [update.row])
-        await self._number_and_send("user", event, update.at, update, struck)
-        if update.status == "FILLED" and not self.over:
-            order = update.order
-            for _ in self._faults.strike_stream(Occasion.FILLED, now, order.order_id):
-                old = Update(at=now, order=order, row=open_before(order, update.at))
-                event = user_event("update", [old.row])
-                await self._number_and_send("user", event, now, old, (), StreamKind.REPEAT_OLD)
+        event = self._event(update)
+        await self._number_and_send(self.updates, event, update.at, update, struck)
+        if update.status == self.filled and not self.over:
+            for _ in self._faults.strike_stream(Occasion.FILLED, now, update.order.order_id):
+                old, kind = self._old(update, now), StreamKind.REPEAT_OLD
+                await self._number_and_send(self.updates, self._event(old), now, old, (), kind)
 
     async def error(self, message: str) -> None:
         """Say that something is wrong."""
         await self._send(encode(error(message)))
+
+    def _event(self, update: Update) -> Json:
+        """Write what is told of an order."""
+        return user_event("update", [update.row])
+
+    def _old(self, update: Update, now: datetime) -> Update:
+        """Tell a filled order as it was when it still worked."""
+        row = open_before(cast("PlacedOrder", update.order), update.at)
+        return Update(at=now, order=update.order, row=row)
+
+    def _frame(self, channel: str, event: Json, at: datetime) -> Frame:
+        """Put what is said into a frame."""
+        return envelope(channel, event, at, self._number)
+
+    def _encoded(self, frame: Frame) -> bytes:
+        return encode(frame)
+
+    def _damaged(self, frame: Frame, how: str) -> bytes:
+        return damaged(frame, how)
+
+    async def _put(self, data: bytes) -> None:
+        """Let a frame go."""
+        await self._websocket.send_bytes(data)
 
     async def close(self, code: int) -> None:
         """Close the connection, or cut it."""
@@ -172,11 +206,11 @@ class Line:
                 self._remember(at, channel, None, left=False, faults=_kinds([fault]), update=update)
                 return
         self.said_at = self._loop.time()
-        frame = envelope(channel, event, at, self._number)
+        frame = self._frame(channel, event, at)
         self._number += 1
-        data, by_kind = encode(frame), {fault.kind: fault for fault in struck}
+        data, by_kind = self._encoded(frame), {fault.kind: fault for fault in struck}
         if StreamKind.GARBAGE in by_kind:
-            data = damaged(frame, by_kind[StreamKind.GARBAGE].text("not_json"))
+            data = self._damaged(frame, by_kind[StreamKind.GARBAGE].text("not_json"))
         silent = self._loop.time() < self._silent_until
         kinds = [*_kinds(struck), *more, *([StreamKind.SILENCE] if silent else [])]
         left = not silent and StreamKind.DROP not in by_kind
@@ -210,14 +244,14 @@ class Line:
         if self._loop.time() < self._silent_until:
             return
         self._record.frames_sent += 1
-        await self._websocket.send_bytes(data)
+        await self._put(data)
         held, self._held = self._held, []
         for each in held:
             self._record.frames_sent += 1
-            await self._websocket.send_bytes(each)
+            await self._put(each)
 
     def _omit(self, update: Update, kinds: Iterable[StreamKind]) -> None:
-        self._remember(update.at, "user", None, left=False, faults=kinds, update=update)
+        self._remember(update.at, self.updates, None, left=False, faults=kinds, update=update)
 
     def _remember(
         self,

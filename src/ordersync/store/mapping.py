@@ -15,6 +15,7 @@ from ordersync.errors import ConfigError
 from ordersync.ports import Claim
 from ordersync.store import columns
 from ordersync.store.reflection import list_table_names, look_at_table
+from ordersync.store.scan import key_of_row
 from ordersync.store.shape import Kind
 from ordersync.store.words import Words
 from ordersync.truth.model import Status
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ordersync.settings import Orders
     from ordersync.store.database import Database
     from ordersync.store.shape import ColumnShape, TableShape
+    from ordersync.truth.model import Order
 
 FIELDS = (
     "id",
@@ -96,6 +98,7 @@ class Mapping:
         self._check_columns()
         self.words = Words(orders.status_words, where=f"{where}: orders.status_words")
         self.zone = ZoneInfo(orders.timezone)
+        self.follow_replace = orders.follow_replace
         self.number_forms = {
             field: form
             for field in NUMBERS
@@ -131,9 +134,8 @@ class Mapping:
         word = cells[at["status"]]
         text = None if word is None else str(word)
         created_at = cells[at["created_at"]] if "created_at" in at else None
-        row_id = cells[0]
         return Claim(
-            row_id=row_id if isinstance(row_id, int) else str(row_id),
+            row_id=key_of_row(cells),
             venue_order_id=self._name(cells, "venue_order_id"),
             client_order_id=self._name(cells, "client_order_id"),
             word=text,
@@ -161,6 +163,13 @@ class Mapping:
         """Whether the row holds no venue id at all, so that ours overwrites nothing."""
         cell = claim.cells[self.at["venue_order_id"]]
         return cell is None or (isinstance(cell, str) and not cell.strip())
+
+    def wants_venue_id(self, claim: Claim, shown: Order) -> bool:
+        """Whether the venue id is to be written: there is none, or the row follows its order."""
+        if self.lacks_venue_id(claim):
+            return True
+        follows = self.follow_replace and bool(shown.replaced_by)
+        return follows and claim.venue_order_id != shown.venue_order_id
 
     def newest_time(self, claim: Claim) -> datetime:
         """The latest of a row's times: when it was made, filled or last written."""

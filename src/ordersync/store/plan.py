@@ -6,6 +6,7 @@ comes out of it.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,8 @@ class Draft(msgspec.Struct, kw_only=True, gc=False):
     @property
     def is_news(self) -> bool:
         """Whether the truth says what was not known: one that moved out may be said again."""
+        if self.step.shown is not None and self.step.shown.is_news:
+            return True
         archived = self.known.archived
         if archived is None or archived.side is None or not self.truth_changed:
             return self.truth_changed
@@ -85,10 +88,12 @@ def draft(mapping: Mapping, step: Advance, now: datetime) -> Draft:
     alone = len(known.claims) == 1
     # An answer without the order is no ground to call it open again.
     asked_at = step.asked_at if step.absent is None else datetime.min.replace(tzinfo=UTC)
+    waits = step.shown is not None and step.shown.order is None
+    shown = step.shown.order if step.shown else truth
     patches = [
         found
-        for claim in known.claims
-        if (found := patch(mapping, claim, truth, overlay, alone=alone, asked_at=asked_at, now=now))
+        for claim in (() if waits else known.claims)
+        if (found := patch(mapping, claim, shown, overlay, alone=alone, asked_at=asked_at, now=now))
     ]
     return Draft(step=step, known=known, truth_changed=changed, patches=patches)
 
@@ -167,7 +172,11 @@ def event(
         source=step.source,
         evidence=evidence or step.evidence,
         before=_before(made, word),
-        after=side_of(step.truth, made.overlay, written.word if written else word),
+        after=side_of(
+            (step.shown and step.shown.order) or step.truth,
+            made.overlay,
+            written.word if written else word,
+        ),
         latency_ms=_latency(made, now) if made.truth_changed or written else None,
     )
 
@@ -225,3 +234,27 @@ def _latency(made: Draft, now: datetime) -> int | None:
         # The time of an earlier fill is not that of what is told now.
         moment = truth.filled.value if truth.filled.filled_qty == truth.filled_qty else moment
     return max(0, (now - moment) // timedelta(milliseconds=1)) if moment else None
+
+
+def refusal_of(found: Patch) -> str:
+    """The row as it was and what was to be written, but not when: by what a refusal is known."""
+    cells = sorted((field, cell) for field, cell in found.cells.items() if field != "updated_at")
+    content = repr((found.claim.row_id, found.claim.cells, cells)).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def names_of(made: Draft) -> tuple[str | None, str | None]:
+    """The venue's id and the client's, as far as they are known."""
+    truth = made.step.truth
+    claim = made.known.claims[0] if made.known.claims else None
+    venue = made.known.key[2:] if made.known.key.startswith("v:") else None
+    client = (truth.client_order_id if truth else None) or (
+        claim.client_order_id if claim else None
+    )
+    return venue, client
+
+
+def client_key(made: Draft) -> list[str]:
+    """The key of an order that was first known by its client id alone: it may have a case."""
+    truth = made.step.truth
+    return [f"c:{truth.client_order_id}"] if truth and truth.client_order_id else []

@@ -68,7 +68,7 @@ def patch(
             cells["status"] = word
     if truth is not None and alone:
         cells.update(_facts(mapping, claim, truth, status_is_true=status_is_true))
-    if truth is not None and truth.venue_order_id and mapping.lacks_venue_id(claim):
+    if truth is not None and truth.venue_order_id and mapping.wants_venue_id(claim, truth):
         cells["venue_order_id"] = truth.venue_order_id
     if not cells:
         return None

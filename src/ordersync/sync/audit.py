@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ordersync.ports import Advance, Change, Claim, Known, Meaning, OrderName
+from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import key_of
 from ordersync.truth.evidence import Reading, Sighting, account_proves_itself
 from ordersync.truth.merge import contradicts, merge, objection
@@ -126,7 +127,8 @@ async def _compare(
                 found.failed[key[2:]] = "the venue contradicts what it said before"
             truth = merge(truth, sighting.report)
         steps.append(_step(known, truth, now))
-    for step, changes in zip(steps, await store.preview(found.account, steps), strict=True):
+    shown = await Chains(store).follow(found.account, steps)
+    for step, changes in zip(shown, await store.preview(found.account, shown), strict=True):
         found.rows += [_differing(found.account, step, change) for change in changes]
 
 
@@ -139,9 +141,13 @@ async def _find_orphans(found: Audit, sightings: Sequence[Sighting], store: Orde
     """Orders at the venue that the table does not have."""
     by_id = {s.report.venue_order_id: s.report for s in sightings}
     names = [OrderName(r.venue_order_id, r.client_order_id) for r in by_id.values()]
+    chains = Chains(store)
     for known in await store.read(found.account, names) if names else []:
         report = by_id.get(known.key[2:])
         if not known.claims and report is not None:
+            heir = merge(known.truth, report)
+            if heir.replaces and await chains.roots(found.account, [heir]):
+                continue  # the row of the order that it replaced follows it
             found.rows.append(
                 Row(
                     account=found.account,
@@ -161,7 +167,8 @@ def _list_absent(found: Audit, reading: Reading, work: Work) -> None:
         same_identity=True,
         asked=found.checked,
         absent=len(absent),
-        endpoint_sighted_another=any(s.endpoint == "batch" for s in reading.sightings),
+        endpoint_sighted_another={a.endpoint for a in absent}
+        <= {s.endpoint for s in reading.sightings},
     )
     for absence in absent:
         name = absence.venue_order_id or ""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from ordersync.sync.parcels import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import timedelta
+    from collections.abc import Callable, Iterable
+    from datetime import datetime, timedelta
 
     from ordersync.ports import OrderName
     from ordersync.sync.work import PassReport
@@ -24,19 +24,20 @@ class Demand:
     """For one account. Made in the service's loop; nothing in it is remembered over a restart."""
 
     def __init__(self) -> None:
-        self.pace: timedelta | None = None
+        self._pace: Callable[[], timedelta | None] = lambda: None
         self.stirred: set[str] = set()
+        self.vouched: Callable[[str], datetime | None] = lambda _: None
+        """Since when an order was surely said again, though nothing of that was written."""
         self._look_ups: dict[str, OrderName] = {}
         self._gap_readers: list[asyncio.Future[PassReport]] = []
         self._nudged = asyncio.Event()
 
     # --- what others leave -------------------------------------------------------------------
 
-    def watch(self, pace: timedelta | None) -> None:
+    def watch(self, pace: Callable[[], timedelta | None]) -> None:
         """From now on verify everything this often; None: as often as the settings say."""
-        if pace != self.pace:
-            self.pace = pace
-            self._nudged.set()
+        self._pace = pace
+        self._nudged.set()
 
     def ask_soon(self, names: Iterable[OrderName]) -> None:
         """Ask about these orders, those of them that have a row, as soon as may be."""
@@ -57,6 +58,11 @@ class Demand:
         self.stirred.update(orders)
 
     # --- what the reconciler takes -----------------------------------------------------------
+
+    @property
+    def pace(self) -> timedelta | None:
+        """How often everything is to be verified, where others than the settings say it."""
+        return self._pace()
 
     @property
     def has_gap(self) -> bool:

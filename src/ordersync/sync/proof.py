@@ -16,9 +16,9 @@ from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.truth.evidence import Absence, Reading, account_proves_itself
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from ordersync.ports import AccountRecord, Venue
+    from ordersync.ports import AccountRecord, OrderStore, Venue
 
 SINGLE_CALLS_A_PASS = 25
 """How many absent orders are asked for one by one in a pass: the budget is for all orders."""
@@ -43,21 +43,21 @@ async def prove(
     asked: int,
     sighted: Collection[str],
     newest: Sequence[str],
+    client_id: Callable[[str], str | None],
     accepted: bool = False,
 ) -> Proven:
     """Ask what has to be asked before these absences (of one pass) may count.
 
     `sighted` are the orders of this table that the pass has seen, `newest` the venue ids of
-    the table's newest rows, asked for as witnesses. `accepted` is a person's word in place of
+    the table's newest rows, asked for as witnesses; `client_id` is what the row of one of either
+    says its client id is. `accepted` is a person's word in place of
     the proof. Absences by client id come from the history, which is its own witness.
     """
     absent_ids = list(dict.fromkeys(a.venue_order_id for a in absences if a.venue_order_id))
-    witness = next(iter(sighted), None)
+    # One with a client id proves more: that this column of the table is what the venue knows.
+    witness = next((order for order in sighted if client_id(order)), next(iter(sighted), None))
     if witness is None and not accepted:
-        strangers = [order for order in newest if order not in set(absent_ids)]
-        shown = await venue.ask_ids(strangers[:WITNESSES]) if strangers else Reading()
-        # Nobody asked to verify a witness: it proves that the account answers, nothing more.
-        witness = next((s.report.venue_order_id for s in shown.sightings), None)
+        witness = await _find_witness(venue, [i for i in newest if i not in set(absent_ids)])
     try:
         same_identity = record.identity in {None, (await venue.identify()).mark}
     except (VenueSilent, VenueRefused) as error:
@@ -72,26 +72,49 @@ async def prove(
         return Proven(
             doubt=_doubt(same_identity=same_identity, absent=len(absent_ids), asked=asked)
         )
-    singles = await _ask_singly(venue, absent_ids[:SINGLE_CALLS_A_PASS], witness, accepted=accepted)
+    singles = await _ask_singly(
+        venue, absent_ids[:SINGLE_CALLS_A_PASS], witness, client_id, accepted=accepted
+    )
     return Proven(absences=tuple(absences) + singles.absences, reading=singles)
 
 
+async def _find_witness(venue: Venue, newest: Sequence[str]) -> str | None:
+    """The first of these orders that the venue shows, where it shows one.
+
+    Nobody asked to verify a witness: it proves that the account answers, nothing more.
+    """
+    for n in range(0, min(len(newest), WITNESSES), venue.batch_size):
+        shown = await venue.ask_ids(newest[n : min(n + venue.batch_size, WITNESSES)])
+        for sighting in shown.sightings:
+            return sighting.report.venue_order_id
+    return None
+
+
 async def _ask_singly(
-    venue: Venue, ids: Sequence[str], witness: str | None, *, accepted: bool
+    venue: Venue,
+    ids: Sequence[str],
+    witness: str | None,
+    client_id: Callable[[str], str | None],
+    *,
+    accepted: bool,
 ) -> Reading:
     """Each absent order by itself, through the other endpoint; nothing if that one is mute.
 
-    The witness first: an endpoint that does not show what is there cannot prove an absence.
+    The witness first: an endpoint that does not show what is there cannot prove an absence. Nor
+    does one that was asked by other names: client ids only where the witness was found by its.
     """
     reading = Reading()
+    named = client_id(witness) if witness is not None else None
     if witness is not None and ids:
-        shown = await venue.ask_one(witness)
+        shown = await venue.ask_one(witness, named)
         if not shown.sightings and not accepted:
             return reading
     elif not accepted:
         return reading
     for venue_order_id in ids:
-        reading += await venue.ask_one(venue_order_id)
+        reading += await venue.ask_one(
+            venue_order_id, client_id(venue_order_id) if named or witness is None else None
+        )
     return reading
 
 
@@ -106,3 +129,15 @@ def _doubt(*, same_identity: bool, absent: int, asked: int) -> str:
         "of this table's orders: the key is probably of another portfolio, or the host is wrong. "
         "Nothing was marked. If the orders are really gone: ordersync cleanup --accept-absent"
     )
+
+
+async def keep_identity(venue: Venue, store: OrderStore, record: AccountRecord) -> None:
+    """Record whose account this is: at its first sighting, and with a person's word anew.
+
+    With that word it may be another one than before: a portfolio or a host may change.
+    """
+    try:
+        identity = await venue.identify()
+    except (VenueSilent, VenueRefused):
+        return  # the next pass will know
+    await store.keep_account(msgspec.structs.replace(record, identity=identity.mark))

@@ -14,9 +14,12 @@ import msgspec
 
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.ports import Known, Overlay, Result
-from ordersync.sync.cases import born_at
+from ordersync.sync.cases import born_at, is_settled
+from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import Parcel
-from ordersync.sync.proof import prove
+from ordersync.sync.proof import keep_identity, prove
+from ordersync.sync.reading import ids_of, lacks_fill_facts, list_pays, shown
+from ordersync.sync.unread import Unread
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import PassReport, Work
 from ordersync.sync.zone import TimesCompared
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
 IDS_AT_A_TIME = 800
 """How many ids are asked for before what came is written: no row waits for the last answer."""
 
-LIST_PAYS_FROM = 200
 NOT_PROVEN = "not found at the venue; not proven yet"
 LONG_AGO = timedelta(days=365)
 
@@ -76,13 +78,17 @@ class Verification:
         self._heard = at_rest.words if work.resting else {}
         self._unheard = set(work.resting)
         self._began_at = venue.now()
+        self._unread = Unread(account, work.unread, store, clock)
+        self._left_out: set[str] = set()
         self._watched = dict(work.known)
         self._known = work.known
         now = clock.now()
-        self._asked = {key: k for key, k in work.known.items() if not _is_settled(k, now)}
+        self._asked = {key: k for key, k in work.known.items() if not is_settled(k, now)}
         self._absences: list[Absence] = []
         self._batch_witnesses: set[str] = set()
         self._without_fill: set[str] = set()
+        self._heirs: set[str] = set()
+        self._chains = Chains(store)
         self._times = TimesCompared()
         self.report = PassReport(
             account=account,
@@ -99,6 +105,7 @@ class Verification:
         due = await self._store.read(self._account, work.due) if work.due else []
         self._known = {**work.known, **{k.key: k for k in due}}
         ids = [k.key[2:] for k in self._asked.values() if k.key.startswith("v:")]
+        ids += work.unread
         # In the order of the rows: batches are alike from pass to pass.
         ids += [order for order in work.rows if order in work.resting]
         ids += [name.venue_order_id for name in work.due if name.venue_order_id]
@@ -106,15 +113,21 @@ class Verification:
         report.asked = len(ids) + len(by_client)
         if settled := [k for key, k in work.known.items() if key not in self._asked]:
             await self._feed(Reading(), self._clock.now(), restate=settled)
+        heirs = await self._chains.heirs(self._account, self._known.values())
+        ids += [order for order in heirs if order not in ids]
         if listed := await self._list_open(ids):
             ids = [order for order in ids if order not in listed]
         await self._ask_in_bulk(ids)
+        ids += await self._ask_heirs()
         await self._complete_fills()
         await self._count_absences(record)
         if by_client:
             await self._ask_by_client_id(by_client, record)
-        await self._keep_identity(record)
-        self._conclude(ids, by_client)
+        asked = {*(key[2:] for key in work.known), *work.resting, *work.unread}
+        if (record.identity is None or self._accept_absent) and report.sighted & asked:
+            await keep_identity(self._venue, self._store, record)
+        names = [order for order in ids if order not in self._left_out]
+        report.conclude([*names, *(k.key[2:] for k in by_client)])
         # Absent, unreadable or not answered for: what was remembered of it proves nothing.
         self._at_rest.stir(self._unheard)
         if work.resting:
@@ -133,28 +146,54 @@ class Verification:
             try:
                 async with asyncio.TaskGroup() as writing:
                     while parts and unwritten < IDS_AT_A_TIME:
+                        part = await self._read(parts.pop(0))
                         asked_at = self._clock.now()
-                        reading = await self._venue.ask_ids(parts.pop(0), self._heard)
+                        reading = await self._venue.ask_ids(part, self._heard)
                         self._absences += reading.absences
-                        self._batch_witnesses |= _shown(reading)
+                        self._batch_witnesses |= shown(reading)
                         unwritten += len(reading.sightings)
                         writing.create_task(self._feed(reading, asked_at))
             except ExceptionGroup as several:
                 # As from one write: what the store raised.
                 raise several.exceptions[0] from None
+            self._unread.forget(self.report.sighted, self._known, self._watched)
+
+    async def _read(self, ids: Sequence[str]) -> list[str]:
+        """Read those of these orders whose rows are not read yet; the ones to ask for."""
+        part = await self._unread.read(ids)
+        self._known.update(part.known)
+        self._watched.update(part.known)
+        left_out = [*part.dropped, *(k.key[2:] for k in part.settled)]
+        self._left_out.update(left_out)
+        self.report.asked -= len(left_out)
+        self._heirs.update(
+            await self._chains.heirs(self._account, [*part.known.values(), *part.settled])
+        )
+        if part.settled:
+            await self._feed(Reading(), self._clock.now(), restate=part.settled)
+        return part.ask
+
+    async def _ask_heirs(self) -> list[str]:
+        """Ask for the orders that replaced those just seen, and for theirs; which they were."""
+        asked: list[str] = []
+        while heirs := self._heirs - self.report.sighted - set(asked):
+            asked += sorted(heirs)
+            await self._ask_in_bulk(sorted(heirs))
+        return asked
 
     async def _list_open(self, ids: Sequence[str]) -> set[str]:
         """Where it saves calls: one list of all open orders. Those of `ids` that it showed."""
         at_venue = self.report.open_at_venue
         expected = len(ids) if at_venue is None else at_venue
-        if len(ids) < LIST_PAYS_FROM or expected >= self._venue.open_list_cap:
+        if not list_pays(self._venue, len(ids), expected):
             return set()
         asked_at = self._clock.now()
-        reading = await self._venue.ask_open(self._heard)
-        shown = _shown(reading)
-        self.report.open_at_venue = len(shown)
+        reading = await self._venue.ask_open(self._heard, ids)
+        listed = shown(reading)
+        self.report.open_at_venue = len(listed)
+        await self._read([*listed & self._unread.rows.keys()])
         await self._feed(reading, asked_at)
-        return shown & set(ids)
+        return listed & set(ids)
 
     async def _feed(
         self,
@@ -168,17 +207,19 @@ class Verification:
         report = self.report
         self._hear_again(reading.said_again)
         await self._wake(reading)
-        fresh = _ids(reading.sightings) - report.sighted
+        fresh = ids_of(reading.sightings) - report.sighted
         report.sighted |= fresh
         times_agree: dict[str, bool | None] = {}
         for sighting in reading.sightings:
             times_agree[f"v:{sighting.report.venue_order_id}"] = self._compare_times(sighting)
-            if sighting.report.venue_order_id and _lacks_fill_facts(sighting):
+            if sighting.report.venue_order_id and lacks_fill_facts(sighting):
                 self._without_fill.add(sighting.report.venue_order_id)
+            if sighting.report.replaced_by:
+                self._heirs.add(sighting.report.replaced_by)
         for silence in reading.silences:
             report.troubles[silence.why] = None
             report.failed |= dict.fromkeys(silence.orders, silence.why)
-            if not (silence.garbled or silence.refused):
+            if not silence.garbled and (silence.barred or not silence.refused):
                 report.unanswered.update(silence.orders)
         taken = await self._ingest.take(
             Parcel(
@@ -196,7 +237,9 @@ class Verification:
                 ages_from_rows=self._times.ages_from_rows,
             )
         )
-        report.outcomes += taken.outcomes
+        # Without what was told: of many that changed it would be most of the memory.
+        changed = (o for o in taken.outcomes if o.result is not Result.UNCHANGED)
+        report.outcomes += [msgspec.structs.replace(o, events=()) for o in changed]
         self._remember(reading.sightings, taken, times_agree)
         for key, why in taken.disbelieved.items():
             # Shown, but not believed: that verifies nothing.
@@ -231,11 +274,11 @@ class Verification:
 
     async def _wake(self, reading: Reading) -> None:
         """Read resting orders of which something new was said, with their rows as they are now."""
-        said = _ids(reading.sightings).union(
+        said = ids_of(reading.sightings).union(
             (a.venue_order_id for a in reading.absences if a.venue_order_id),
             *(silence.orders for silence in reading.silences),
         )
-        woken = [self._work.rows[order].row_id for order in said & self._work.resting]
+        woken = [self._work.rows[order] for order in said & self._work.resting]
         if woken:
             for known in await self._store.read_rows(self._account, woken):
                 self._watched[known.key] = self._known[known.key] = known
@@ -274,6 +317,7 @@ class Verification:
             asked=self.report.asked + self._work.asked_before,
             sighted=sorted(self._batch_witnesses),
             newest=newest,
+            client_id=self._client_id,
             accepted=self._accept_absent,
         )
         self.report.doubt = proven.doubt
@@ -285,6 +329,11 @@ class Verification:
                 self.report.failed[order] = why
                 if not proven.doubt and self._may_be_decided(f"v:{order}"):
                     self.report.undecided.add(f"v:{order}")
+
+    def _client_id(self, order: str) -> str | None:
+        """What the row of an order says its client id is."""
+        known = self._watched.get(f"v:{order}")
+        return known.claims[0].client_order_id if known and known.claims else None
 
     def _may_be_decided(self, key: str) -> bool:
         """Whether another reading soon may prove the absence: old enough, and never sighted."""
@@ -309,12 +358,12 @@ class Verification:
             reading = await self._venue.ask_created(start, end, client_ids)
             ours = [s for s in reading.sightings if s.report.client_order_id in by_client]
             await self._feed(Reading(sightings=tuple(ours), silences=reading.silences), asked_at)
-            shown = _ids(reading.sightings) & self.report.sighted
+            seen = ids_of(reading.sightings) & self.report.sighted
             self.report.sighted |= {
-                s.report.client_order_id or "" for s in ours if s.report.venue_order_id in shown
+                s.report.client_order_id or "" for s in ours if s.report.venue_order_id in seen
             }
             absent += reading.absences
-            witnessed += reading.absences if shown or self._accept_absent else ()
+            witnessed += reading.absences if seen or self._accept_absent else ()
         for absence in absent:
             self.report.failed[absence.client_order_id or ""] = NOT_PROVEN
         # Only where the rows' times are the venue's was the window searched the right one.
@@ -341,60 +390,3 @@ class Verification:
         known = self._watched.get(f"v:{sighting.report.venue_order_id}")
         claimed = known.claims[0].created_at if known and known.claims else None
         return self._times.compare(claimed, sighting.report.created_at)
-
-    async def _keep_identity(self, record: AccountRecord) -> None:
-        """Record whose account this is at its first sighting."""
-        if record.identity is not None and not self._accept_absent:
-            return
-        seen = self.report.sighted & {*(key[2:] for key in self._work.known), *self._work.resting}
-        if not seen:
-            return
-        try:
-            identity = await self._venue.identify()
-        except (VenueSilent, VenueRefused):
-            return  # the next pass will know
-        # With a person's word also another one than before: a portfolio or a host may change.
-        await self._store.keep_account(msgspec.structs.replace(record, identity=identity.mark))
-
-    def _conclude(self, ids: Iterable[str], by_client: Sequence[Known]) -> None:
-        """Whatever was asked for and not answered has failed; what was seen after all has not."""
-        report = self.report
-        names = [*ids, *(k.key[2:] for k in by_client)]
-        for name in () if report.sighted.issuperset(names) else names:
-            if name not in report.sighted and name not in report.not_found:
-                report.failed.setdefault(name, "no answer")
-        report.unanswered -= report.sighted
-        written = {
-            o.key[2:] for o in report.outcomes if o.result in {Result.LOST, Result.UNWRITABLE}
-        }
-        report.failed = {
-            name: why
-            for name, why in report.failed.items()
-            if name not in report.sighted or name in written
-        }
-
-
-def _is_settled(known: Known, now: datetime) -> bool:
-    """Whether nothing is to be asked now: the row is only compared with a truth that is final."""
-    truth = known.truth
-    is_due = known.due_at is not None and known.due_at <= now
-    return truth is not None and truth.is_final and not is_due and known.absent is None
-
-
-def _shown(reading: Reading) -> set[str]:
-    """The orders that an answer showed, in new words or in the same."""
-    return _ids(reading.sightings).union(*(said.orders for said in reading.said_again))
-
-
-def _ids(sightings: Iterable[Sighting]) -> set[str]:
-    return {s.report.venue_order_id for s in sightings if s.report.venue_order_id}
-
-
-def _lacks_fill_facts(sighting: Sighting) -> bool:
-    report = sighting.report
-    return bool(
-        report.status is not None
-        and report.status.is_final
-        and report.filled_qty
-        and (report.last_fill_at is None or report.avg_price is None)
-    )

@@ -14,23 +14,41 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from ordersync.ports import Clock
 
 LONGEST_PAUSE = timedelta(minutes=5)
 _EPOCH_SECONDS = 1_000_000_000
-_RESERVE = 2
 _WHOLE = re.compile(r"[0-9]{1,12}")
 
 
 class RateBudget:
-    """At most `per_second` calls a second, `burst` of them at once after a quiet time."""
+    """At most `per_second` calls a second, `burst` of them at once after a quiet time.
 
-    def __init__(self, clock: Clock, *, per_second: float, burst: int) -> None:
+    With a `share` the rate follows the number of calls a minute that the venue's headers allow:
+    no minute then takes more than that share of it, bursts counted in. The last `reserve` calls
+    before the venue's reset are left alone: they may be on their way already, or another's.
+    `per_minute` is what its headers allow, None before they were seen.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        per_second: float,
+        burst: int,
+        share: float | None = None,
+        reserve: int = 2,
+    ) -> None:
         self._clock = clock
-        self._gap = 1.0 / per_second
-        self._slack = self._gap * (burst - 1)
-        self._next = clock.monotonic()
+        self._burst = burst
+        self._share = share
+        self._reserve = reserve
+        self.per_minute: int | None = None
+        self._allow(per_second)
+        # A share counts bursts in, so the first one need not be earned by waiting.
+        self._next = clock.monotonic() - (self._slack if share is not None else 0.0)
         self._paused_until = clock.monotonic()
         self._turn = asyncio.Lock()
 
@@ -48,15 +66,23 @@ class RateBudget:
         seconds = min(pause, LONGEST_PAUSE).total_seconds()
         self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
 
-    def learn(self, headers: Mapping[str, str]) -> None:
+    def learn(self, headers: Mapping[str, str], venue_now: datetime) -> None:
         """Mind the venue's own count: with next to nothing left, wait for its reset."""
+        limit = _whole(headers.get("x-ratelimit-limit"))
+        if self._share is not None and limit and limit * self._share > self._burst:
+            self.per_minute = limit
+            self._allow((limit * self._share - self._burst) / 60)
         remaining = _whole(headers.get("x-ratelimit-remaining"))
-        if remaining is None or remaining > _RESERVE:
+        if remaining is None or remaining > self._reserve:
             return
         seconds = float(_whole(headers.get("x-ratelimit-reset")) or 1)
         if seconds > _EPOCH_SECONDS:
-            seconds -= self._clock.now().timestamp()
+            seconds -= venue_now.timestamp()
         self.pause(timedelta(seconds=min(max(seconds, 0.2), 60.0)))
+
+    def _allow(self, per_second: float) -> None:
+        self._gap = 1.0 / per_second
+        self._slack = self._gap * (self._burst - 1)
 
 
 def _whole(text: str | None) -> int | None:

@@ -78,5 +78,5 @@ class Reader:
             response = await self._client.get(path, params=list(query), headers=dict(headers))
         except httpx2.RequestError as error:
             return no_answer(error)
-        self._budget.learn(response.headers)
+        self._budget.learn(response.headers, self._venue_now())
         return judge(response, self._venue_now())

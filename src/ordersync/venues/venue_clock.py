@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ordersync.ports import Clock
 
+COMPARE_EVERY_SECONDS = 20.0
+"""How often a doubt is worth a question."""
+
 PARTED = timedelta(seconds=2)
 """From how far apart on the machine's two clocks are not believed to have run together."""
 
@@ -23,7 +26,7 @@ class VenueClock:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._set_to = self._set_at = clock.now()
-        self._ticks = clock.monotonic()
+        self._ticks = self._compared_at = clock.monotonic()
 
     def now(self) -> datetime:
         """The time at the venue."""
@@ -44,3 +47,11 @@ class VenueClock:
         """Whether the time of day was set, or the machine slept, since the clock was set."""
         elapsed = timedelta(seconds=self._clock.monotonic() - self._ticks)
         return abs(self._clock.now() - self._set_at - elapsed) > PARTED
+
+    def is_worth_comparing(self) -> bool:
+        """Whether to ask the venue now, where something speaks for it: not all the time."""
+        now = self._clock.monotonic()
+        if now - self._compared_at < COMPARE_EVERY_SECONDS:
+            return False
+        self._compared_at = now
+        return True

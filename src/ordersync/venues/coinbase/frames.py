@@ -20,14 +20,8 @@ import msgspec
 from ordersync.truth.evidence import Sighting, Silence
 from ordersync.truth.model import Report, Status
 from ordersync.venues.answers import UNREADABLE, excerpt
-from ordersync.venues.coinbase.parse import (
-    NO_INFORMATION,
-    STATUSES,
-    Number,
-    id_in,
-    moment,
-    number,
-)
+from ordersync.venues.coinbase.parse import NO_INFORMATION, STATUSES, id_in
+from ordersync.venues.wire import Number, moment, number
 
 ENDPOINT = "user_channel"
 """How evidence names this source."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import secrets
-import stat
 from typing import TYPE_CHECKING
 
 import jwt
@@ -21,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ordersync.errors import ConfigError
+from ordersync.venues.key_file import read_fields
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -66,49 +65,16 @@ class CdpKey:
 
 def read_key(path: Path) -> CdpKey:
     """The key in a CDP key file. Raises ConfigError naming the file and the mend."""
-    content = _read_private(path)
-    try:
-        fields = json.loads(content)
-    except ValueError:
-        raise ConfigError(
-            "the key file is not JSON.",
-            where=str(path),
-            mend="Download the key again from the Coinbase Developer Platform as JSON.",
-        ) from None
-    name = secret = None
-    if isinstance(fields, dict):
-        name, secret = fields.get("name") or fields.get("id"), fields.get("privateKey")
+    mend = "Download the key again from the Coinbase Developer Platform as JSON."
+    fields = read_fields(path, kind="the CDP API key", mend=mend)
+    name, secret = fields.get("name") or fields.get("id"), fields.get("privateKey")
     if not isinstance(name, str) or not isinstance(secret, str) or not name or not secret:
         raise ConfigError(
             "the key file lacks a name (or id) or a privateKey.",
             where=str(path),
-            mend="Download the key again from the Coinbase Developer Platform as JSON.",
+            mend=mend,
         )
     return CdpKey(name, _parse_secret(secret, path))
-
-
-def _read_private(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode
-        if stat.S_IMODE(mode) & 0o077:
-            raise ConfigError(
-                f"others may read the key file (its mode is {stat.S_IMODE(mode):04o}).",
-                where=str(path),
-                mend=f"chmod 600 {path}",
-            )
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(
-            "there is no such key file.",
-            where=str(path),
-            mend="Save the CDP API key there, or mend key_file in ordersync.toml.",
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"the key file cannot be read ({type(error).__name__}).",
-            where=str(path),
-            mend="Mend its rights: this user must be able to read it.",
-        ) from None
 
 
 def _parse_secret(text: str, path: Path) -> EllipticCurvePrivateKey | Ed25519PrivateKey:

@@ -10,7 +10,7 @@ be read never takes the others of its page with it.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ import msgspec
 from ordersync.truth.evidence import Sighting, Silence
 from ordersync.truth.model import Report, Status
 from ordersync.venues.answers import UNREADABLE, Blame, Unusable, excerpt
+from ordersync.venues.wire import Number, moment, number
 
 STATUSES: dict[str, Status] = {
     "PENDING": Status.PENDING_NEW,
@@ -33,9 +34,7 @@ STATUSES: dict[str, Status] = {
 NO_INFORMATION = "UNKNOWN_ORDER_STATUS"
 """The zero value of the enum: the venue says nothing of the order's state."""
 
-_YEAR_ONE = 1
 _TENTH_DIGIT = Decimal("1e-10")
-Number = str | int | float | None
 
 
 class WireOrder(msgspec.Struct, frozen=True, gc=False):
@@ -196,37 +195,6 @@ def parse_fills(fills: list[Fill], endpoint: str, as_of: datetime) -> list[Sight
         ]
     except (ValueError, ArithmeticError) as error:
         return Unusable(why=f"fills that cannot be read ({error})", blame=Blame.GARBLED)
-
-
-def number(cell: Number) -> Decimal | None:
-    """A number of the wire: "" and null are absent. Raises ValueError on what is no number."""
-    if cell is None or cell == "":
-        return None
-    try:
-        value = Decimal(str(cell).strip())
-    except InvalidOperation:
-        raise ValueError(f"{cell!r} is no number") from None
-    if not value.is_finite():
-        raise ValueError(f"{cell!r} is no finite number")
-    return value
-
-
-def moment(text: str | None) -> datetime | None:
-    """A time of the wire (RFC 3339, up to nanoseconds); null, "" and the year 1 are absent."""
-    if not text:
-        return None
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no time") from None
-    if value.tzinfo is None:
-        raise ValueError(f"the time {text!r} has no zone")
-    if value.year == _YEAR_ONE:
-        return None
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError(f"{text!r} is no time") from None
 
 
 def _report(wire: WireOrder, as_of: datetime) -> Report | None:

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from ordersync.errors import VenueRefused, VenueSilent
-from ordersync.ports import Finding, Identity, Severity, judge_key
-from ordersync.truth.evidence import Absence, Reading, Silence
-from ordersync.venues.answers import Answer, Blame, NotFound, Unusable, decode, excerpt
+from ordersync.judging import judge_clock, judge_key
+from ordersync.ports import Finding, Identity, Severity
+from ordersync.truth.evidence import Absence, Reading, Sighting, Silence
+from ordersync.venues.answers import Answer, Blame, NotFound, Unusable, excerpt
+from ordersync.venues.asking import ask_in_batches, page_of, silence_of
 from ordersync.venues.budget import RateBudget
 from ordersync.venues.coinbase import parse
-from ordersync.venues.coinbase.listing import Listing
 from ordersync.venues.coinbase.user_channel import MAIN_HOST, USER_HOST, UserChannel
+from ordersync.venues.listing import Listing
 from ordersync.venues.reader import Reader
 from ordersync.venues.venue_clock import VenueClock
+from ordersync.venues.wire import spell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+    from datetime import datetime
 
     from ordersync.ports import Clock
     from ordersync.pushed import Push
     from ordersync.venues.coinbase.key import CdpKey
-
-_T = TypeVar("_T")
 
 REST_URL = "https://api.coinbase.com"
 PREFIX = "/api/v3/brokerage"
@@ -39,8 +39,6 @@ BURST = 5
 CONCURRENT_CALLS = 8
 
 MODEST_PAGE = 100
-MUCH_SKEW_SECONDS = 5.0
-COMPARE_EVERY_SECONDS = 20.0
 SOURCES = ("RETAIL_ADVANCED", "RETAIL_SIMPLE")
 """Both placement sources: the list shows only the first unless asked for the other."""
 
@@ -57,7 +55,6 @@ class Coinbase:
     ) -> None:
         self._clock = clock
         self._venue_clock = VenueClock(clock)
-        self._compared_at = clock.monotonic()
         self._portfolio: str | None = None
         self._page = self.list_page_size
         base = rest_url or REST_URL
@@ -93,7 +90,7 @@ class Coinbase:
         """Whose key this is. Raises VenueSilent (ask again) or VenueRefused (give up)."""
         await self._compare_clocks()
         answer = await self._reader.get(f"{PREFIX}/key_permissions")
-        said = _page(answer, parse.PERMISSIONS)
+        said = page_of(answer, parse.PERMISSIONS)
         if isinstance(said, Unusable):
             where = f"{self._host}{PREFIX}/key_permissions"
             if said.blame is Blame.KEY:
@@ -128,8 +125,9 @@ class Coinbase:
         )
         return msgspec.structs.replace(first, absences=()) + second
 
-    async def ask_one(self, venue_order_id: str) -> Reading:
-        """One order by its id."""
+    async def ask_one(self, venue_order_id: str, client_order_id: str | None = None) -> Reading:
+        """One order by its id; the venue has no question for a client id."""
+        del client_order_id
         endpoint, as_of = "by_id", self.now()
         path = f"{PREFIX}/orders/historical/{quote(venue_order_id, safe='')}"
         answer = await self._get(path)
@@ -142,28 +140,31 @@ class Coinbase:
                 blame=Blame.GARBLED,
                 raw=excerpt(answer.body),
             )
-        one = _page(answer, parse.ONE)
+        one = page_of(answer, parse.ONE)
         if isinstance(one, Unusable):
-            return Reading(silences=(_silence(endpoint, one, [venue_order_id]),))
-        found = parse.parse_order(bytes(one.order), endpoint, as_of, self._portfolio)
+            return Reading(silences=(silence_of(endpoint, one, [venue_order_id]),))
+        found = self._read(bytes(one.order), endpoint, as_of)
         if isinstance(found, Silence):
             return Reading(silences=(msgspec.structs.replace(found, orders=(venue_order_id,)),))
         if found.report.venue_order_id != venue_order_id:
             why = Unusable(
                 why="another order than the one asked for", blame=Blame.GARBLED, raw=found.raw
             )
-            return Reading(silences=(_silence(endpoint, why, [venue_order_id]),))
+            return Reading(silences=(silence_of(endpoint, why, [venue_order_id]),))
         return Reading(sightings=(found,))
 
-    async def ask_open(self, heard: Mapping[int, str] | None = None) -> Reading:
+    async def ask_open(
+        self, heard: Mapping[int, str] | None = None, wanted: Collection[str] = ()
+    ) -> Reading:
         """All orders in status OPEN, which leaves out PENDING and QUEUED. Never an Absence.
 
         The venue returns at most 1,000 of them: a list that reaches the cap is incomplete.
         """
-        listing = await self._list([("order_status", "OPEN")], "open_list", heard=heard)
+        open_only = [("order_status", "OPEN")]
+        listing = await self._list(open_only, "open_list", heard=heard, wanted=frozenset(wanted))
         silences = list(listing.silences)
         if listing.trouble:
-            silences.append(_silence("open_list", listing.trouble, []))
+            silences.append(silence_of("open_list", listing.trouble, []))
         elif len(listing) >= self.open_list_cap:
             silences.append(
                 Silence(endpoint="open_list", why="the list of open orders is at its cap")
@@ -179,13 +180,13 @@ class Coinbase:
     ) -> Reading:
         """All orders created in [start, end), from both placement sources, to the last page."""
         as_of, endpoint = self.now(), "history"
-        window = [("start_date", _spell(start)), ("end_date", _spell(end))]
+        window = [("start_date", spell(start)), ("end_date", spell(end))]
         reading = Reading()
         for source in SOURCES:
             listing = await self._list([*window, ("order_placement_source", source)], endpoint)
             silences = listing.silences
             if listing.trouble:
-                silences += (_silence(endpoint, listing.trouble, list(client_order_ids)),)
+                silences += (silence_of(endpoint, listing.trouble, list(client_order_ids)),)
             reading += Reading(sightings=listing.sightings, silences=silences)
         # An order on a page that could not be read may be the one that is looked for.
         missing = set(client_order_ids) - {s.report.client_order_id for s in reading.sightings}
@@ -205,9 +206,8 @@ class Coinbase:
         try:
             identity = await self.identify()
         except (VenueSilent, VenueRefused) as error:
-            return [
-                Finding(severity=Severity.ERROR, about="venue", what=str(error), mend=error.mend)
-            ]
+            what = f"{error.where}: {error.what}"
+            return [Finding(severity=Severity.ERROR, about="venue", what=what, mend=error.mend)]
         found = [
             Finding(
                 severity=Severity.OK,
@@ -216,15 +216,7 @@ class Coinbase:
             )
         ]
         found.append(judge_key(identity))
-        skew = abs(self._venue_clock.skew.total_seconds())
-        found.append(
-            Finding(
-                severity=Severity.WARNING if skew > MUCH_SKEW_SECONDS else Severity.OK,
-                about="clock",
-                what=f"this machine's clock is {skew:.1f} s off the venue's.",
-                mend="Set up time synchronisation (NTP)." if skew > MUCH_SKEW_SECONDS else "",
-            )
-        )
+        found.append(judge_clock(self._venue_clock.skew))
         return found
 
     async def close(self) -> None:
@@ -233,26 +225,24 @@ class Coinbase:
 
     # --- the calls -------------------------------------------------------------------------
 
+    def _read(self, raw: bytes, endpoint: str, as_of: datetime) -> Sighting | Silence:
+        return parse.parse_order(raw, endpoint, as_of, self._portfolio)
+
     async def _get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Answer:
         """Ask. A key that is refused may only mean that our clock was set: look at it again."""
-        if self._venue_clock.is_doubtful:
-            await self._doubt_clock()
-        answer = await self._reader.get(path, query)
-        if isinstance(answer, Unusable) and answer.blame is Blame.KEY:
-            await self._doubt_clock()
-        return answer
-
-    async def _doubt_clock(self) -> None:
-        """Compare the clocks again, now and then: something says that they may have parted."""
-        now = self._clock.monotonic()
-        if now - self._compared_at >= COMPARE_EVERY_SECONDS:
+        clock = self._venue_clock
+        if clock.is_doubtful and clock.is_worth_comparing():
             await self._compare_clocks()
+        answer = await self._reader.get(path, query)
+        refused = isinstance(answer, Unusable) and answer.blame is Blame.KEY
+        if refused and clock.is_worth_comparing():
+            await self._compare_clocks()
+        return answer
 
     async def _compare_clocks(self) -> None:
         """Compare the clocks. Where the venue does not tell its time, ours is taken as right."""
-        self._compared_at = self._clock.monotonic()
         answer = await self._reader.get(f"{PREFIX}/time", public=True)
-        said = _page(answer, parse.SERVER_TIME)
+        said = page_of(answer, parse.SERVER_TIME)
         venue = said.moment if isinstance(said, parse.ServerTime) else None
         if venue is not None:
             # Its way to us is not added: what an answer vouches for must never seem later than
@@ -262,30 +252,14 @@ class Coinbase:
     async def _in_batches(
         self, ids: list[str], ask: Callable[[list[str]], Coroutine[None, None, Reading]]
     ) -> Reading:
-        """Ask in batches, several at a time. After a failure the rest is not asked in vain."""
-        batches = [ids[n : n + self.batch_size] for n in range(0, len(ids), self.batch_size)]
-        places = asyncio.Semaphore(CONCURRENT_CALLS)
-        failed: list[Silence] = []
+        async def ask_batch(batch: list[str]) -> tuple[Reading, Silence | None]:
+            reading = await ask(batch)
+            if reading.sightings or reading.said_again or reading.absences:
+                return reading, None
+            whole = (s for s in reading.silences if set(s.orders) >= set(batch))
+            return reading, next(whole, None)
 
-        async def ask_in_turn(batch: list[str]) -> Reading:
-            async with places:
-                if failed:
-                    spared = msgspec.structs.replace(failed[0], orders=tuple(batch))
-                    return Reading(silences=(spared,))
-                reading = await ask(batch)
-                if not (reading.sightings or reading.said_again or reading.absences):
-                    failed.extend(s for s in reading.silences if set(s.orders) >= set(batch))
-                return reading
-
-        async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(ask_in_turn(batch)) for batch in batches]
-        readings = [task.result() for task in asked]
-        return Reading(
-            sightings=tuple(s for r in readings for s in r.sightings),
-            said_again=tuple(s for r in readings for s in r.said_again),
-            absences=tuple(a for r in readings for a in r.absences),
-            silences=tuple(s for r in readings for s in r.silences),
-        )
+        return await ask_in_batches(ids, self.batch_size, CONCURRENT_CALLS, ask_batch)
 
     async def _ask_batch(self, ids: list[str], source: str, heard: Mapping[int, str]) -> Reading:
         """One batch by ids. A refused batch is halved, so that one bad id spoils only itself."""
@@ -314,7 +288,7 @@ class Coinbase:
         if trouble is None and any(not s.orders for s in listing.silences):
             trouble = Unusable(why="an order whose id cannot be read", blame=Blame.GARBLED)
         if trouble is not None:
-            silences += (_silence(endpoint, trouble, missing),) if missing else ()
+            silences += (silence_of(endpoint, trouble, missing),) if missing else ()
             missing = []
         gone = tuple(Absence(venue_order_id=i, endpoint=endpoint, as_of=as_of) for i in missing)
         again = listing.said_again(asked)
@@ -327,16 +301,16 @@ class Coinbase:
         while True:
             query = [("order_ids", i) for i in ids] + ([("cursor", cursor)] if cursor else [])
             answer = await self._get(f"{PREFIX}/orders/historical/fills", query)
-            page = _page(answer, parse.FILLS)
+            page = page_of(answer, parse.FILLS)
             if isinstance(page, Unusable):
-                return Reading(silences=(_silence(endpoint, page, ids),))
+                return Reading(silences=(silence_of(endpoint, page, ids),))
             fills += page.fills
             if not page.cursor or page.cursor == cursor or not page.fills:
                 break
             cursor = page.cursor
         sightings = parse.parse_fills([f for f in fills if f.order_id in ids], endpoint, as_of)
         if isinstance(sightings, Unusable):
-            return Reading(silences=(_silence(endpoint, sightings, ids),))
+            return Reading(silences=(silence_of(endpoint, sightings, ids),))
         return Reading(sightings=tuple(sightings))
 
     async def _list(
@@ -346,12 +320,14 @@ class Coinbase:
         *,
         page: int | None = 0,
         heard: Mapping[int, str] | None = None,
+        wanted: frozenset[str] = frozenset(),
     ) -> Listing:
         """All pages of a list of orders, to the last one or to the first trouble.
 
         `page` 0 asks for the largest page that the venue has taken so far, None for its default.
+        Where some are `wanted`, not beyond the page after which one batch has room for the rest.
         """
-        listing = Listing(endpoint, self._portfolio, heard or {})
+        listing = Listing(endpoint, self._read, heard or {})
         cursor: str | None = None
         while True:
             as_of = self.now()
@@ -359,7 +335,7 @@ class Coinbase:
             sized = [("limit", str(size))] if size else []
             turned = [("cursor", cursor)] if cursor else []
             answer = await self._get(HISTORY, [*query, *sized, *turned])
-            found = _page(answer, parse.PAGE)
+            found = page_of(answer, parse.PAGE)
             if isinstance(found, Unusable):
                 if found.blame is Blame.REQUEST and page == 0 and self._page > MODEST_PAGE:
                     # The largest page is not published: ask modestly from now on.
@@ -368,32 +344,10 @@ class Coinbase:
                 listing.trouble = found
                 return listing
             listing.add(found.orders, as_of)
-            if not found.has_next:
+            spared = bool(wanted) and len(listing.lacks(wanted)) <= self.batch_size
+            if spared or not found.has_next:
                 return listing
             if found.next_cursor is None or found.next_cursor == cursor:
                 listing.trouble = Unusable(why="a list without an end", blame=Blame.GARBLED)
                 return listing
             cursor = found.next_cursor
-
-
-def _page(answer: Answer, decoder: msgspec.json.Decoder[_T]) -> _T | Unusable:
-    """A page of a list; a list has no 404 that proves anything."""
-    if isinstance(answer, NotFound):
-        return Unusable(why="no such page (404)", blame=Blame.GARBLED, raw=excerpt(answer.body))
-    if isinstance(answer, Unusable):
-        return answer
-    return decode(answer, decoder)
-
-
-def _silence(endpoint: str, trouble: Unusable, ids: Sequence[str]) -> Silence:
-    return Silence(
-        endpoint=endpoint,
-        why=trouble.why,
-        orders=tuple(ids),
-        raw=trouble.raw,
-        refused=trouble.blame in {Blame.KEY, Blame.REQUEST},
-    )
-
-
-def _spell(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

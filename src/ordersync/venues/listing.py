@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ordersync.truth.evidence import SaidAgain, Sighting, Silence
-from ordersync.venues.coinbase.parse import parse_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +16,13 @@ if TYPE_CHECKING:
     from ordersync.venues.answers import Unusable
 
 
+class ReadOrder(Protocol):
+    """How a venue reads one order of a page that was asked for at `as_of`."""
+
+    def __call__(self, raw: bytes, endpoint: str, as_of: datetime) -> Sighting | Silence:
+        """A Sighting, or a Silence with the raw text."""
+
+
 class Listing:
     """All pages of a list, and why it stopped early (`trouble`), if it did.
 
@@ -24,16 +30,16 @@ class Listing:
     is byte for byte one of those is recognised by its hash, before anything of it is decoded.
     """
 
-    def __init__(self, endpoint: str, portfolio: str | None, heard: Mapping[int, str]) -> None:
+    def __init__(self, endpoint: str, read: ReadOrder, heard: Mapping[int, str]) -> None:
         self.trouble: Unusable | None = None
         self._endpoint = endpoint
-        self._portfolio = portfolio
+        self._read_order = read
         self._heard = heard
         self._read: dict[str, Sighting | Silence] = {}
         self._again: dict[str, datetime] = {}
         self._pages = 0
 
-    def add(self, orders: Sequence[msgspec.Raw], as_of: datetime) -> None:
+    def add(self, orders: Sequence[msgspec.Raw | bytes], as_of: datetime) -> None:
         """One more page, as it was asked for at `as_of`.
 
         Pages shift while they are turned: an order may come twice, the later one was said later.
@@ -48,7 +54,7 @@ class Listing:
                 if read:
                     read.pop(order, None)
                 continue
-            one = parse_order(words, self._endpoint, as_of, self._portfolio)
+            one = self._read_order(words, self._endpoint, as_of)
             name = _name(one) or f"{self._pages} {n}"
             read[name] = one
             again.pop(name, None)
@@ -56,6 +62,10 @@ class Listing:
     def __len__(self) -> int:
         """How many orders were listed, whether they could be read or not."""
         return len(self._read) + len(self._again)
+
+    def lacks(self, wanted: AbstractSet[str]) -> AbstractSet[str]:
+        """Those of these ids that were not listed so far."""
+        return wanted - self._again.keys() - self._read.keys()
 
     @property
     def sightings(self) -> tuple[Sighting, ...]:

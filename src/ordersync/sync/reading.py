@@ -1,0 +1,41 @@
+"""How a pass reads a venue: what to ask at all, which way is cheaper, what was shown. Pure."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ordersync.ports import Venue
+    from ordersync.truth.evidence import Reading, Sighting
+
+
+def list_pays(venue: Venue, orders: int, open_at_venue: int) -> bool:
+    """Whether the pages of one list, and a call for what it lacks, save as many calls by id."""
+    if open_at_venue >= venue.open_list_cap:
+        return False
+    pages = max(1, ceil(open_at_venue / venue.list_page_size))
+    return orders // venue.batch_size >= pages + 1
+
+
+def shown(reading: Reading) -> set[str]:
+    """The orders that an answer showed, in new words or in the same."""
+    return ids_of(reading.sightings).union(*(said.orders for said in reading.said_again))
+
+
+def ids_of(sightings: Iterable[Sighting]) -> set[str]:
+    """The venue's ids of these."""
+    return {s.report.venue_order_id for s in sightings if s.report.venue_order_id}
+
+
+def lacks_fill_facts(sighting: Sighting) -> bool:
+    """Whether an order ended with fills of which the price or the time is not told."""
+    report = sighting.report
+    return bool(
+        report.status is not None
+        and report.status.is_final
+        and report.filled_qty
+        and (report.last_fill_at is None or report.avg_price is None)
+    )

@@ -1,0 +1,29 @@
+"""Which adapter an account of the configuration gets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ordersync.venues.alpaca.key import read_key as alpaca_key
+from ordersync.venues.alpaca.venue import Alpaca
+from ordersync.venues.coinbase.key import read_key as coinbase_key
+from ordersync.venues.coinbase.venue import Coinbase
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ordersync.ports import Clock, Venue
+    from ordersync.settings import Account
+
+
+def open_venue(account: Account, key_file: Path, clock: Clock) -> Venue:
+    """The account at its venue. Raises ConfigError where the key file cannot be used."""
+    if account.venue == "alpaca":
+        return Alpaca(
+            alpaca_key(key_file),
+            clock,
+            paper=account.paper is True,
+            rest_url=account.rest_url,
+            ws_url=account.ws_url,
+        )
+    return Coinbase(coinbase_key(key_file), clock, rest_url=account.rest_url, ws_url=account.ws_url)

@@ -1,0 +1,49 @@
+"""Cells of a wire format that several venues spell alike: numbers as text, times as RFC 3339. Pure.
+
+A number may be text, bare or absent; a time has up to nine digits of a second and any offset.
+What is neither is refused by a ValueError, never guessed.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+
+_YEAR_ONE = 1
+Number = str | int | float | None
+
+
+def number(cell: Number) -> Decimal | None:
+    """A number of the wire: "" and null are absent. Raises ValueError on what is no number."""
+    if cell is None or cell == "":
+        return None
+    try:
+        value = Decimal(str(cell).strip())
+    except InvalidOperation:
+        raise ValueError(f"{cell!r:.80} is no number") from None
+    if not value.is_finite():
+        raise ValueError(f"{cell!r:.80} is no finite number")
+    return value
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time of the wire (RFC 3339, up to nanoseconds); null, "" and the year 1 are absent."""
+    if not text:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r:.80} is no time") from None
+    if value.tzinfo is None:
+        raise ValueError(f"the time {text!r:.80} has no zone")
+    if value.year == _YEAR_ONE:
+        return None
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r:.80} is no time") from None
+
+
+def spell(at: datetime) -> str:
+    """A time as a query takes it: RFC 3339 in UTC, microseconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,314 @@
+"""Rows of orders that were replaced, at a venue where an edit makes a new order: Alpaca."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ordersync import settings as configuration
+from ordersync.service import serving as serving_orders
+from ordersync.simulator import serving
+from tests.system.house import WORDS, naive
+from tests.venues.broker import PORT, Broker
+from tests.virtual import VirtualClock, virtually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from ordersync.service import Service
+    from ordersync.sync.audit import Audit
+    from ordersync.sync.work import PassReport
+
+TABLE = """
+CREATE TABLE trades (
+  id INTEGER PRIMARY KEY, order_id TEXT, client_id TEXT, status TEXT NOT NULL,
+  created_at DATETIME, filled_at DATETIME, filled_size FLOAT, avg_price FLOAT
+)"""
+
+
+@pytest.fixture(autouse=True)
+def _no_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+
+
+@dataclass
+class Desk:
+    """A bot's table, and the broker at which it trades."""
+
+    folder: Path
+    broker: Broker
+    url: str
+    orders: dict[str, Any]
+
+    def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        with contextlib.closing(sqlite3.connect(self.folder / "bot.db")) as connection:
+            found = connection.execute(statement, values).fetchall()
+            connection.commit()
+            return found
+
+    def insert(self, order_id: str) -> int:
+        at = naive(self.broker.now() - timedelta(minutes=10))
+        order = self.broker.order(order_id)
+        ((row,),) = self.sql(
+            "INSERT INTO trades (order_id, client_id, status, created_at)"
+            " VALUES (?, ?, 'pending', ?) RETURNING id",
+            order_id,
+            order["client_order_id"],
+            at,
+        )
+        return int(row)
+
+    def row(self, row_id: int) -> tuple[Any, ...]:
+        (found,) = self.sql(
+            "SELECT order_id, status, filled_size, avg_price FROM trades WHERE id = ?", row_id
+        )
+        return found
+
+    def replace(self, order_id: str, **other: str) -> str:
+        heir = self.broker.place()
+        self.broker.order(heir).update(replaces=order_id, **other)
+        old = self.broker.order(order_id)
+        old |= {"status": "replaced", "replaced_by": heir}
+        return heir
+
+    def fill(self, order_id: str, status: str, qty: str, price: str) -> None:
+        order, now = self.broker.order(order_id), self.broker.now()
+        order |= {"status": status, "filled_qty": qty, "filled_avg_price": price}
+        order["filled_at"] = now.isoformat() if status == "filled" else None
+        self.broker.fill(order_id, now, qty)
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[Service]:
+        content: dict[str, Any] = {
+            "database": {"url": f"sqlite:///{self.folder / 'bot.db'}"},
+            "orders": {
+                "table": "trades",
+                "id": "id",
+                "venue_order_id": "order_id",
+                "client_order_id": "client_id",
+                "status": "status",
+                "created_at": "created_at",
+                "filled_at": "filled_at",
+                "filled_qty": "filled_size",
+                "avg_price": "avg_price",
+                "account": "main",
+                "status_words": WORDS,
+                **self.orders,
+            },
+            "accounts": {
+                "main": {
+                    "venue": "alpaca",
+                    "paper": True,
+                    "key_file": "alpaca.json",
+                    "rest_url": self.url,
+                }
+            },
+        }
+        made = configuration.build(self.folder / "ordersync.toml", content)
+        async with serving_orders(made, create=True, clock=self.broker.clock) as service:
+            yield service
+
+    async def sync(self) -> PassReport:
+        async with self.serving() as service:
+            (report,) = await service.sync()
+            assert not report.failed, report.failed
+            return report
+
+    async def audit(self) -> Audit:
+        async with self.serving() as service:
+            (found,) = await service.audit(timedelta(days=1))
+            return found
+
+    def dump(self) -> list[Any]:
+        names = ("trades", "ordersync_orders", "ordersync_events")
+        return [self.sql(f"SELECT * FROM {name}") for name in names]  # noqa: S608 - our own names
+
+
+@contextlib.asynccontextmanager
+async def desk(folder: Path, **orders: object) -> AsyncIterator[Desk]:
+    clock = VirtualClock()
+    broker = Broker(clock)
+    key = folder / "alpaca.json"
+    key.write_text(json.dumps({"key_id": "PKTEST", "secret_key": "a-secret"}))
+    key.chmod(0o600)
+    async with serving(broker.app, port=PORT) as url:
+        made = Desk(folder, broker, url, orders)
+        made.sql(TABLE)
+        yield made
+
+
+@virtually
+async def test_a_row_follows_the_order_that_replaced_its_own(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        order = at.broker.place(qty="10")
+        row = at.insert(order)
+        await at.sync()
+        at.fill(order, "partially_filled", "1", "100")
+        await at.sync()
+        assert at.row(row) == (order, "pending", 1.0, 100.0)
+        heir = at.replace(order, qty="9")
+        await at.sync()
+        assert at.row(row) == (order, "pending", 1.0, 100.0)
+        at.fill(heir, "partially_filled", "1", "110")
+        await at.sync()
+        assert at.row(row) == (order, "pending", 2.0, 105.0)
+        at.fill(heir, "filled", "3", "104")
+        await at.sync()
+        assert at.row(row) == (order, "completed", 4.0, 103.0)
+        ((filled_at,),) = at.sql("SELECT filled_at FROM trades")
+        assert filled_at
+        before = at.dump()
+        await at.broker.clock.sleep(120)
+        await at.sync()
+        assert at.dump() == before
+
+
+@virtually
+async def test_a_row_that_is_first_seen_after_its_order_was_replaced_follows_too(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as at:
+        order = at.broker.place()
+        row = at.insert(order)
+        last = at.replace(at.replace(at.replace(order)))
+        await at.sync()
+        assert at.row(row)[:2] == (order, "pending")
+        at.broker.order(last)["status"] = "canceled"
+        await at.sync()
+        assert at.row(row)[:2] == (order, "cancelled")
+
+
+@virtually
+async def test_where_another_row_carries_the_new_id_the_old_one_was_replaced(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as at:
+        order = at.broker.place()
+        at.fill(order, "partially_filled", "1", "100")
+        old = at.insert(order)
+        heir = at.replace(order)
+        new = at.insert(heir)
+        await at.sync()
+        # Replaced with fills: as long as nothing else is said, the word for canceled with fills.
+        assert at.row(old)[:3] == (order, "completed", 1.0)
+        assert at.row(new)[:3] == (heir, "pending", None)
+        at.fill(heir, "filled", "2", "100")
+        await at.sync()
+        assert at.row(old)[:3] == (order, "completed", 1.0)
+        assert at.row(new)[:3] == (heir, "completed", 2.0)
+
+
+@virtually
+async def test_a_row_of_the_new_order_that_comes_late_takes_it_over(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        order = at.broker.place()
+        old = at.insert(order)
+        heir = at.replace(order)
+        await at.sync()
+        assert at.row(old)[1] == "pending"
+        new = at.insert(heir)
+        await at.sync()
+        assert (at.row(old)[1], at.row(new)[1]) == ("failed", "pending")
+
+
+@virtually
+async def test_a_row_waits_while_nobody_has_seen_the_new_order(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        order = at.broker.place()
+        row = at.insert(order)
+        heir = at.replace(order)
+        (hidden,) = [one for one in at.broker.orders if one["id"] == heir]
+        at.broker.orders.remove(hidden)
+        async with at.serving() as service:
+            await service.sync()
+        assert at.row(row)[:2] == (order, "pending")
+        at.broker.orders.append(hidden | {"status": "filled", "filled_qty": "2"})
+        await at.sync()
+        assert at.row(row)[:3] == (order, "completed", 2.0)
+
+
+@virtually
+async def test_a_chain_that_bites_its_tail_is_followed_to_nowhere(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        order = at.broker.place()
+        row = at.insert(order)
+        heir = at.replace(order)
+        at.broker.order(heir).update(status="replaced", replaced_by=order)
+        await at.sync()
+        assert at.row(row)[:2] == (order, "failed")
+
+
+@virtually
+async def test_many_fills_of_the_new_order_are_no_fight_over_the_row(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        order = at.broker.place(qty="20")
+        row = at.insert(order)
+        heir = at.replace(order, qty="20")
+        for n in range(1, 9):
+            at.fill(heir, "partially_filled", str(n), "100")
+            await at.sync()
+            assert at.row(row)[2] == float(n)
+        kinds = {kind for (kind,) in at.sql("SELECT kind FROM ordersync_events")}
+        assert kinds == {"changed"}
+
+
+@virtually
+async def test_audit_finds_nothing_wrong_with_a_row_that_follows(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        order = at.broker.place()
+        at.insert(order)
+        at.replace(order)
+        await at.sync()
+        found = await at.audit()
+        assert (found.rows, found.failed) == ([], {})
+
+
+@virtually
+async def test_where_the_user_says_so_the_id_moves_along_and_the_fills_stay(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path, follow_replace=True) as at:
+        order = at.broker.place(qty="10")
+        row = at.insert(order)
+        at.fill(order, "partially_filled", "1", "100")
+        heir = at.replace(order, qty="9")
+        await at.sync()
+        assert at.row(row) == (heir, "pending", 1.0, 100.0)
+        at.fill(heir, "partially_filled", "1", "110")
+        await at.sync()
+        assert at.row(row) == (heir, "pending", 2.0, 105.0)
+        last = at.replace(heir, qty="8")
+        at.fill(last, "filled", "2", "105")
+        await at.sync()
+        assert at.row(row) == (last, "completed", 4.0, 105.0)
+        await at.broker.clock.sleep(120)
+        await at.sync()
+        assert at.row(row) == (last, "completed", 4.0, 105.0)
+        before = at.dump()
+        await at.sync()
+        assert at.dump() == before
+
+
+@virtually
+async def test_while_it_runs_a_row_follows_within_a_pass(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        order = at.broker.place()
+        row = at.insert(order)
+        async with at.serving() as service, asyncio.TaskGroup() as group:
+            working = group.create_task(service.run())
+            await at.broker.clock.sleep(5)
+            heir = at.replace(order)
+            await at.broker.clock.sleep(45)
+            assert at.row(row)[1] == "pending"
+            at.fill(heir, "filled", "2", "100")
+            await at.broker.clock.sleep(45)
+            assert at.row(row)[:3] == (order, "completed", 2.0)
+            working.cancel()

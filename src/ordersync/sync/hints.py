@@ -42,7 +42,9 @@ PATIENCE = timedelta(seconds=12)
 """How long a sender is kept waiting: most give up after 15 s or more."""
 
 HINTS_LIMIT = 1_000
-ORDERS_AT_ONCE = 500
+ORDERS_AT_ONCE, CALLS_AT_ONCE = 500, 10
+"""Of how many orders, and for how many calls, others wait: a venue may tell one order a call."""
+
 KEPT_FOR = timedelta(days=4)
 FORGET_EVERY = timedelta(hours=1)
 FORGOTTEN_AT_ONCE = 500
@@ -103,6 +105,7 @@ class Hints:
         self._in_hand: dict[str, _Hint] = {}
         self._waiting: list[_Hint] = []
         self._arrived = asyncio.Event()
+        self._orders_at_once = min(ORDERS_AT_ONCE, CALLS_AT_ONCE * venue.batch_size)
         self._asked_at: OrderedDict[str, float] = OrderedDict()
 
     # --- what the door calls -----------------------------------------------------------------
@@ -167,7 +170,7 @@ class Hints:
             now, orders = self._clock.monotonic(), set[str]()
             due, waiting = list[_Hint](), list[_Hint]()
             for hint in self._waiting:
-                if hint.due_at <= now and len(orders) < ORDERS_AT_ONCE:
+                if hint.due_at <= now and len(orders) < self._orders_at_once:
                     due.append(hint)
                     orders |= hint.names.keys()
                 else:

@@ -25,7 +25,7 @@ class Trial(StrEnum):
 
 @cache
 def _cases() -> tuple[golden.Case, ...]:
-    """Those of the golden run, mixed: the first two hundred are all about frames, and some kills."""
+    """Those of the golden run, mixed: the first hundreds are all about frames and some kills."""
     found = list(golden.cases())
     dice = Random("golden")  # noqa: S311 - the same every time
     dice.shuffle(found)

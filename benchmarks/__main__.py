@@ -36,6 +36,8 @@ TOPICS = (
     "kernel",
     "push",
     "push_faults",
+    "webhooks",
+    "simulation",
     "postgres_commit",
     "postgres_apply",
     "postgres_reconcile",

@@ -31,8 +31,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class ReceiptStore(Protocol):
     """The part of an OrderStore that webhooks need. Raises what an OrderStore raises."""
 
-    async def has_receipt(self, account: str, webhook_id: str) -> bool:
-        """Whether this webhook was taken."""
+    async def list_receipts(self, account: str, webhook_ids: Sequence[str]) -> set[str]:
+        """Those of these webhooks that were taken."""
 
     async def drop_receipts(self, account: str, *, before: datetime, limit: int) -> int:
         """Forget the oldest webhooks of before then, so many of them; how many it were."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ordersync import settings as configuration
 from ordersync.service import serving as serving_orders
@@ -20,21 +21,25 @@ from ordersync.simulator import Fault, Faults, Life, World, app, limit_gtc, serv
 from tests.virtual import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
     from ordersync.ports import Clock, Venue
     from ordersync.service import Service
     from ordersync.settings import Settings
-    from ordersync.simulator import Account, Truth
+    from ordersync.simulator import Account, alpaca
+    from ordersync.simulator import Truth as CoinbaseTruth
     from ordersync.simulator.coinbase_rest import Served
     from ordersync.simulator.kinds import StreamKind
     from ordersync.simulator.stream_line import Streamed
     from ordersync.sync.stream import Stream
     from ordersync.sync.work import PassReport
     from tests.virtual import Network
+
+    Truth = CoinbaseTruth | alpaca.Truth
 
 PORT: Final = 8700
 WORDS: Final = {
@@ -74,14 +79,14 @@ class Placed:
     row_id: int
 
 
-@dataclass
-class House:
-    """One bot, one exchange, one configuration."""
+@dataclass(kw_only=True)
+class Premises(ABC):
+    """One bot, one exchange, one configuration; which exchange, the heirs know."""
+
+    symbol: ClassVar[str]
 
     folder: Path
     clock: VirtualClock
-    world: World
-    account: Account
     faults: Faults
     app: Starlette
     url: str
@@ -90,47 +95,45 @@ class House:
     sync_settings: dict[str, Any] = field(default_factory=dict)
     orders_settings: dict[str, Any] = field(default_factory=dict)
     more_settings: dict[str, Any] = field(default_factory=dict)
+    more_accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     # --- the exchange and the bot ----------------------------------------------------------------
 
-    def place(
-        self,
-        life: Life | None = None,
-        *,
-        age: timedelta = timedelta(hours=1),
-        terms: Mapping[str, object] | None = None,
-        source: str = "RETAIL_ADVANCED",
-        **row: object,
+    @abstractmethod
+    def new_id(self) -> str:
+        """An id that no order has."""
+
+    @abstractmethod
+    def truth(self, placed: Placed, at: datetime | None = None) -> Truth:
+        """What really is the case with an order."""
+
+    @abstractmethod
+    def section(self, url: str, key: Any) -> dict[str, Any]:  # noqa: ANN401 - as the exchange has it
+        """The account in the configuration; its key is written into the folder."""
+
+    def note(
+        self, order_id: str, client_id: str, created_at: datetime, row: Mapping[str, object]
     ) -> Placed:
-        """An order of this age at the exchange, and a row about it; `row` says it otherwise."""
-        made = self.world.place(
-            self.account.portfolio,
-            "BTC-USD",
-            "BUY",
-            terms or limit_gtc("1", "100"),
-            life=life if life is not None else Life.open(),
-            created_at=self.clock.now() - age,
-            placement_source=source,
-        )
+        """The bot's row about an order; `row` says it otherwise."""
         row_id = self.insert(
             **{
-                "order_id": made.order_id,
-                "client_id": made.client_order_id,
-                "created_at": naive(made.created_at),
+                "order_id": order_id,
+                "client_id": client_id,
+                "created_at": naive(created_at),
                 **row,
             }
         )
-        return Placed(made.order_id, made.client_order_id, row_id)
+        return Placed(order_id, client_id, row_id)
 
     def invent(self, *, age: timedelta = timedelta(days=2), **row: object) -> Placed:
         """A row about an order that the exchange never had."""
-        order_id, client_id = self.world.new_id(), self.world.new_id()
+        order_id, client_id = self.new_id(), self.new_id()
         created = naive(self.clock.now() - age)
         columns = {"order_id": order_id, "client_id": client_id, "created_at": created, **row}
         return Placed(order_id, client_id, self.insert(**columns))
 
     def insert(self, **row: object) -> int:
-        columns = {"status": OPEN, "product_id": "BTC-USD", **row}
+        columns = {"status": OPEN, "product_id": self.symbol, **row}
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         (row_id,) = self.sql(
             f"INSERT INTO trades ({names}) VALUES ({marks}) RETURNING id",  # noqa: S608
@@ -140,7 +143,7 @@ class House:
 
     def insert_many(self, rows: Iterable[Row]) -> None:
         """Rows that differ only in these columns, in one transaction."""
-        listed = [{"status": OPEN, "product_id": "BTC-USD", **row} for row in rows]
+        listed = [{"status": OPEN, "product_id": self.symbol, **row} for row in rows]
         names = ", ".join(listed[0])
         marks = ", ".join(f":{name}" for name in listed[0])
         with contextlib.closing(self._connect()) as connection, connection:
@@ -195,9 +198,6 @@ class House:
 
     # --- what is really the case -----------------------------------------------------------------
 
-    def truth(self, placed: Placed, at: datetime | None = None) -> Truth:
-        return self.world.truth(placed.order_id, at)
-
     def untrue(self, placed: Placed) -> list[str]:
         """In what a row differs from the exchange; empty where it is true."""
         return self.differences(self.row(placed.row_id), self.truth(placed))
@@ -236,9 +236,7 @@ class House:
     def database(self) -> Path:
         return self.folder / "bot.db"
 
-    def settings(self, *, url: str | None = None, key: Account | None = None) -> Settings:
-        key_file = self.folder / f"key-{(key or self.account).portfolio[:8]}.json"
-        (key or self.account).key.write(key_file)
+    def settings(self, *, url: str | None = None, key: Any = None) -> Settings:  # noqa: ANN401
         mapping = {
             "table": "trades",
             "id": "id",
@@ -256,14 +254,10 @@ class House:
             "status_words": WORDS,
             **self.orders_settings,
         }
-        base = url or self.url
-        account = {"venue": "coinbase", "key_file": str(key_file), "rest_url": base}
-        if self.pushes:
-            account["ws_url"] = base.replace("http", "ws", 1)
         content = {
             "database": {"url": f"sqlite:///{self.database}"},
             "orders": {name: value for name, value in mapping.items() if value is not None},
-            "accounts": {"main": account},
+            "accounts": {"main": self.section(url or self.url, key), **self.more_accounts},
             "sync": self.sync_settings,
             **self.more_settings,
         }
@@ -271,7 +265,10 @@ class House:
 
     @contextlib.asynccontextmanager
     async def serving(
-        self, *, url: str | None = None, key: Account | None = None
+        self,
+        *,
+        url: str | None = None,
+        key: Any = None,  # noqa: ANN401
     ) -> AsyncIterator[Service]:
         settings = self.settings(url=url, key=key)
         clock = self.service_clock or self.clock
@@ -292,7 +289,7 @@ class House:
         self,
         *,
         url: str | None = None,
-        key: Account | None = None,
+        key: Any = None,  # noqa: ANN401
         **more: Any,  # noqa: ANN401 - whatever `Service.sync` takes
     ) -> PassReport:
         """One `ordersync sync`, from opening to closing."""
@@ -334,9 +331,52 @@ class House:
         self.app.state.served.clear()
 
 
+@dataclass(kw_only=True)
+class House(Premises):
+    """A bot that trades at Coinbase."""
+
+    symbol = "BTC-USD"
+
+    world: World
+    account: Account
+
+    def place(
+        self,
+        life: Life | None = None,
+        *,
+        age: timedelta = timedelta(hours=1),
+        terms: Mapping[str, object] | None = None,
+        source: str = "RETAIL_ADVANCED",
+        **row: object,
+    ) -> Placed:
+        """An order of this age at the exchange, and a row about it; `row` says it otherwise."""
+        made = self.world.place(
+            self.account.portfolio,
+            self.symbol,
+            "BUY",
+            terms or limit_gtc("1", "100"),
+            life=life if life is not None else Life.open(),
+            created_at=self.clock.now() - age,
+            placement_source=source,
+        )
+        return self.note(made.order_id, made.client_order_id, made.created_at, row)
+
+    def new_id(self) -> str:
+        return self.world.new_id()
+
+    def truth(self, placed: Placed, at: datetime | None = None) -> Truth:
+        return self.world.truth(placed.order_id, at)
+
+    def section(self, url: str, key: Account | None) -> dict[str, Any]:
+        account = key or self.account
+        key_file = account.key.write(self.folder / f"key-{account.portfolio[:8]}.json")
+        section = {"venue": "coinbase", "key_file": str(key_file), "rest_url": url}
+        return section | ({"ws_url": url.replace("http", "ws", 1)} if self.pushes else {})
+
+
 def word_of(truth: Truth) -> str:
     """The word that a row about an order with this truth should hold."""
-    if truth.standing in {"canceled", "expired"} and truth.filled_qty:
+    if truth.standing in {"canceled", "expired", "replaced"} and truth.filled_qty:
         return "completed"
     return {
         "open": OPEN,
@@ -344,6 +384,7 @@ def word_of(truth: Truth) -> str:
         "canceled": "cancelled",
         "expired": "failed",
         "rejected": "failed",
+        "replaced": "failed",
     }[truth.standing]
 
 
@@ -366,14 +407,18 @@ async def built(
     orders: dict[str, Any] | None = None,
     pushes: bool = False,
     more: dict[str, Any] | None = None,
+    around: Callable[[Starlette], ASGIApp] | None = None,
     **exchange: Any,  # noqa: ANN401 - whatever the exchange takes
 ) -> AsyncIterator[House]:
-    """A house with an exchange that is being served; call it in virtual time."""
+    """A house with an exchange that is being served; call it in virtual time.
+
+    `around` puts something between the exchange and the wire.
+    """
     clock = VirtualClock()
     world = World(clock.now, seed=seed)
     faults = faults or Faults()
     application = app(world, faults, **exchange)
-    async with serving(application, port=PORT) as url:
+    async with serving(around(application) if around else application, port=PORT) as url:
         house = House(
             folder=folder,
             clock=clock,

@@ -150,6 +150,12 @@ def test_what_is_no_time_is_silence(cell: object) -> None:
     silent(but("new", updated_at=cell))
 
 
+@pytest.mark.parametrize("field", ["id", "client_order_id", "symbol", "filled_qty", "updated_at"])
+def test_a_field_beyond_all_reason_is_silence_and_its_text_is_not_kept_whole(field: str) -> None:
+    found = silent(but("new", **{field: "x" * 1_000_000}))
+    assert len(found.why) + len(found.raw) + sum(map(len, found.orders)) < 10_000
+
+
 def test_a_replaced_order_names_its_heir_and_the_heir_names_it() -> None:
     old, heir = sighted(text("replaced")), sighted(text("replacement"))
     assert (old.replaced_by, heir.replaces) == (heir.venue_order_id, old.venue_order_id)

@@ -181,7 +181,10 @@ class OwnStatements:
         webhooks = self.table("webhooks")
         self.receipt = msgspec.structs.replace(_RECEIPT, table=webhooks)
         ours = f"account = {at('account')}"
-        self.has_receipt = f"SELECT at FROM {webhooks} WHERE {ours} AND webhook_id = {at('id')}"
+        self.receipts = (
+            f"SELECT o.webhook_id FROM {keys} {self.spelling.joined} {webhooks} AS o"
+            f" ON o.account = {at('account')} AND o.webhook_id = j.value"
+        )
         self.old_receipts = (
             f"SELECT webhook_id FROM {webhooks} WHERE {ours} AND at < {at('before')}"
             f" ORDER BY at LIMIT {at('limit')}"

@@ -282,10 +282,11 @@ class TableStore:
 
     # --- webhooks that were taken ----------------------------------------------------------
 
-    async def has_receipt(self, account: str, webhook_id: str) -> bool:
-        """Whether this webhook was taken."""
-        ask = Ask(self._ours().has_receipt, {"account": account, "id": webhook_id})
-        return bool(await self._with(lambda session: session.fetch(ask)))
+    async def list_receipts(self, account: str, webhook_ids: Sequence[str]) -> set[str]:
+        """Those of these webhooks that were taken."""
+        keys = msgspec.json.encode(list(webhook_ids)).decode()
+        ask = Ask(self._ours().receipts, {"account": account, "keys": keys})
+        return {row[0] for row in await self._with(lambda session: session.fetch(ask))}
 
     async def drop_receipts(self, account: str, *, before: datetime, limit: int) -> int:
         """Forget the oldest of before then."""

@@ -60,12 +60,12 @@ class Took(StrEnum):
 
 
 class _Hint:
-    """A webhook that waits. `answer` is None at the end, or why it could not be taken."""
+    """A webhook that waits. `answer` is at the end what became of it, or why nothing did."""
 
     def __init__(self, webhook_id: str, names: Iterable[OrderName]) -> None:
         self.webhook_id = webhook_id
         self.names = {key_of(name): name for name in names}
-        self.answer: asyncio.Future[OrdersyncError | None] = (
+        self.answer: asyncio.Future[Took | OrdersyncError] = (
             asyncio.get_running_loop().create_future()
         )
         self.due_at = 0.0
@@ -107,31 +107,17 @@ class Hints:
             if len(self._in_hand) >= HINTS_LIMIT:
                 return Took.CROWDED
             hint = self._in_hand[webhook_id] = _Hint(webhook_id, names)
-            if await self._was_taken(hint):
-                return Took.REPEATED
             self._enqueue(hint)
         # Of two deliveries at once the second waits for the first.
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
-                error = await asyncio.shield(hint.answer)
+                answer = await asyncio.shield(hint.answer)
         except TimeoutError:
             # It stays in hand: when it comes again, it is likely to be taken already.
             raise VenueSilent("the venue has not answered yet.") from None
-        if error is not None:
-            raise error
-        return Took.TAKEN
-
-    async def _was_taken(self, hint: _Hint) -> bool:
-        """Whether there is a receipt; a hint that needs nothing more is out of hand."""
-        try:
-            taken = await self._store.has_receipt(self.account, hint.webhook_id)
-        except BaseException as error:
-            known = error if isinstance(error, OrdersyncError) else StoreBusy("it was interrupted.")
-            self._settle(hint, known)
-            raise
-        if taken:
-            self._settle(hint)
-        return taken
+        if isinstance(answer, OrdersyncError):
+            raise answer
+        return answer
 
     def _enqueue(self, hint: _Hint) -> None:
         now, pace = self._clock.monotonic(), PACE.total_seconds()
@@ -140,11 +126,11 @@ class Hints:
         self._waiting.append(hint)
         self._arrived.set()
 
-    def _settle(self, hint: _Hint, error: OrdersyncError | None = None) -> None:
+    def _settle(self, hint: _Hint, answer: Took | OrdersyncError) -> None:
         if self._in_hand.get(hint.webhook_id) is hint:
             del self._in_hand[hint.webhook_id]
         if not hint.answer.done():
-            hint.answer.set_result(error)
+            hint.answer.set_result(answer)
 
     # --- for as long as the service runs -----------------------------------------------------
 
@@ -189,10 +175,16 @@ class Hints:
         """Ask the venue once for all of them, and write what it says with their receipts."""
         meant = await self._by_venue_id({k: n for hint in hints for k, n in hint.names.items()})
         # Rows are read before the question is asked: an open truth overwrites no younger word.
-        read = await self._store.read(self.account, list(dict.fromkeys(meant.values())))
+        read, hints = await asyncio.gather(
+            self._store.read(self.account, list(dict.fromkeys(meant.values()))),
+            self._not_taken(hints),
+        )
+        wanted = {key_of(meant[key]) for hint in hints for key in hint.names}
         # Of an order without a row nothing has to be known yet: it is asked about as soon as
         # one appears.
-        rows = {known.key: known for known in read if known.claims}
+        rows = {known.key: known for known in read if known.claims and known.key in wanted}
+        if not hints:
+            return
         asked_at = self._clock.now()
         reading = await self._ask(rows)
         self._note_asked(key for key, name in meant.items() if key_of(name) in rows)
@@ -210,7 +202,16 @@ class Hints:
         lost = await self._write(reading, rows, [receipt for _, receipt in taken], asked_at)
         for hint, receipt in taken:
             is_lost = not lost.isdisjoint(receipt.orders)
-            self._settle(hint, StoreBusy("another program holds its row.") if is_lost else None)
+            self._settle(hint, StoreBusy("another holds its row.") if is_lost else Took.TAKEN)
+
+    async def _not_taken(self, hints: Sequence[_Hint]) -> list[_Hint]:
+        """Those that have no receipt; the others are at their end."""
+        ids = [hint.webhook_id for hint in hints]
+        receipts = await self._store.list_receipts(self.account, ids)
+        for hint in hints:
+            if hint.webhook_id in receipts:
+                self._settle(hint, Took.REPEATED)
+        return [hint for hint in hints if hint.webhook_id not in receipts]
 
     async def _by_venue_id(self, named: Mapping[str, OrderName]) -> dict[str, OrderName]:
         """The same names, with the venue's id where a row tells it beside the client's."""

@@ -249,6 +249,10 @@ class Ingest:
 
     def _steps(self, account: str, pending: Sequence[_Pending]) -> list[_Step]:
         with self._judging:
+            for job, what in pending:
+                if at := job.parcel.vouched.get(what.key):
+                    # A frame that comes late must not win over what was confirmed since.
+                    self._vouching.again(account, what, at)
             return [
                 (job, before, self._step(job.parcel, job.said.get(what.key), what, before))
                 for job, what in pending

@@ -21,6 +21,7 @@ class Parcel(msgspec.Struct, kw_only=True):
     are those that may count: the account has proved itself in the same pass. `garbled` are
     answers about an order that could not be read. `restate` names orders whose row is to be
     compared with the truth that is known already. `receipts` are of the webhooks that led to it.
+    `vouched` are the moments, by order key, since which an order was said again in the same words.
     """
 
     account: str
@@ -34,6 +35,7 @@ class Parcel(msgspec.Struct, kw_only=True):
     known: Mapping[str, Known] = {}
     receipts: Sequence[Receipt] = ()
     ages_from_rows: bool = True
+    vouched: Mapping[str, datetime] = {}
 
 
 class Said(msgspec.Struct, gc=False):

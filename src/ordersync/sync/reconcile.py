@@ -86,6 +86,7 @@ class Reconciler:
         self._open_at_venue: int | None = None
         self._passes = 0
         self._at_rest = AtRest()
+        self.demand.vouched = self._at_rest.vouched
         self._steps = Steps()
         self._looked_for_finished_at: datetime | None = None
         self._told: tuple[object, ...] = ()
@@ -230,8 +231,7 @@ class Reconciler:
             now = self._clock.now()
             try:
                 before, revision = revision, await self._store.revision()
-                never = self._full_pass_at is None
-                if never or self.demand.has_gap or now >= self._next_full():
+                if self.demand.has_gap or now >= self._next_full(now):
                     await self._pass_for_all(now)
                     pause = AWAY_EVERY / 2
                 else:
@@ -253,15 +253,16 @@ class Reconciler:
                 # A person has to mend it; when it is mended, no restart should be needed.
                 log.error(f"Failed to sync: {error}", account=self.account)  # noqa: TRY400 - explained
                 await self._clock.sleep(self._settings.interval)
-            await self.demand.wait(min(LOOK_EVERY, self._next_full() - self._clock.now()))
+            now = self._clock.now()
+            await self.demand.wait(min(LOOK_EVERY, self._next_full(now) - now))
 
-    def _next_full(self) -> datetime:
+    def _next_full(self, now: datetime) -> datetime:
         """When everything is due: at the latest an interval after the last time.
 
         Where it is watched closely, half of the time is left for those who ask about one order.
         """
         if self._full_pass_at is None:
-            return self._clock.now()
+            return now
         interval = self._settings.interval
         pace = max(self.demand.pace or interval, 2 * self._pass_lasted)
         return self._full_pass_at + min(pace, interval)
@@ -330,7 +331,8 @@ class Reconciler:
             read = await self._store.read(self.account, names)
             due = [n for n, k in zip(names, read, strict=True) if k.claims and not waits(k, now)]
             if due:
-                self._tell(await self._verify(Work(due=tuple(due))), quiet=True)
+                # What it writes ingest tells; what fails is in the next full pass.
+                await self._verify(Work(due=tuple(due)))
         except OrdersyncError:
             self.demand.ask_soon(names)
             raise

@@ -219,7 +219,7 @@ class Verification:
         for silence in reading.silences:
             report.troubles[silence.why] = None
             report.failed |= dict.fromkeys(silence.orders, silence.why)
-            if not (silence.garbled or silence.refused):
+            if not silence.garbled and (silence.barred or not silence.refused):
                 report.unanswered.update(silence.orders)
         taken = await self._ingest.take(
             Parcel(

@@ -61,7 +61,7 @@ class PassReport(msgspec.Struct, kw_only=True):
     @property
     def was_answered(self) -> bool:
         """Whether the venue told of all that was asked, as far as asking again would help."""
-        return not self.unanswered and (bool(self.sighted) or not self.failed)
+        return not self.unanswered
 
     def conclude(self, names: Sequence[str]) -> None:
         """Whatever was asked for and not answered has failed; what was seen after all has not."""

@@ -20,9 +20,9 @@ def number(cell: Number) -> Decimal | None:
     try:
         value = Decimal(str(cell).strip())
     except InvalidOperation:
-        raise ValueError(f"{cell!r} is no number") from None
+        raise ValueError(f"{cell!r:.80} is no number") from None
     if not value.is_finite():
-        raise ValueError(f"{cell!r} is no finite number")
+        raise ValueError(f"{cell!r:.80} is no finite number")
     return value
 
 
@@ -33,15 +33,15 @@ def moment(text: str | None) -> datetime | None:
     try:
         value = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no time") from None
+        raise ValueError(f"{text!r:.80} is no time") from None
     if value.tzinfo is None:
-        raise ValueError(f"the time {text!r} has no zone")
+        raise ValueError(f"the time {text!r:.80} has no zone")
     if value.year == _YEAR_ONE:
         return None
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"{text!r} is no time") from None
+        raise ValueError(f"{text!r:.80} is no time") from None
 
 
 def spell(at: datetime) -> str:

@@ -35,6 +35,9 @@ TAKEN_BACK = frozenset({"trade_bust", "trade_correct", "restated"})
 
 NO_SUCH_ORDER = 40410000
 
+LONGEST_NAME = 255
+"""No id of Alpaca's is longer; a client's may have 128 signs. Ids are kept with every event."""
+
 _WITH_LEGS = re.compile(rb'"legs"\s*:\s*\[\s*\{')
 
 
@@ -94,9 +97,18 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class Authorization(msgspec.Struct, frozen=True):
-    """The answer to the key."""
+    """The answer to the key, here and there with a reason."""
 
     status: str
+    message: str = ""
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether the key may listen."""
+        return self.status == "authorized"
+
+    def __str__(self) -> str:
+        return f"{self.status} ({self.message})" if self.message else self.status
 
 
 class Listening(msgspec.Struct, frozen=True):
@@ -255,6 +267,9 @@ def _report(wire: WireOrder, as_of: datetime) -> Report:
         raise ValueError("filled without a filled_qty")
     if not wire.id:
         raise ValueError("an order without an id")
+    for name in (wire.id, wire.client_order_id, wire.symbol, wire.replaced_by, wire.replaces):
+        if name and len(name) > LONGEST_NAME:
+            raise ValueError(f"an id or a symbol of {len(name):,} signs")
     has_fills = bool(filled_qty)
     return Report(
         as_of=as_of,
@@ -283,4 +298,4 @@ def _order_id(raw: bytes) -> tuple[str, ...]:
         found = _ID.decode(raw).get("id")
     except UNREADABLE:
         return ()
-    return (found,) if isinstance(found, str) else ()
+    return (found,) if isinstance(found, str) and len(found) <= LONGEST_NAME else ()

@@ -12,22 +12,23 @@ import json
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed
 
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.pushed import Heard
 from ordersync.venues.alpaca import parse
-from ordersync.venues.answers import FORBIDDEN, TOO_MANY, UNAUTHORIZED, UNREADABLE, retry_after
+from ordersync.venues.answers import TOO_MANY, UNREADABLE
+from ordersync.venues.web_socket import TurnedAway, how_it_closed, open_web_socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import datetime
 
     import msgspec
+    from websockets.asyncio.client import ClientConnection
 
-    from ordersync.ports import Clock
     from ordersync.venues.alpaca.key import AlpacaKey
 
 _T = TypeVar("_T")
@@ -37,10 +38,10 @@ NOT_ACCEPTABLE = 406
 """How the venue answers a second connection of one account, where it does not answer 429."""
 
 PING_EVERY_SECONDS = 1.0
-PATIENCE_SECONDS = 10.0
-CLOSE_SECONDS = 0.5
+ANSWER_SECONDS = 5.0
 TAKEN_PAUSE = timedelta(seconds=10)
-MAX_FRAME_BYTES = 32 * 1024 * 1024
+CONNECTION_LIMIT = "connection limit"
+"""What the answer to a key says where it is good, and somebody else listens with it."""
 
 
 class TradeUpdates:
@@ -52,7 +53,6 @@ class TradeUpdates:
         self,
         url: str,
         key: AlpacaKey,
-        clock: Clock,
         *,
         venue_now: Callable[[], datetime],
         poll: Callable[[], timedelta],
@@ -60,11 +60,9 @@ class TradeUpdates:
     ) -> None:
         self.url = url
         self._key = key
-        self._clock = clock
         self._venue_now = venue_now
         self._poll = poll
         self._mend = mend
-        self._not_before = clock.monotonic()
 
     @property
     def safety_poll(self) -> timedelta:
@@ -74,72 +72,54 @@ class TradeUpdates:
     @asynccontextmanager
     async def subscribe(self) -> AsyncIterator[Hearing]:
         """Connect and subscribe. Raises VenueSilent (ask again) or VenueRefused (the key)."""
-        # One connection an account: who asks at once again after a refusal is refused again.
-        await self._clock.sleep(timedelta(seconds=self._not_before - self._clock.monotonic()))
-        connection = await self._connect()
         try:
-            hearing = Hearing(connection, self.url, self._venue_now)
-            await self._introduce(connection, hearing)
-            yield hearing
-        finally:
-            await connection.close()
+            connection = await self._connect()
+            try:
+                hearing = Hearing(connection, self._venue_now)
+                await self._introduce(connection, hearing)
+                yield hearing
+            finally:
+                await connection.close()
+        except (VenueSilent, VenueRefused) as error:
+            error.where = error.where or urlsplit(self.url).netloc
+            raise
 
     async def _connect(self) -> ClientConnection:
         try:
-            return await connect(
-                self.url,
-                ping_interval=None,
-                compression=None,
-                max_size=MAX_FRAME_BYTES,
-                open_timeout=PATIENCE_SECONDS,
-                close_timeout=CLOSE_SECONDS,
-            )
-        except InvalidStatus as error:
-            status = error.response.status_code
-            if status in {UNAUTHORIZED, FORBIDDEN}:
-                raise self._refused(f"the stream refuses the key ({status}).") from None
-            if status in {NOT_ACCEPTABLE, TOO_MANY}:
-                pause = retry_after(error.response.headers, self._venue_now()) or TAKEN_PAUSE
-                self._not_before = self._clock.monotonic() + pause.total_seconds()
-                raise VenueSilent(
-                    f"the stream takes no other connection ({status}).",
-                    where=self.url,
-                    mend="One connection an account: is another program listening? "
-                    "It is tried again.",
-                ) from None
-            raise _silent(f"the stream answers {status}.", self.url) from None
-        except (OSError, TimeoutError, WebSocketException) as error:
-            raise _silent(f"no connection ({type(error).__name__}).", self.url) from None
+            return await open_web_socket(self.url, mend=self._mend, venue_now=self._venue_now)
+        except TurnedAway as away:
+            if away.status in {NOT_ACCEPTABLE, TOO_MANY}:
+                raise _taken(str(away.status), away.pause) from None
+            raise
 
     async def _introduce(self, connection: ClientConnection, hearing: Hearing) -> None:
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(ANSWER_SECONDS):
                 await connection.send(json.dumps(self._key.first_message()))
                 said = await hearing.answer("authorization", parse.AUTHORIZATION)
-                if said.status != "authorized":
-                    raise self._refused(f"the stream says {said.status!r}.")
+                if CONNECTION_LIMIT in said.message:
+                    raise _taken(said.message)
+                if not said.is_granted:
+                    raise self._refused(f"the stream says {said}.")
                 listen = {"action": "listen", "data": {"streams": [TRADE_UPDATES]}}
                 await connection.send(json.dumps(listen))
                 on = await hearing.answer("listening", parse.LISTENING)
                 if TRADE_UPDATES not in on.streams:
                     raise self._refused("the stream does not give this key trade updates.")
         except TimeoutError:
-            raise _silent("no answer to the key in time.", self.url) from None
-        except ConnectionClosed:
-            raise _silent("it was closed before it began.", self.url) from None
+            raise VenueSilent("the stream does not answer to the key.") from None
+        except ConnectionClosed as closed:
+            raise VenueSilent(f"the stream was closed at once ({how_it_closed(closed)}).") from None
 
     def _refused(self, what: str) -> VenueRefused:
-        return VenueRefused(what, where=self.url, mend=self._mend)
+        return VenueRefused(what, mend=self._mend)
 
 
 class Hearing:
     """A subscription that the venue has confirmed. Implements `pushed.Subscription`."""
 
-    def __init__(
-        self, connection: ClientConnection, url: str, venue_now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, connection: ClientConnection, venue_now: Callable[[], datetime]) -> None:
         self._connection = connection
-        self._url = url
         self._venue_now = venue_now
         self._early: list[Heard] = []
         self._pong: Awaitable[float] | None = None
@@ -147,7 +127,7 @@ class Hearing:
     async def hear(self) -> Heard:
         """The next message, or nothing at all where a ping was answered: it lives.
 
-        Raises VenueSilent when the stream has ended, VenueRefused when the key is refused.
+        Raises VenueSilent when the stream has ended.
         """
         while not self._early:
             try:
@@ -157,8 +137,8 @@ class Hearing:
                 if await self._has_answered():
                     return Heard()
                 continue
-            except ConnectionClosed as error:
-                raise _silent(f"it was closed ({error}).", self._url) from None
+            except ConnectionClosed as closed:
+                raise _ended(closed) from None
             self._early += self._read(frame)
         return self._early.pop(0)
 
@@ -181,8 +161,8 @@ class Hearing:
             return False
         try:
             self._pong = await self._connection.ping()
-        except ConnectionClosed as error:
-            raise _silent(f"it was closed ({error}).", self._url) from None
+        except ConnectionClosed as closed:
+            raise _ended(closed) from None
         return pong is not None
 
     def _read(self, frame: bytes) -> list[Heard]:
@@ -191,20 +171,29 @@ class Hearing:
             if said.stream == TRADE_UPDATES:
                 return [parse.parse_update(bytes(said.data), self._venue_now())]
             if said.stream == "authorization":
-                status = parse.AUTHORIZATION.decode(bytes(said.data)).status
-                if status != "authorized":
-                    raise VenueRefused(
-                        f"the stream says {status!r}.", where=self._url, mend="Check the key."
-                    )
+                news = parse.AUTHORIZATION.decode(bytes(said.data))
+                if not news.is_granted:
+                    # It was good before, and may be again; if not, the next greeting tells.
+                    raise VenueSilent(f"the venue ended the stream: {news}.")
             if said.stream == "listening":
                 on = parse.LISTENING.decode(bytes(said.data)).streams
                 if TRADE_UPDATES not in on:
-                    raise _silent("it was turned off.", self._url)
+                    raise VenueSilent("the stream was turned off.")
         except UNREADABLE as error:
             return [parse.unreadable(frame, f"a message that cannot be read ({error})")]
         # A stream that is not ours, or news of what is known: it lives.
         return [Heard()]
 
 
-def _silent(what: str, url: str) -> VenueSilent:
-    return VenueSilent(what, where=url, mend="It is tried again.")
+def _ended(closed: ConnectionClosed) -> VenueSilent:
+    return VenueSilent(f"the stream was closed ({how_it_closed(closed)}).")
+
+
+def _taken(said: str, pause: timedelta | None = None) -> VenueSilent:
+    """Somebody else listens: who asks at once again is refused again."""
+    silent = VenueSilent(
+        f"the venue opens no other stream of this account ({said}).",
+        mend="One connection an account: is another program listening?",
+    )
+    silent.pause = pause or TAKEN_PAUSE
+    return silent

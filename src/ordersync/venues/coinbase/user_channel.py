@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.pushed import Heard
 from ordersync.truth.evidence import Silence
-from ordersync.venues.answers import FORBIDDEN, UNAUTHORIZED, retry_after
 from ordersync.venues.coinbase.frames import Kind, Message, is_refusal, parse_message
+from ordersync.venues.web_socket import how_it_closed, open_web_socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -38,23 +37,10 @@ if TYPE_CHECKING:
 USER_HOST = "wss://advanced-trade-ws-user.coinbase.com"
 MAIN_HOST = "wss://advanced-trade-ws.coinbase.com"
 
-CONNECT_SECONDS = 5.0
 CONFIRM_SECONDS = 5.0
-CLOSE_SECONDS = 0.5
-LARGEST_MESSAGE = 32 * 1024 * 1024
-"""A message beyond this ends the connection, and the gap is read. A snapshot of 50 orders has
-some 60 kB."""
-
+MANY = 1_000_000
 BEATS_MISSED = timedelta(seconds=4)
 MEND = "Check that the key is of this host, not expired, and may view."
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-
-
-class _Connect(connect):
-    """A handshake that goes where it was sent: a token is not for whoever else answers."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc
 
 
 class UserChannel:
@@ -89,7 +75,7 @@ class UserChannel:
         """Connect and subscribe to user and heartbeats; entered when the venue has confirmed."""
         url = self._urls[self._turn % len(self._urls)]
         try:
-            socket = await self._connect(url)
+            socket = await open_web_socket(url, mend=MEND, venue_now=self._now)
             try:
                 subscription = UserSubscription(socket, self._clock, self._portfolio)
                 await subscription.confirm(lambda: self._key.stream_token(self._now()))
@@ -101,34 +87,6 @@ class UserChannel:
             self._turn += 1
             error.where = error.where or urlsplit(url).netloc
             raise
-
-    async def _connect(self, url: str) -> ClientConnection:
-        local = urlsplit(url).hostname in _LOOPBACK
-        try:
-            return await _Connect(
-                url,
-                proxy=None if local else True,
-                compression=None,
-                user_agent_header="ordersync",
-                open_timeout=CONNECT_SECONDS,
-                # Heartbeats tell sooner whether the other end lives.
-                ping_interval=None,
-                close_timeout=CLOSE_SECONDS,
-                max_size=LARGEST_MESSAGE,
-            )
-        except InvalidStatus as error:
-            raise self._turned_away(error) from None
-        except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
-            why = "in time" if isinstance(error, TimeoutError) else f"({type(error).__name__})"
-            raise VenueSilent(f"the stream cannot be opened {why}.") from None
-
-    def _turned_away(self, error: InvalidStatus) -> VenueSilent | VenueRefused:
-        status = error.response.status_code
-        if status in {UNAUTHORIZED, FORBIDDEN}:
-            return VenueRefused(f"the venue refuses the stream ({status}).", mend=MEND)
-        silent = VenueSilent(f"the venue does not open the stream ({status}).")
-        silent.pause = retry_after(error.response.headers, self._now())
-        return silent
 
 
 class UserSubscription:
@@ -144,6 +102,7 @@ class UserSubscription:
         self._next: int | None = None
         self._beat: int | None = None
         self._beat_at = clock.monotonic()
+        self._beat_said: datetime | None = None
 
     async def confirm(self, token: Callable[[], str]) -> None:
         """Subscribe, and wait for the venue's word on it. What comes meanwhile is kept.
@@ -167,7 +126,7 @@ class UserSubscription:
         except TimeoutError:
             raise VenueSilent("the venue does not confirm the subscription.") from None
         except ConnectionClosed as closed:
-            raise VenueSilent(f"the stream was closed at once ({_reason(closed)}).") from None
+            raise VenueSilent(f"the stream was closed at once ({how_it_closed(closed)}).") from None
 
     async def hear(self) -> Heard:
         """The next message. Raises VenueSilent when the stream has ended."""
@@ -176,13 +135,25 @@ class UserSubscription:
         try:
             message, heard = await self._receive()
         except ConnectionClosed as closed:
-            raise VenueSilent(f"the stream was closed ({_reason(closed)}).") from None
+            raise VenueSilent(f"the stream was closed ({how_it_closed(closed)}).") from None
         if message is not None and message.kind is Kind.ERROR:
             # It was good before: a new token, on a new connection, may be again.
             raise VenueSilent(f"the venue ended the stream: {message.text}.")
-        if self._clock.monotonic() - self._beat_at > BEATS_MISSED.total_seconds():
+        if message is not None and self._misses_beats(message):
             raise VenueSilent("the heartbeats have stopped.")
         return heard or Heard()
+
+    def _misses_beats(self, message: Message) -> bool:
+        """Whether no heartbeat came for long, by our clock *and* by the venue's.
+
+        By ours alone, a burst that we are slow to read would look like that; by the venue's, a
+        message with a wrong time.
+        """
+        if self._beat_said is None or message.at is None:
+            self._beat_said = self._beat_said or message.at
+            return False
+        waited = self._clock.monotonic() - self._beat_at > BEATS_MISSED.total_seconds()
+        return waited and message.at - self._beat_said > BEATS_MISSED
 
     async def _send(self, **fields: str) -> None:
         await self._socket.send(msgspec.json.encode(fields).decode())
@@ -214,10 +185,10 @@ class UserSubscription:
         missed = ""
         if message.number is not None:
             if self._next is not None and message.number > self._next:
-                missed = f"{message.number - self._next} messages of the stream are missing"
+                missed = _missing(message.number - self._next)
             self._next = max(self._next or 0, message.number + 1)
         if message.kind is Kind.HEARTBEAT:
-            self._beat_at = self._clock.monotonic()
+            self._beat_at, self._beat_said = self._clock.monotonic(), message.at
             if message.beat is not None:
                 if self._beat is not None and message.beat > self._beat + 1:
                     missed = missed or "a heartbeat is missing"
@@ -225,12 +196,14 @@ class UserSubscription:
         return missed
 
 
+def _missing(count: int) -> str:
+    if count > MANY:
+        return "the numbering of the stream has jumped"
+    are = "message of the stream is" if count == 1 else "messages of the stream are"
+    return f"{count} {are} missing"
+
+
 def _refusal(text: str) -> VenueSilent | VenueRefused:
     if is_refusal(text):
         return VenueRefused(f"the venue refuses the stream ({text}).", mend=MEND)
     return VenueSilent(f"the venue does not start the stream: {text}.")
-
-
-def _reason(closed: ConnectionClosed) -> str:
-    """The code with which the other end closed, 1006 where it just went."""
-    return str(closed.rcvd.code) if closed.rcvd is not None else "1006"

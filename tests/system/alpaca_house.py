@@ -1,0 +1,124 @@
+"""The same house at Alpaca: the simulated broker, and the service beside it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ordersync.simulator import Faults, alpaca, serving
+from ordersync.simulator.alpaca import Life
+from tests.system.house import TABLE, Placed, Premises
+from tests.virtual import VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from ordersync.simulator.alpaca.condition import PlacedOrder
+
+PORT = 8701
+HOUR = timedelta(hours=1)
+BODY = alpaca.limit("AAPL", "buy", "4", "100")
+
+
+@dataclass(kw_only=True)
+class AlpacaHouse(Premises):
+    """A bot that trades at Alpaca. Its account is one of paper trading, unless it is said."""
+
+    symbol = "AAPL"
+
+    world: alpaca.World
+    account: alpaca.Account
+    paper: bool = True
+
+    def place(
+        self,
+        life: Life | None = None,
+        *,
+        age: timedelta = HOUR,
+        body: Mapping[str, object] = BODY,
+        leg_lives: tuple[Life, ...] = (),
+        **row: object,
+    ) -> Placed:
+        """An order of this age at the broker, and a row about it; `row` says it otherwise."""
+        return self.tell(self.order(life, age=age, body=body, leg_lives=leg_lives), **row)
+
+    def order(
+        self,
+        life: Life | None = None,
+        *,
+        age: timedelta = HOUR,
+        body: Mapping[str, object] = BODY,
+        leg_lives: tuple[Life, ...] = (),
+    ) -> PlacedOrder:
+        """An order at the broker that is in no row."""
+        return self.world.place(
+            self.account.account_id,
+            body,
+            life=life if life is not None else Life.open(),
+            leg_lives=leg_lives,
+            created_at=self.clock.now() - age,
+        )
+
+    def tell(self, order: PlacedOrder, **row: object) -> Placed:
+        """The bot's row about an order of the broker's."""
+        return self.note(order.order_id, order.client_order_id, order.created_at, row)
+
+    def legs(self, placed: Placed) -> list[Placed]:
+        """Rows about the legs of an order."""
+        parent = self.world.order(placed.order_id)
+        assert parent is not None
+        found = [self.world.order(leg) for leg in parent.legs]
+        return [self.tell(leg) for leg in found if leg is not None]
+
+    def new_id(self) -> str:
+        return self.world.new_id()
+
+    def truth(self, placed: Placed, at: datetime | None = None) -> alpaca.Truth:
+        return self.world.truth(placed.order_id, at)
+
+    def section(self, url: str, key: alpaca.ApiKey | alpaca.Token | None) -> dict[str, Any]:
+        key_file = (key or self.account.key).write(self.folder / "alpaca.json")
+        return {
+            "venue": "alpaca",
+            "paper": self.paper,
+            "key_file": str(key_file),
+            "rest_url": url,
+        }
+
+
+@contextlib.asynccontextmanager
+async def at_alpaca(
+    folder: Path,
+    *,
+    seed: int = 1,
+    faults: Faults | None = None,
+    table: str = TABLE,
+    sync: dict[str, Any] | None = None,
+    orders: dict[str, Any] | None = None,
+    paper: bool = True,
+    **broker: Any,  # noqa: ANN401 - whatever the broker takes
+) -> AsyncIterator[AlpacaHouse]:
+    """A house with a broker that is being served; call it in virtual time."""
+    clock = VirtualClock()
+    world = alpaca.World(clock.now, seed=seed)
+    faults = faults or Faults()
+    application = alpaca.app(world, faults, paper=paper, **broker)
+    async with serving(application, port=PORT) as url:
+        house = AlpacaHouse(
+            folder=folder,
+            clock=clock,
+            world=world,
+            account=world.open_account(paper=paper),
+            faults=faults,
+            app=application,
+            url=url,
+            paper=paper,
+            sync_settings=sync or {},
+            orders_settings=orders or {},
+        )
+        house.sql(table)
+        yield house

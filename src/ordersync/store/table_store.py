@@ -219,12 +219,10 @@ class TableStore:
         self, account: str, names: Sequence[OrderName], decide: Decide
     ) -> list[Outcome]:
         """Read, decide and write in one hop to the store's thread: a hop each costs a commit."""
-
-        def carry(session: Session) -> list[Outcome]:
-            known = self._looks().read(session, account, names)
-            return self._advance(session, account, decide(known))
-
-        return await self._with(carry)
+        read = self._looks().read
+        return await self._with(
+            lambda s: self._advance(s, account, decide(read(s, account, names)))
+        )
 
     def _advance(
         self,

@@ -18,13 +18,14 @@ from ordersync.truth.evidence import Case
 from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Container, Mapping, Sequence
     from datetime import timedelta
 
     from ordersync.hinted import Receipt
     from ordersync.pushed import Push
     from ordersync.truth.evidence import Reading
 
+    Ids = Container[str] | None
     Seen = Mapping[int, str]
     Decide = Callable[[list["Known"]], Sequence["Advance"]]
 
@@ -332,9 +333,9 @@ class OrderStore(RetentionStore, ReceiptStore, Protocol):
         """Venue ids of the newest rows, whatever they say: to prove that an account answers."""
 
     async def list_due(
-        self, account: str, now: datetime, *, open_truths: int | None = None
+        self, account: str, now: datetime, *, open_truths: int | None = None, unread: Ids = None
     ) -> list[OrderName]:
-        """Orders that are due, and those with an open truth unless there are just `open_truths`."""
+        """Those due or, unless just `open_truths` are, with an open truth; but for `unread` ids."""
 
     async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:
         """What is stored of these, in order; rows by venue id, by client id where there is none."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from ordersync.archived import Batch, LogSize, Movable, Reach
     from ordersync.hinted import Receipt
-    from ordersync.ports import Absent, Advance, Change, Decide, Finding
+    from ordersync.ports import Absent, Advance, Change, Decide, Finding, Ids
     from ordersync.pushed import Push, Subscription
     from tests.virtual import VirtualClock
 
@@ -366,11 +366,12 @@ class BareStore:
         return [row.order_id for row in self.rows.values()][-limit:]
 
     async def list_due(
-        self, account: str, now: datetime, *, open_truths: int | None = None
+        self, account: str, now: datetime, *, open_truths: int | None = None, unread: Ids = None
     ) -> list[OrderName]:
         return [
             OrderName(key[2:])
             for key, kept in self.stored.items()
+            if key[2:] not in (unread or ())
             if (kept.due_at is not None and kept.due_at <= now)
             or (kept.truth is not None and not kept.truth.is_final and kept.row_id)
         ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from collections.abc import Mapping as Dict
 
-    from ordersync.ports import Clock, RowId
+    from ordersync.ports import Clock, Ids, RowId
     from ordersync.store.database import Session
     from ordersync.store.mapping import Mapping
     from ordersync.store.own import OwnStatements
@@ -82,10 +82,13 @@ class Lookup:
         )
 
     def due(
-        self, session: Session, account: str, now: str, open_truths: int | None
+        self, session: Session, account: str, now: str, open_truths: int | None, unread: Ids
     ) -> list[OrderName]:
         """Orders to ask about although no open row leads to them."""
         asked = {"account": account, "now": now}
+        if unread is not None:
+            every = session.stream(Ask(self._own.due_orders, asked))
+            return [OrderName(*row) for row in every if row[0] not in unread]
         ((count,),) = session.fetch(Ask(self._own.count_open_truths, asked))
         text = self._own.due_by_time if count == open_truths else self._own.due_orders
         return [OrderName(*row) for row in session.fetch(Ask(text, asked))]

@@ -27,6 +27,7 @@ class Apart:
         self.places: list[int] = []
         self.unmoved: dict[str, RowId] = {}
         self.unread: dict[str, RowId] = {}
+        self._named: set[str] = set()
 
     def sort(
         self,
@@ -41,14 +42,18 @@ class Apart:
             order = known(hash(cells))
             if order is not None:
                 unmoved[order] = key_of_row(cells)
-            elif most is None or len(moved) < most or not self._leave(as_claim(cells)):
+            elif most is None or not self._leave(as_claim(cells), most):
                 moved.append(cells)
                 places.append(len(unmoved))
 
-    def _leave(self, claim: Claim) -> bool:
-        """Whether it is enough to know where it is: its order is named, and has one row here."""
+    def _leave(self, claim: Claim, most: int) -> bool:
+        """Whether it is enough to know where it is: its order is named, and has no row before."""
         order = claim.venue_order_id
-        if order is None or claim.meaning is not Meaning.OPEN or order in self.unread:
+        if order is None or order in self.unread:
+            return False
+        is_plain = claim.meaning is Meaning.OPEN and order not in self.unmoved
+        if len(self.moved) < most or not is_plain or order in self._named:
+            self._named.add(order)
             return False
         self.unread[order] = claim.row_id
         return True

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Clock,
         Decide,
         Finding,
+        Ids,
         Known,
         Outcome,
         RowId,
@@ -184,14 +185,14 @@ class TableStore:
         return await self._with(lambda session: [str(v) for (v,) in session.fetch(ask) if v])
 
     async def list_due(
-        self, account: str, now: datetime, *, open_truths: int | None = None
+        self, account: str, now: datetime, *, open_truths: int | None = None, unread: Ids = None
     ) -> list[OrderName]:
         """Orders to ask about although no open row leads to them."""
         lookup = self._looks()
         if not lookup.has_tables:
             return []
         return await self._with(
-            lambda session: lookup.due(session, account, spell(now), open_truths)
+            lambda session: lookup.due(session, account, spell(now), open_truths, unread)
         )
 
     async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:
@@ -218,12 +219,10 @@ class TableStore:
         self, account: str, names: Sequence[OrderName], decide: Decide
     ) -> list[Outcome]:
         """Read, decide and write in one hop to the store's thread: a hop each costs a commit."""
-
-        def carry(session: Session) -> list[Outcome]:
-            known = self._looks().read(session, account, names)
-            return self._advance(session, account, decide(known))
-
-        return await self._with(carry)
+        read = self._looks().read
+        return await self._with(
+            lambda s: self._advance(s, account, decide(read(s, account, names)))
+        )
 
     def _advance(
         self,

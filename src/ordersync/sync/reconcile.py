@@ -159,13 +159,13 @@ class Reconciler:
         read = await self._store.read_claims(self.account, watched)
         known = {k.key: k for k in read if again or not waits(k, now)}
         asleep = {k.key for k in read} - set(known)
-        # One of the unread without a truth makes the list no shorter than it has to be.
-        quiet = len(resting) + len(scan.unread)
-        open_truths = quiet + sum(1 for k in read if _has_open_truth(k))
+        open_truths = len(resting) + sum(1 for k in read if _has_open_truth(k))
         due = (
             []
             if older_than
-            else await self._store.list_due(self.account, now, open_truths=open_truths)
+            else await self._store.list_due(
+                self.account, now, open_truths=open_truths, unread=scan.unread or None
+            )
         )
         return Work(
             known=known,
@@ -175,7 +175,6 @@ class Reconciler:
                 if (key := key_of(n)) not in known
                 and key not in asleep
                 and n.venue_order_id not in resting
-                and n.venue_order_id not in scan.unread
             ),
             unread=scan.unread,
             resting=resting,

@@ -86,7 +86,7 @@ async def with_all_rows(
 ) -> list[Claim]:
     """These, with the rows of orders that rested and do no more, in the order of the table.
 
-    Of an order that has a row here, too, that row is not left unread.
+    Of an order that has another row here, the first of all is not left unread.
     """
 
     async def rows_of(keys: Iterable[RowId]) -> dict[RowId, Claim]:

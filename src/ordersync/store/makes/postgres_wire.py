@@ -36,8 +36,10 @@ PREPARED_FROM = 3
 PREPARED_BYTES = 1 << 16
 """Beyond so many bytes of arguments it pays to plan for just these."""
 
-PREPARED_FOR = 300.0
-"""Seconds after which it is prepared anew: the table may have grown from nothing since."""
+PREPARED_FOR = 60.0
+PREPARED_TIMES = 1024
+"""Seconds, and times, after which it is prepared anew: a plan for an empty table reads all of it
+once it is full. At first it is planned anew whenever it was seen twice as often as before."""
 
 _PARAMETER = re.compile(r"%%|%\((\w+)\)[sb]")
 _PASSED_ON = frozenset({b"26000", b"42P05"})
@@ -81,7 +83,12 @@ class _Text:
         self.times = 0
         self.name = b""
         self.oids: list[int] = []
-        self.prepared_at = 0.0
+        self.prepared_at, self.prepared_times = 0.0, 0
+
+    def is_old(self, now: float) -> bool:
+        """Whether its plan may have been made for other tables than those of today."""
+        often = self.times - self.prepared_times >= min(self.prepared_times, PREPARED_TIMES)
+        return often or now - self.prepared_at > PREPARED_FOR
 
     def _place(self, found: re.Match[str]) -> str:
         name = found[1]
@@ -140,9 +147,9 @@ class Wire:
         often = self._prepares and one.times > PREPARED_FROM
         if often and cells and sum([len(cell) for cell in cells if cell]) < PREPARED_BYTES:
             now = time.monotonic()
-            if not one.name or oids != one.oids or now - one.prepared_at > PREPARED_FOR:
+            if not one.name or oids != one.oids or one.is_old(now):
                 self._prepare(one, oids, asked)
-                one.prepared_at = now
+                one.prepared_at, one.prepared_times = now, one.times
             self._pgconn.send_query_prepared(one.name, cells, formats)
         else:
             self._pgconn.send_query_params(one.sql, cells, oids, formats)

@@ -48,6 +48,8 @@ RECEIPT = "INSERT INTO ordersync_webhooks (account, webhook_id, at) VALUES (?, ?
 class _Venue:
     """Knows every order by heart: each is filled."""
 
+    batch_size = 100
+
     def __init__(self, answers: scene.Answers, count: int) -> None:
         self._answers = answers
         self._numbers = {scene.order_id(n): n for n in range(1, count + 1)}

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +56,9 @@ def main() -> int:
     with ThreadPoolExecutor(wanted.processes) as pool:
         control = pool.submit(hunt, NOBODY, min(wanted.limit, CONTROL_LIMIT))
         hunts = [pool.submit(hunt, mutant, wanted.limit) for mutant in chosen]
-        verdicts = []
-        for one in hunts:
-            verdicts.append(one.result())
-            say(verdicts[-1])
+        for one in as_completed(hunts):
+            say(one.result())
+        verdicts = [one.result() for one in hunts]
         clean = control.result()
     console.print(table(verdicts))
     alive = sum(verdict.is_alive for verdict in verdicts)

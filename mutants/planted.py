@@ -169,8 +169,13 @@ MUTANTS = (
     Mutant(
         "what could not be written is not put back",
         "sync/stream.py",
-        "if lost := self.backlog.put_back(load):",
-        'if lost := "":',
+        "                    if lost := self.backlog.put_back(load):\n"
+        "                        self._miss(lost)\n"
+        '                    about = "away" if isinstance(error, AskAgain) else "unwritable"\n'
+        '                    self._degrade(f"what it says cannot be written: {error}",'
+        " about=about)\n"
+        "                    self._gap.set()\n",
+        "",
     ),
     Mutant(
         "how an end was settled is not looked up",

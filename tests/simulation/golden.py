@@ -32,7 +32,10 @@ from tests.virtual import run_virtually
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-END = 34.0
+END = 31.0
+"""Beyond the last change. Until the orders move, they are asked about at growing steps; then only
+the stream tells of them in time, or what watches it."""
+
 INTERVAL = timedelta(seconds=30)
 FOUND = INTERVAL + timedelta(seconds=3)
 OLD = timedelta(hours=1)
@@ -136,35 +139,35 @@ _OLD_LIVES = (
     Life(
         steps=(
             _OPEN,
-            _step(4, What.FILL, "0.2"),
-            _step(7.5, What.FILL, "0.3"),
-            _step(11, What.EDIT_QUEUED),
-            _step(12.2, What.OPEN),
-            _step(20, What.FILLED),
+            _step(17, What.FILL, "0.2"),
+            _step(19.5, What.FILL, "0.3"),
+            _step(21, What.EDIT_QUEUED),
+            _step(22.2, What.OPEN),
+            _step(26, What.FILLED),
         ),
         settle_lag=timedelta(seconds=2.5),
     ),
     Life(
         steps=(
             _OPEN,
-            _step(6.3, What.FILL, "0.25"),
-            _step(14, What.CANCEL_QUEUED),
-            _step(16, What.CANCELED),
+            _step(18.3, What.FILL, "0.25"),
+            _step(22.8, What.CANCEL_QUEUED),
+            _step(24.3, What.CANCELED),
         )
     ),
     Life(
         steps=(
             _OPEN,
-            _step(9, What.CANCEL_QUEUED),
-            _step(10.4, What.OPEN),
-            _step(17.6, What.FILL, "0.5"),
-            _step(22, What.EXPIRED),
+            _step(18.9, What.CANCEL_QUEUED),
+            _step(20.1, What.OPEN),
+            _step(23.6, What.FILL, "0.5"),
+            _step(27.2, What.EXPIRED),
         )
     ),
 )
 _NEW_LIVES = (
-    (5.0, Life.filled(timedelta(seconds=4), fills=[(timedelta(seconds=2), Decimal("0.4"))])),
-    (13.0, Life.failed(timedelta(seconds=1.5))),
+    (17.4, Life.filled(timedelta(seconds=4), fills=[(timedelta(seconds=2), Decimal("0.4"))])),
+    (21.8, Life.failed(timedelta(seconds=1.5))),
 )
 
 

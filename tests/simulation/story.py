@@ -91,6 +91,7 @@ class Plan:
     mishap: tuple[StreamKind | None, str | int | None, timedelta]
     page: int | None
     wrong: float
+    odd: float
 
     @classmethod
     def drawn(cls, dice: Random, channel: Channel | None) -> Plan:
@@ -104,6 +105,7 @@ class Plan:
             mishap=dice.choice(MISHAPS),
             page=dice.choice((None, 2, 3)),
             wrong=dice.choice((0.0, 0.05, 0.15)),
+            odd=dice.choice((0.0, 0.0, 0.3)),
         )
 
     @property
@@ -312,6 +314,7 @@ async def tell(seed: int, folder: Path, channel: Channel | None = None) -> str:
     settings = {"stale_after": "1m", "interval": interval}
     pushes = plan.channel is not Channel.POLL
     proxy = Proxy(Random(f"proxy {seed}"), plan.page, plan.wrong)  # noqa: S311 - dice
+    proxy.odd = 0.0 if plan.channel is Channel.PUSH else plan.odd
     async with built(
         folder, seed=seed, faults=faults, sync=settings, pushes=pushes, around=proxy.around
     ) as house:
@@ -323,7 +326,7 @@ async def tell(seed: int, folder: Path, channel: Channel | None = None) -> str:
             await bot.place(age=ago(hours=dice.choice((0.001, 2, 20))))
         story = Story(plan, dice, house, witness, bot, Disk(after=witness.look))
         await story.storm()
-        proxy.wrong = 0.0
+        proxy.wrong = proxy.odd = 0.0
         async with at_work(house, story.disk, clock=story.clock) as service:
             await story.recover(service)
             await story.calm(service)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+import httpx2
 
 from ordersync.simulator import Faults, alpaca, serving
 from ordersync.simulator.alpaca import Life
@@ -21,6 +24,15 @@ if TYPE_CHECKING:
 
 PORT = 8701
 HOUR = timedelta(hours=1)
+STATUSES = (
+    *("new", "accepted", "pending_new", "accepted_for_bidding", "held", "pending_review"),
+    *("partially_filled", "stopped", "suspended", "calculated", "done_for_day"),
+    *("pending_cancel", "pending_replace", "filled", "canceled", "expired", "rejected"),
+    "replaced",
+)
+STATUS_WORDS = {f"w_{status}": [status] for status in (*STATUSES, "unknown")}
+"""A word of the bot's for every status."""
+
 BODY = alpaca.limit("AAPL", "buy", "4", "100")
 
 
@@ -67,12 +79,31 @@ class AlpacaHouse(Premises):
         """The bot's row about an order of the broker's."""
         return self.note(order.order_id, order.client_order_id, order.created_at, row)
 
-    def legs(self, placed: Placed) -> list[Placed]:
+    def legs(self, placed: Placed, **row: object) -> list[Placed]:
         """Rows about the legs of an order."""
         parent = self.world.order(placed.order_id)
         assert parent is not None
         found = [self.world.order(leg) for leg in parent.legs]
-        return [self.tell(leg) for leg in found if leg is not None]
+        return [self.tell(leg, **row) for leg in found if leg is not None]
+
+    def replace(self, placed: Placed) -> PlacedOrder:
+        """The order that takes the place of this one; the bot asked for it without waiting."""
+        order = self.world.order(placed.order_id)
+        assert order is not None
+        return self.world.replace(order.order_id, replace(order.terms, limit_price=Decimal(101)))
+
+    async def patch(self, order_id: str, **body: str) -> str:
+        """The bot asks the broker to replace an order; the id of the new one."""
+        async with httpx2.AsyncClient(base_url=self.url, headers=self.account.key.headers) as bot:
+            answer = await bot.patch(f"/v2/orders/{order_id}", json=body)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["id"])
+
+    def left(self, order_id: str) -> Decimal:
+        """How much of an order is not filled."""
+        order = self.world.order(order_id)
+        assert order is not None
+        return (order.terms.qty or Decimal(0)) - self.world.truth(order_id).filled_qty
 
     def new_id(self) -> str:
         return self.world.new_id()

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+import msgspec
+
 from ordersync import settings as configuration
 from ordersync.service import serving as serving_orders
 from ordersync.simulator import Fault, Faults, Life, World, app, limit_gtc, serving
@@ -276,9 +278,9 @@ class Premises(ABC):
             yield service
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Service]:
+    async def running(self, *, key: Any = None) -> AsyncIterator[Service]:  # noqa: ANN401
         """The service at work, cancelled at the end of the block."""
-        async with self.serving() as service, asyncio.TaskGroup() as group:
+        async with self.serving(key=key) as service, asyncio.TaskGroup() as group:
             working = group.create_task(service.run())
             try:
                 yield service
@@ -386,6 +388,17 @@ def word_of(truth: Truth) -> str:
         "rejected": "failed",
         "replaced": "failed",
     }[truth.standing]
+
+
+def tallies(house: Premises, placed: Placed) -> dict[str, int]:
+    """How often each endpoint has said that the order is not there."""
+    found = house.sql(
+        "SELECT body FROM ordersync_absences WHERE order_key = ?", f"v:{placed.order_id}"
+    )
+    if not found:
+        return {}
+    case: dict[str, Any] = msgspec.json.decode(found[0][0])["case"]
+    return {endpoint: tally["count"] for endpoint, tally in case["tallies"].items()}
 
 
 def stream_of(service: Service) -> Stream:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
 from ordersync.simulator import Fault, Kind, Life
-from tests.system.house import OPEN, House, Placed, ago, built, naive
+from tests.system.house import OPEN, House, Placed, ago, built, naive, tallies
 from tests.virtual import run_virtually, virtually
 
 if TYPE_CHECKING:
@@ -17,17 +16,6 @@ if TYPE_CHECKING:
 
 DAYS = ago(days=2)
 SELDOM = {"interval": "1m"}
-
-
-def tallies(house: House, placed: Placed) -> dict[str, int]:
-    """How often each endpoint has said that the order is not there."""
-    found = house.sql(
-        "SELECT body FROM ordersync_absences WHERE order_key = ?", f"v:{placed.order_id}"
-    )
-    if not found:
-        return {}
-    case: dict[str, Any] = msgspec.json.decode(found[0][0])["case"]
-    return {endpoint: tally["count"] for endpoint, tally in case["tallies"].items()}
 
 
 def vanish(house: House, *placed: Placed) -> None:

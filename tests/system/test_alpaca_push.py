@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 from ordersync.simulator import StreamKind
 from ordersync.simulator.alpaca import Event, Life
 from ordersync.sync.stream import State
-from tests.system.alpaca_house import AlpacaHouse, at_alpaca
+from tests.system.alpaca_house import STATUS_WORDS, AlpacaHouse, at_alpaca
 from tests.system.house import Placed, ago, stream_of
 from tests.virtual import virtually
 
@@ -240,7 +240,7 @@ async def test_where_another_program_listens_asking_takes_over_until_it_leaves(
 
 @virtually
 async def test_done_for_day_resumes_the_next_morning(tmp_path: Path) -> None:
-    async with at_alpaca(tmp_path, orders={"status_words": WORDS_APART}) as house:
+    async with at_alpaca(tmp_path, orders={"status_words": STATUS_WORDS}) as house:
         life = Life.overnight(ago(hours=1, seconds=40), sleeps=ago(seconds=60))
         order = house.place(life, status="w_new")
         async with house.running():
@@ -250,15 +250,6 @@ async def test_done_for_day_resumes_the_next_morning(tmp_path: Path) -> None:
             assert house.word(order) == "w_new"
             await house.wait(seconds=1)
             assert house.word(order) == "w_filled"
-
-
-STATUSES = [
-    *("new", "accepted", "pending_new", "accepted_for_bidding", "held", "pending_review"),
-    *("partially_filled", "stopped", "suspended", "calculated", "done_for_day"),
-    *("pending_cancel", "pending_replace", "filled", "canceled", "expired", "rejected"),
-    "replaced",
-]
-WORDS_APART = {f"w_{status}": [status] for status in STATUSES} | {"w_unknown": ["unknown"]}
 
 
 @virtually

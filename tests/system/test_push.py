@@ -191,25 +191,6 @@ async def test_whatever_end_is_never_sent_is_found_and_makes_it_doubtful(
 
 
 @virtually
-async def test_an_end_with_fills_that_only_asking_finds_stops_nothing(tmp_path: Path) -> None:
-    async with built(tmp_path, pushes=True) as house:
-        life = Life.canceled(ago(hours=1, seconds=QUIET + 30), share=Decimal("0.5"))
-        first = house.place(life, age=ago(hours=1))
-        house.place(Life.filled(ago(hours=1, seconds=20)))
-        async with house.running() as service:
-            await house.wait(seconds=QUIET)
-            house.world.cancel(first.order_id)
-            await house.wait(milliseconds=100)
-            house.fault(StreamKind.NEVER_SENT, order_ids=frozenset([first.order_id]))
-            await house.wait(seconds=1)
-            assert house.untrue(first), "nobody told of its end"
-            await house.until_true(first, within=35)
-            assert house.word(first) == "completed", "canceled, with fills"
-            await house.wait(seconds=NOTICED_SECONDS)
-            assert stream_of(service).health.state is State.DEGRADED
-
-
-@virtually
 async def test_a_mute_stream_under_healthy_heartbeats_is_degraded_until_it_tells_again(
     tmp_path: Path,
 ) -> None:

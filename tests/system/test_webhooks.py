@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
 
+from ordersync.errors import ConfigError
+from ordersync.service import examine
+from ordersync.settings import Webhooks
 from ordersync.simulator import Fault, Kind, Life
 from tests.system.house import House, Placed, ago
 from tests.system.sender import PORT, SECRET, Sender, secret_of, sending, signed, with_door
@@ -102,6 +106,25 @@ async def test_a_row_that_never_learned_its_venue_id_is_found_by_the_clients(
 
 
 @virtually
+async def test_that_two_ids_belong_together_is_for_the_venue_to_say(tmp_path: Path) -> None:
+    async with with_door(tmp_path, sync=RARELY) as house:
+        order = house.place(Life.open(), order_id=None)
+        other = house.place(Life.filled())
+        house.sql("DELETE FROM trades WHERE id = ?", other.row_id)
+        async with sending(house) as (sender, _):
+            house.update(order.row_id, order_id=None)
+            forged = {"order_id": other.order_id, "client_order_id": order.client_id}
+            assert (await sender.send("msg_1", forged)).status_code == 200
+            assert house.row(order.row_id)["order_id"] == order.order_id
+            assert house.word(order) == "pending"
+
+            house.update(order.row_id, order_id=None)
+            right = {"order_id": order.order_id, "client_order_id": order.client_id}
+            assert (await sender.send("msg_2", right)).status_code == 200
+            assert house.row(order.row_id)["order_id"] == order.order_id
+
+
+@virtually
 async def test_nothing_of_the_payload_is_believed(tmp_path: Path) -> None:
     async with with_door(tmp_path, sync=RARELY) as house:
         order = house.place(Life.open())
@@ -160,8 +183,6 @@ async def test_two_deliveries_at_once_are_one_question(tmp_path: Path) -> None:
 async def test_a_restart_forgets_no_webhook_for_four_days(tmp_path: Path) -> None:
     async with at_work(tmp_path) as (house, sender, (order,)):
         await sender.hint("msg_1", order.order_id)
-        async with contextlib.AsyncExitStack():
-            pass
     async with with_door(tmp_path, sync=RARELY, table="SELECT 1") as house:
         house.clock._epoch += ago(days=3, hours=23)  # noqa: SLF001 - days later
         async with sending(house) as (sender, _):
@@ -271,6 +292,29 @@ async def test_what_is_huge_is_refused_before_it_has_come(tmp_path: Path) -> Non
             )
             assert answer.status_code == 413
         assert sent < 3_000_000
+
+
+@virtually
+async def test_what_is_no_http_is_answered_with_a_4xx_or_not_at_all(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as (house, sender, (order,)):
+        dice = random.Random(7)  # noqa: S311 - dice
+        whole = b"POST /webhooks/main HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
+        answers = []
+        for _ in range(300):
+            text = bytearray(whole)
+            for _ in range(dice.randint(1, 4)):
+                at = dice.randrange(len(text))
+                text[at : at + dice.randint(0, 2)] = dice.randbytes(dice.randint(0, 3))
+            if dice.random() < 0.1:
+                text = bytearray(dice.randbytes(50))
+            reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+            writer.write(bytes(text))
+            answers.append(await reader.read())
+            writer.close()
+        statuses = {answer.partition(b" ")[2][:1] for answer in answers if answer}
+        assert statuses == {b"4"}
+        assert receipts(house) == []
+        assert (await sender.hint("msg_1", order.order_id)).status_code == 200
 
 
 @virtually
@@ -442,3 +486,59 @@ async def test_no_secret_is_ever_logged(
     assert SECRET not in told
     assert SECRET.removeprefix("whsec_") not in told
     assert sum("A webhook was not taken" in line["event"] for line in logs) == 1
+
+
+@virtually
+async def test_an_address_that_is_taken_is_named(tmp_path: Path) -> None:
+    async with with_door(tmp_path) as house, house.running():
+        await house.wait(seconds=1)
+        with pytest.raises(ConfigError, match=r"cannot be listened on") as raised:
+            async with house.serving() as other:
+                await other.run()
+        assert raised.value.where.endswith("webhooks.listen")
+
+
+@virtually
+async def test_who_syncs_once_needs_no_secrets(tmp_path: Path) -> None:
+    async with with_door(tmp_path) as house:
+        (tmp_path / "webhooks.json").unlink()
+        order = house.place(Life.filled())
+        await house.sync()
+        assert house.untrue(order) == []
+        async with house.serving() as service:
+            with pytest.raises(ConfigError, match=r"webhooks\.json cannot be read"):
+                await service.run()
+
+
+@virtually
+async def test_doctor_looks_at_the_secrets_and_at_who_may_listen(tmp_path: Path) -> None:
+    async with with_door(tmp_path, secrets={"main": [SECRET, secret_of(OTHER_KEY)]}) as house:
+
+        async def told() -> list[tuple[str, str]]:
+            found = await examine(house.settings(), house.clock)
+            return [(f.severity.value, f.what) for f in found if f.about == "webhooks"]
+
+        ((severity, what),) = await told()
+        assert severity == "ok"
+        assert "main (2)" in what
+        house.more_settings["webhooks"]["listen"] = "0.0.0.0:8643"
+        assert [severity for severity, _ in await told()] == ["ok", "warning"]
+        (tmp_path / "webhooks.json").chmod(0o644)
+        ((severity, what),) = await told()
+        assert severity == "error"
+        assert "others may read" in what
+        house.more_settings = {}
+        assert await told() == []
+
+
+@pytest.mark.parametrize("listen", ["8643", ":8643", "127.0.0.1", "127.0.0.1:x", "h:65536", "h:"])
+def test_what_is_no_address_is_refused(listen: str) -> None:
+    with pytest.raises(ValueError, match="is no host and port"):
+        Webhooks(listen=listen)
+
+
+def test_addresses_are_read_as_they_are_written() -> None:
+    assert Webhooks(listen="[::1]:8643").address == ("::1", 8643)
+    assert not Webhooks(listen="[::1]:8643").is_exposed
+    assert not Webhooks().is_exposed
+    assert Webhooks(listen="[::]:1").is_exposed

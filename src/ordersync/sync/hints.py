@@ -42,7 +42,9 @@ PATIENCE = timedelta(seconds=12)
 """How long a sender is kept waiting: most give up after 15 s or more."""
 
 HINTS_LIMIT = 1_000
-ORDERS_AT_ONCE = 500
+ORDERS_AT_ONCE, CALLS_AT_ONCE = 500, 10
+"""Of how many orders, and for how many calls, others wait: a venue may tell one order a call."""
+
 KEPT_FOR = timedelta(days=4)
 FORGET_EVERY = timedelta(hours=1)
 FORGOTTEN_AT_ONCE = 500
@@ -60,11 +62,21 @@ class Took(StrEnum):
 
 
 class _Hint:
-    """A webhook that waits. `answer` is at the end what became of it, or why nothing did."""
+    """A webhook that waits. `answer` is at the end what became of it, or why nothing did.
+
+    That a venue's and a client's id belong together is the venue's to say: until it has, they
+    are two names, and `partners` is only where to ask first about a client's.
+    """
 
     def __init__(self, webhook_id: str, names: Iterable[OrderName]) -> None:
         self.webhook_id = webhook_id
-        self.names = {key_of(name): name for name in names}
+        self.names: dict[str, OrderName] = {}
+        self.partners: dict[str, str] = {}
+        for name in names:
+            alone = [OrderName(name.venue_order_id), OrderName(None, name.client_order_id)]
+            self.names |= {key_of(one): one for one in alone if one != OrderName()}
+            if name.venue_order_id and name.client_order_id:
+                self.partners[key_of(alone[1])] = name.venue_order_id
         self.answer: asyncio.Future[Took | OrdersyncError] = (
             asyncio.get_running_loop().create_future()
         )
@@ -93,6 +105,7 @@ class Hints:
         self._in_hand: dict[str, _Hint] = {}
         self._waiting: list[_Hint] = []
         self._arrived = asyncio.Event()
+        self._orders_at_once = min(ORDERS_AT_ONCE, CALLS_AT_ONCE * venue.batch_size)
         self._asked_at: OrderedDict[str, float] = OrderedDict()
 
     # --- what the door calls -----------------------------------------------------------------
@@ -157,7 +170,7 @@ class Hints:
             now, orders = self._clock.monotonic(), set[str]()
             due, waiting = list[_Hint](), list[_Hint]()
             for hint in self._waiting:
-                if hint.due_at <= now and len(orders) < ORDERS_AT_ONCE:
+                if hint.due_at <= now and len(orders) < self._orders_at_once:
                     due.append(hint)
                     orders |= hint.names.keys()
                 else:
@@ -186,7 +199,8 @@ class Hints:
         if not hints:
             return
         asked_at = self._clock.now()
-        reading = await self._ask(rows)
+        partners = {key: order for hint in hints for key, order in hint.partners.items()}
+        reading = await self._ask(rows, partners)
         self._note_asked(key for key, name in meant.items() if key_of(name) in rows)
         told = _keys_told(reading)
         silent = {key for key, known in rows.items() if key not in told and _is_askable(known)}
@@ -219,27 +233,30 @@ class Hints:
         if not clients:
             return dict(named)
         found = await self._store.find_venue_ids(self.account, sorted(filter(None, clients)))
-        return {
-            key: name
-            if name.venue_order_id
-            else OrderName(found.get(name.client_order_id or ""), name.client_order_id)
-            for key, name in named.items()
-        }
+        found = {key_of(OrderName(None, client)): order for client, order in found.items()}
+        return {key: OrderName(found[key]) if key in found else name for key, name in named.items()}
 
-    async def _ask(self, rows: Mapping[str, Known]) -> Reading:
+    async def _ask(self, rows: Mapping[str, Known], partners: Mapping[str, str]) -> Reading:
         """What the venue says of the orders of these rows; of ended ones also their fills."""
         ids = [key[2:] for key in rows if key[0] == "v"]
-        reading = await self._venue.ask_ids(ids) if ids else Reading()
         by_client = {key[2:]: known for key, known in rows.items() if key[0] == "c"}
-        for start, end, client_ids in creation_windows(by_client):
-            found = await self._venue.ask_created(start, end, client_ids)
-            ours = tuple(s for s in found.sightings if s.report.client_order_id in by_client)
-            reading += msgspec.structs.replace(found, sightings=ours)
-        bare = {s.report.venue_order_id for s in reading.sightings if lacks_fill_facts(s)}
+        ids += [partners[key] for key in rows if key in partners]
+        reading = await self._venue.ask_ids(list(dict.fromkeys(ids))) if ids else Reading()
+        told = _keys_told(reading)
+        unseen = {name: known for name, known in by_client.items() if f"c:{name}" not in told}
+        for start, end, client_ids in creation_windows(unseen):
+            reading += await self._venue.ask_created(start, end, client_ids)
+        # A listing shows other orders too, and a partner may be one that nobody has a row of.
+        ours = tuple(
+            s
+            for s in reading.sightings
+            if f"v:{s.report.venue_order_id}" in rows or s.report.client_order_id in by_client
+        )
+        bare = {s.report.venue_order_id for s in ours if lacks_fill_facts(s)}
         if bare:
             fills = await self._venue.ask_fills(sorted(filter(None, bare)))
-            reading += Reading(sightings=fills.sightings)
-        return reading
+            ours += fills.sightings
+        return msgspec.structs.replace(reading, sightings=ours)
 
     def _note_asked(self, keys: Iterable[str]) -> None:
         now, pace = self._clock.monotonic(), PACE.total_seconds()

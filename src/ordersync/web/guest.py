@@ -76,6 +76,7 @@ async def listening(application: ASGIApp, host: str, port: int) -> AsyncIterator
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # it warns of each request that is no HTTP: strangers would fill the log
         access_log=False,
         server_header=False,
         date_header=False,

@@ -36,6 +36,7 @@ TOPICS = (
     "kernel",
     "push",
     "push_faults",
+    "alpaca",
     "postgres_commit",
     "postgres_apply",
     "postgres_reconcile",

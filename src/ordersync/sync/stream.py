@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ordersync.ports import Clock, Venue
-    from ordersync.pushed import Heard, Push
+    from ordersync.pushed import Heard, Push, Subscription
     from ordersync.sync.backlog import Load
     from ordersync.sync.demand import Demand
     from ordersync.sync.ingest import Ingest, Taken
@@ -144,10 +144,10 @@ class Stream:
             try:
                 await self._listen()
             except VenueRefused as error:
-                self._degrade(str(error))
+                self._degrade(error)
                 asked = REFUSED_PAUSE
             except VenueSilent as error:
-                self._degrade(str(error))
+                self._degrade(error)
                 asked = error.pause or asked
             lasted = timedelta(seconds=self._clock.monotonic() - began_at)
             if lasted >= STEADY_AFTER and self.health.is_proven:
@@ -164,19 +164,28 @@ class Stream:
             # Subscribed first, then the gap is read; what comes meanwhile is merged all the same.
             self._gap.set()
             try:
-                while True:
-                    async with asyncio.timeout(self._push.quiet_limit.total_seconds()):
-                        heard = await subscription.hear()
-                    self._take(heard)
-                    if self._is_mute:
-                        raise VenueSilent(self._is_mute)
-            except TimeoutError:
-                limit = self._push.quiet_limit.total_seconds()
-                raise VenueSilent(f"the stream has said nothing for {limit:g} s.") from None
+                await self._hear(subscription)
+            except (VenueSilent, VenueRefused) as error:
+                # Before it is closed: that takes its time where nobody answers.
+                self._degrade(error)
+                raise
             finally:
                 self._is_connected = False
                 # What it would have told from now on has to be asked for: at once.
                 self._gap.set()
+
+    async def _hear(self, subscription: Subscription) -> None:
+        """Take what it says, to its end. Raises VenueSilent or VenueRefused."""
+        limit = self._push.quiet_limit.total_seconds()
+        while True:
+            try:
+                async with asyncio.timeout(limit):
+                    heard = await subscription.hear()
+            except TimeoutError:
+                raise VenueSilent(f"the stream has said nothing for {limit:g} s.") from None
+            self._take(heard)
+            if self._is_mute:
+                raise VenueSilent(self._is_mute)
 
     def _take(self, heard: Heard) -> None:
         """Put what was heard in line, and note what it says of the stream itself."""
@@ -229,12 +238,13 @@ class Stream:
             self._say("live", "Push is live")
             self._demand.watch(self._pace)
 
-    def _degrade(self, why: str) -> None:
+    def _degrade(self, why: str | OrdersyncError) -> None:
         """The stream cannot be relied on: ask more often until it can be."""
+        what = why.what if isinstance(why, OrdersyncError) else why
         if self.health.state is not State.DEGRADED:
             self.health.since = self._clock.now()
-        self.health.state, self.health.why = State.DEGRADED, why
-        self._say(why, f"Push is degraded, asking every {CLOSE_WATCH.seconds} s instead: {why}")
+        self.health.state, self.health.why = State.DEGRADED, str(why)
+        self._say(what, f"Push is degraded, asking every {CLOSE_WATCH.seconds} s instead: {why}")
         self._untold.clear()
         self._relied_on_since = None
         self._demand.watch(self._pace)

@@ -38,6 +38,7 @@ TOPICS = (
     "push_faults",
     "webhooks",
     "simulation",
+    "alpaca",
     "postgres_commit",
     "postgres_apply",
     "postgres_reconcile",

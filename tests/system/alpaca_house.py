@@ -12,7 +12,7 @@ import httpx2
 
 from ordersync.simulator import Faults, alpaca, serving
 from ordersync.simulator.alpaca import Life
-from tests.system.house import TABLE, Placed, Premises
+from tests.system.house import TABLE, Placed, Premises, ago, naive
 from tests.virtual import VirtualClock
 
 if TYPE_CHECKING:
@@ -119,6 +119,19 @@ class AlpacaHouse(Premises):
             "key_file": str(key_file),
             "rest_url": url,
         }
+
+
+def crowd(house: AlpacaHouse, count: int) -> None:
+    """So many open orders, one a second, each with a row."""
+    made = [house.order(age=ago(hours=3, seconds=-n)) for n in range(count)]
+    house.insert_many(
+        {
+            "order_id": one.order_id,
+            "client_id": one.client_order_id,
+            "created_at": naive(one.created_at),
+        }
+        for one in made
+    )
 
 
 @contextlib.asynccontextmanager

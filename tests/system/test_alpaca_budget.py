@@ -10,8 +10,8 @@ from ordersync.simulator import Life as CoinLife
 from ordersync.simulator import StreamKind
 from ordersync.simulator.alpaca import Life
 from ordersync.sync.stream import State
-from tests.system.alpaca_house import AlpacaHouse, at_alpaca
-from tests.system.house import OPEN, TABLE, ago, built, naive, stream_of
+from tests.system.alpaca_house import at_alpaca, crowd
+from tests.system.house import OPEN, TABLE, ago, built, stream_of
 from tests.virtual import Network, run_virtually, virtually
 
 if TYPE_CHECKING:
@@ -19,19 +19,6 @@ if TYPE_CHECKING:
 
 A_MINUTE = 200
 LOOK_UPS = {"get", "by_client_id", "fills"}
-
-
-def crowd(house: AlpacaHouse, count: int) -> None:
-    """So many open orders, one a second, each with a row."""
-    made = [house.order(age=ago(hours=3, seconds=-n)) for n in range(count)]
-    house.insert_many(
-        {
-            "order_id": one.order_id,
-            "client_id": one.client_order_id,
-            "created_at": naive(one.created_at),
-        }
-        for one in made
-    )
 
 
 @virtually
@@ -140,4 +127,3 @@ async def test_two_accounts_at_two_venues_keep_one_table_true(tmp_path: Path) ->
         accounts = dict(house.sql("SELECT order_key, account FROM ordersync_orders"))
         assert accounts[f"v:{coins.order_id}"] == "main"
         assert accounts[f"v:{shares.order_id}"] == "paper"
-        assert {one.status for one in [*house.asked(), *broker.asked()]} == {200}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ordersync.ports import Clock, Venue
-    from ordersync.pushed import Heard, Push
+    from ordersync.pushed import Heard, Push, Subscription
     from ordersync.sync.backlog import Load
     from ordersync.sync.demand import Demand
     from ordersync.sync.ingest import Ingest, Taken
@@ -167,19 +167,28 @@ class Stream:
             # Subscribed first, then the gap is read; what comes meanwhile is merged all the same.
             self._gap.set()
             try:
-                while True:
-                    async with asyncio.timeout(self._push.quiet_limit.total_seconds()):
-                        heard = await subscription.hear()
-                    self._take(heard)
-                    if self._is_mute:
-                        raise VenueSilent(self._is_mute)
-            except TimeoutError:
-                limit = self._push.quiet_limit.total_seconds()
-                raise VenueSilent(f"the stream has said nothing for {limit:g} s.") from None
+                await self._hear(subscription)
+            except (VenueSilent, VenueRefused) as error:
+                # Before it is closed: that takes its time where nobody answers.
+                self._degrade(str(error), about="ended")
+                raise
             finally:
                 self._is_connected = False
                 # What it would have told from now on has to be asked for: at once.
                 self._gap.set()
+
+    async def _hear(self, subscription: Subscription) -> None:
+        """Take what it says, to its end. Raises VenueSilent or VenueRefused."""
+        limit = self._push.quiet_limit.total_seconds()
+        while True:
+            try:
+                async with asyncio.timeout(limit):
+                    heard = await subscription.hear()
+            except TimeoutError:
+                raise VenueSilent(f"the stream has said nothing for {limit:g} s.") from None
+            self._take(heard)
+            if self._is_mute:
+                raise VenueSilent(self._is_mute)
 
     def _take(self, heard: Heard) -> None:
         """Put what was heard in line, and note what it says of the stream itself."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed
@@ -23,7 +23,7 @@ from ordersync.venues.answers import TOO_MANY, UNREADABLE
 from ordersync.venues.web_socket import TurnedAway, how_it_closed, open_web_socket
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
     import msgspec
@@ -47,7 +47,8 @@ CONNECTION_LIMIT = "connection limit"
 class TradeUpdates:
     """The stream of one account. `venue_now` is the venue's clock, `poll` how often to ask."""
 
-    quiet_limit = timedelta(seconds=3)
+    # Pings go out once a second: what is half-open is noticed within three.
+    quiet_limit = timedelta(seconds=2.75)
 
     def __init__(
         self,
@@ -74,8 +75,8 @@ class TradeUpdates:
         """Connect and subscribe. Raises VenueSilent (ask again) or VenueRefused (the key)."""
         try:
             connection = await self._connect()
+            hearing = Hearing(connection, self._venue_now)
             try:
-                hearing = Hearing(connection, self._venue_now)
                 await self._introduce(connection, hearing)
                 yield hearing
             finally:
@@ -122,7 +123,7 @@ class Hearing:
         self._connection = connection
         self._venue_now = venue_now
         self._early: list[Heard] = []
-        self._pong: Awaitable[float] | None = None
+        self._pong: asyncio.Future[float] | None = None
 
     async def hear(self) -> Heard:
         """The next message, or nothing at all where a ping was answered: it lives.
@@ -130,15 +131,9 @@ class Hearing:
         Raises VenueSilent when the stream has ended.
         """
         while not self._early:
-            try:
-                async with asyncio.timeout(PING_EVERY_SECONDS):
-                    frame = await self._connection.recv(decode=False)
-            except TimeoutError:
-                if await self._has_answered():
-                    return Heard()
-                continue
-            except ConnectionClosed as closed:
-                raise _ended(closed) from None
+            frame = await self._next()
+            if frame is None:
+                return Heard()
             self._early += self._read(frame)
         return self._early.pop(0)
 
@@ -154,16 +149,40 @@ class Hearing:
                 pass
             self._early += self._read(frame)
 
-    async def _has_answered(self) -> bool:
-        """Whether the last ping was answered; then the next one is sent."""
-        pong = self._pong
-        if pong is not None and not (isinstance(pong, asyncio.Future) and pong.done()):
-            return False
+    async def _next(self) -> bytes | None:
+        """The next frame, or None at the moment at which a ping was answered.
+
+        A ping goes out after each second with neither. Not a moment later: an old answer would
+        hide for a second more that nobody is there.
+        """
         try:
-            self._pong = await self._connection.ping()
+            while True:
+                try:
+                    return await self._receive()
+                except TimeoutError:
+                    if self._pong is not None:
+                        self._pong = None
+                        return None
+                    self._pong = cast("asyncio.Future[float]", await self._connection.ping())
         except ConnectionClosed as closed:
             raise _ended(closed) from None
-        return pong is not None
+
+    async def _receive(self) -> bytes:
+        """The next frame. Raises TimeoutError at the answer to a ping, or when one is due."""
+        pong = self._pong
+        async with asyncio.timeout(PING_EVERY_SECONDS if pong is None else None) as patience:
+
+            def be_answered(_: object) -> None:
+                with suppress(RuntimeError):  # a frame came in the same moment
+                    patience.reschedule(0)
+
+            if pong is not None:
+                pong.add_done_callback(be_answered)
+            try:
+                return await self._connection.recv(decode=False)
+            finally:
+                if pong is not None:
+                    pong.remove_done_callback(be_answered)
 
     def _read(self, frame: bytes) -> list[Heard]:
         try:

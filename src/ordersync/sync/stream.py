@@ -120,6 +120,7 @@ class Stream:
         self._gap = asyncio.Event()
         self._doubt = asyncio.Event()
         self._is_connected = False
+        self._confirmed_at: float | None = None
         self._is_mute = ""
         self._relied_on_since: datetime | None = None
         self._untold: OrderedDict[str, datetime] = OrderedDict()
@@ -142,7 +143,7 @@ class Stream:
         """Connect, listen until that ends, and again: with pauses that grow while it is vain."""
         pause = FIRST_PAUSE
         while True:
-            began_at = self._clock.monotonic()
+            self._confirmed_at = None
             asked = timedelta(0)
             try:
                 await self._listen()
@@ -152,18 +153,24 @@ class Stream:
             except VenueSilent as error:
                 self._degrade(str(error), about="ended")
                 asked = error.pause or asked
-            lasted = timedelta(seconds=self._clock.monotonic() - began_at)
-            if lasted >= STEADY_AFTER and self.health.is_proven:
+            if self._was_steady() and self.health.is_proven:
                 pause = FIRST_PAUSE
             jitter = random.uniform(0.5, 1.5)  # noqa: S311 - so that not all come back at once
             await self._clock.sleep(max(pause * jitter, asked))
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _was_steady(self) -> bool:
+        """Whether the last connection lasted: that a venue is slow to refuse us does not count."""
+        if self._confirmed_at is None:
+            return False
+        return self._clock.monotonic() - self._confirmed_at >= STEADY_AFTER.total_seconds()
 
     async def _listen(self) -> None:
         """One connection, from the venue's confirmation to its end."""
         async with self._push.subscribe() as subscription:
             self.health.connections += 1
             self._is_mute, self._is_connected = "", True
+            self._confirmed_at = self._clock.monotonic()
             # Subscribed first, then the gap is read; what comes meanwhile is merged all the same.
             self._gap.set()
             try:

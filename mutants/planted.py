@@ -144,7 +144,7 @@ MUTANTS = (
     Mutant(
         "nobody watches for silence",
         "sync/stream.py",
-        "async with asyncio.timeout(self._push.quiet_limit.total_seconds()):",
+        "async with asyncio.timeout(limit):",
         "async with asyncio.timeout(None):",
     ),
     Mutant(

@@ -2,7 +2,7 @@
 # Arguments go through ARGS:  make demo ARGS=--once    make test ARGS="-k merge -n 0"
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check bench crash format help
+.PHONY: demo test check bench crash simulate mutants format help
 
 demo: ## see it at work against a simulated exchange (ARGS=--once: one round)
 	@./dev demo $(ARGS)
@@ -18,6 +18,12 @@ bench: ## measure against a floor taken in the same run
 
 crash: ## kill -9 ordersync and its servers in the middle of updates, and judge (ARGS="--rounds 20 --seed 7")
 	@./dev crash $(ARGS)
+
+simulate: ## simulate at length (SEEDS=100000), and show how to repeat what fails
+	@./dev simulate $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+
+mutants: ## plant mistakes in a copy of the code: the simulation has to find each (ARGS="--only NAME")
+	@./dev mutants $(ARGS)
 
 format: ## lay the code out and repair what ruff can repair
 	@./dev format $(ARGS)

@@ -37,6 +37,8 @@ TOPICS = (
     "push",
     "push_faults",
     "alpaca",
+    "webhooks",
+    "simulation",
     "postgres_commit",
     "postgres_apply",
     "postgres_reconcile",

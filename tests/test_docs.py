@@ -42,7 +42,8 @@ FENCE = re.compile(r"^([ ]*)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine's own ORDERSYNC_ variables would speak before the examples."""
     for name in list(os.environ):
-        if re.match(r"ORDERSYNC_(DATABASE|ORDERS|ACCOUNTS|SYNC|RETENTION)", name, re.IGNORECASE):
+        sections = r"ORDERSYNC_(DATABASE|ORDERS|ACCOUNTS|SYNC|RETENTION|WEBHOOKS)"
+        if re.match(sections, name, re.IGNORECASE):
             monkeypatch.delenv(name)
 
 

@@ -6,7 +6,6 @@ that cross a port are here too; what is true about an order is in `truth`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -14,15 +13,21 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from ordersync.archived import Archived, ArchiveViews, RetentionStore
+from ordersync.hinted import ReceiptStore
 from ordersync.truth.evidence import Case
 from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Container, Mapping, Sequence
     from datetime import timedelta
 
+    from ordersync.hinted import Receipt
     from ordersync.pushed import Push
     from ordersync.truth.evidence import Reading
+
+    Ids = Container[str] | None
+    Seen = Mapping[int, str]
+    Decide = Callable[[list["Known"]], Sequence["Advance"]]
 
 RowId = int | str
 
@@ -145,8 +150,7 @@ class Meaning(StrEnum):
 class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The user's row as it was read: a claim, never evidence.
 
-    `cells` are the values of the mapped columns as the database gave them; only the store
-    looks into them.
+    `cells` are the mapped columns as the database gave them; only the store looks into them.
     """
 
     row_id: RowId
@@ -167,14 +171,16 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """Open rows: those that moved, and by venue id those that did not; these made on demand.
+    """Open rows: those that moved, and by venue id the keys of those that did not.
 
-    `places`: before each that moved, how many of the others come in the table's order.
+    `places`: before each that moved, how many of the unmoved come in the table's order.
+    `unread`: keys of rows that moved where very many did, and their word is plainly open.
     """
 
     moved: list[Claim]
     places: list[int]
-    unmoved: Mapping[str, Claim]
+    unmoved: dict[str, RowId]
+    unread: dict[str, RowId]
 
 
 class Overlay(StrEnum):
@@ -296,17 +302,14 @@ class OrderName(msgspec.Struct, frozen=True, gc=False):
     client_order_id: str | None = None
 
 
-class OrderStore(RetentionStore, Protocol):
+class OrderStore(RetentionStore, ReceiptStore, Protocol):
     """The user's table and ours beside it, in one database.
 
     Raises StoreBusy (ask again) or StoreRefused (give up) from every method.
     """
 
     async def open(self, *, create: bool) -> None:
-        """Connect and check the mapping against the table; make our tables if `create`.
-
-        Raises ConfigError where the mapping does not fit.
-        """
+        """Connect, check the mapping (or raise ConfigError), make our tables if `create`."""
 
     async def close(self) -> None:
         """Give back the connection."""
@@ -317,14 +320,11 @@ class OrderStore(RetentionStore, Protocol):
     async def list_open(self, account: str) -> list[Claim]:
         """Rows that do not say that they are final. Costs what these rows cost, not the history."""
 
-    async def scan_open(self, account: str, seen: Mapping[int, str]) -> Scan:
-        """The same rows; `seen` are venue ids by the mark of rows that need not be made anew."""
+    async def scan_open(self, account: str, seen: Seen, most: int | None = None) -> Scan:
+        """The same rows; `seen`: venue ids by the mark of unmoved ones; `most`: then `unread`."""
 
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
-        """Rows that say they are final, created, filled or written since.
-
-        Also those whose end is known: a bot may have overwritten it with another.
-        """
+        """Rows that say they are final, created, filled or written since; known ends, too."""
 
     async def list_unmapped(self, account: str, limit: int) -> list[Claim]:
         """The newest rows whose word is outside the mapping, among the newest some thousands."""
@@ -333,19 +333,12 @@ class OrderStore(RetentionStore, Protocol):
         """Venue ids of the newest rows, whatever they say: to prove that an account answers."""
 
     async def list_due(
-        self, account: str, now: datetime, *, open_truths: int | None = None
+        self, account: str, now: datetime, *, open_truths: int | None = None, unread: Ids = None
     ) -> list[OrderName]:
-        """Orders whose `due_at` has come, and those with a row whose truth is open.
-
-        Not the latter where they are just as many as the caller knows (`open_truths`).
-        """
+        """Those due or, unless just `open_truths` are, with an open truth; but for `unread` ids."""
 
     async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:
-        """What is stored about these orders, in their order.
-
-        Rows are looked for in the whole table, by venue id, else by client id among those
-        that have no venue id.
-        """
+        """What is stored of these, in order; rows by venue id, by client id where there is none."""
 
     async def read_claims(self, account: str, claims: Sequence[Claim]) -> list[Known]:
         """What is stored about the orders of these rows, without reading the rows again."""
@@ -353,11 +346,19 @@ class OrderStore(RetentionStore, Protocol):
     async def read_rows(self, account: str, row_ids: Sequence[RowId]) -> list[Known]:
         """What is stored about the orders of these rows, as row and truth are at one moment."""
 
-    async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
+    async def advance(
+        self, account: str, steps: Sequence[Advance], receipts: Sequence[Receipt] = ()
+    ) -> list[Outcome]:
         """Write row, truth and event of each step in one transaction, by compare-and-set.
 
-        One Outcome a step, in their order. What already is true is not written.
+        One Outcome a step, in their order. What is true already is not written. Receipts go
+        with them, unless the step of one of their orders is lost.
         """
+
+    async def carry(
+        self, account: str, names: Sequence[OrderName], decide: Decide
+    ) -> list[Outcome]:
+        """Read these, and write what `decide` makes of it (on another thread): in one go."""
 
     async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:
         """What `advance` would write into the rows, without writing."""

@@ -29,6 +29,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ordersync.errors import ConfigError
+from ordersync.secret_files import read_line
 
 DEFAULT_PATH = "ordersync.toml"
 
@@ -191,6 +192,32 @@ class Retention(_Section):
     batch: int = Field(default=500, ge=1, le=10_000)
 
 
+class Webhooks(_Section):
+    """`[webhooks]`: where webhooks are taken, and the file of their secrets by account."""
+
+    listen: str = "127.0.0.1:8643"
+    secret_file: str = "webhooks.json"  # noqa: S105 - its name
+
+    @field_validator("listen")
+    @classmethod
+    def _is_an_address(cls, listen: str) -> str:
+        host, _, port = listen.rpartition(":")
+        if not host.strip("[]") or not port.isdecimal() or int(port) not in range(65_536):
+            raise ValueError(f"{listen!r} is no host and port. Write it as 127.0.0.1:8643.")
+        return listen
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port; of IPv6 without the brackets."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines may reach it."""
+        return _LOOPBACK.match(self.address[0]) is None
+
+
 class Settings(BaseSettings):
     """All of the configuration. `path` is the file it came from; relative paths start there."""
 
@@ -207,6 +234,7 @@ class Settings(BaseSettings):
     accounts: dict[str, Account] = Field(min_length=1)
     sync: Sync = Sync()
     retention: Retention | None = None
+    webhooks: Webhooks | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -255,34 +283,10 @@ class Settings(BaseSettings):
         """The password of `database.password_file`, None where none is named."""
         named = self.database.password_file
         where = f"{self.path}: database.password_file"
-        return read_secret(self.resolve(named), where=where) if named else None
+        return read_line(self.resolve(named), where=where) if named else None
 
 
-def read_secret(path: Path, *, where: str) -> str:
-    """The one line of a file that nobody else may read. Raises ConfigError.
-
-    On systems without modes of files the rights are not checked.
-    """
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
-        raise ConfigError(
-            f"the file {path} cannot be read ({why}).", where=where, mend="Mend path or rights."
-        ) from None
-    if os.name == "posix" and mode & 0o077:
-        raise ConfigError(
-            f"others may read the file {path}.", where=where, mend=f"chmod 600 {path}"
-        )
-    if not text or "\n" in text:
-        raise ConfigError(
-            f"the file {path} does not hold one line.", where=where, mend="Write it there alone."
-        )
-    return text
-
-
-_KNOWN_SECTIONS = {"database", "orders", "accounts", "sync", "retention"}
+_KNOWN_SECTIONS = {"database", "orders", "accounts", "sync", "retention", "webhooks"}
 
 
 def load(path: Path | None = None) -> Settings:

@@ -147,7 +147,18 @@ async def test_a_row_that_has_not_moved_is_told_from_one_that_has(opened: Open) 
     second = await it.store.scan_open(ACCOUNT, seen)
     assert [c.row_id for c in second.moved] == [2]
     assert list(second.unmoved) == ["v1"]
-    assert second.unmoved["v1"] == first.moved[0]
+    assert second.unmoved["v1"] == first.moved[0].row_id
+
+
+async def test_of_very_many_rows_only_the_plain_ones_are_left_unread(opened: Open) -> None:
+    it = await opened(
+        *rows_of("pending", "pending", "unknown", "pending"),
+        {"id": 5, "client_id": "c5", "status": "pending"},
+    )
+    scan = await it.store.scan_open(ACCOUNT, {}, 1)
+    assert [c.row_id for c in scan.moved] == [1, 3, 5]
+    assert scan.unread == {"v2": 2, "v4": 4}
+    assert scan.unmoved == {}
 
 
 async def test_a_row_that_has_ended_or_gone_is_in_no_scan(opened: Open) -> None:

@@ -23,10 +23,11 @@ from ordersync.simulator import Fault, Faults, Life, World, app, limit_gtc, serv
 from tests.virtual import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
     from ordersync.ports import Clock, Venue
     from ordersync.service import Service
@@ -95,6 +96,7 @@ class Premises(ABC):
     service_clock: Clock | None = None
     sync_settings: dict[str, Any] = field(default_factory=dict)
     orders_settings: dict[str, Any] = field(default_factory=dict)
+    more_settings: dict[str, Any] = field(default_factory=dict)
     more_accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     # --- the exchange and the bot ----------------------------------------------------------------
@@ -259,6 +261,7 @@ class Premises(ABC):
             "orders": {name: value for name, value in mapping.items() if value is not None},
             "accounts": {"main": self.section(url or self.url, key), **self.more_accounts},
             "sync": self.sync_settings,
+            **self.more_settings,
         }
         return configuration.build(self.folder / "ordersync.toml", content)
 
@@ -416,14 +419,19 @@ async def built(
     sync: dict[str, Any] | None = None,
     orders: dict[str, Any] | None = None,
     pushes: bool = False,
+    more: dict[str, Any] | None = None,
+    around: Callable[[Starlette], ASGIApp] | None = None,
     **exchange: Any,  # noqa: ANN401 - whatever the exchange takes
 ) -> AsyncIterator[House]:
-    """A house with an exchange that is being served; call it in virtual time."""
+    """A house with an exchange that is being served; call it in virtual time.
+
+    `around` puts something between the exchange and the wire.
+    """
     clock = VirtualClock()
     world = World(clock.now, seed=seed)
     faults = faults or Faults()
     application = app(world, faults, **exchange)
-    async with serving(application, port=PORT) as url:
+    async with serving(around(application) if around else application, port=PORT) as url:
         house = House(
             folder=folder,
             clock=clock,
@@ -435,6 +443,7 @@ async def built(
             pushes=pushes,
             sync_settings=sync or {},
             orders_settings=orders or {},
+            more_settings=more or {},
         )
         house.account = as_viewer(world, house.account)
         house.sql(table)

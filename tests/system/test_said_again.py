@@ -120,6 +120,29 @@ def test_passes_that_remember_write_and_report_what_thorough_ones_do(
     assert max(remembered) > 20
 
 
+@pytest.mark.parametrize("seed", [*range(10), 26])
+def test_passes_that_read_in_parts_write_and_report_what_those_do_that_read_all_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    folders = [tmp_path / name for name in ("parts", "whole")]
+    for folder in folders:
+        folder.mkdir()
+    monkeypatch.setattr(reconcile, "THOROUGH_EVERY", 3)
+    whole = run_virtually(partial(tell, seed, folders[1], []), seed=seed)
+    monkeypatch.setattr(reconcile, "READ_AT_ONCE", 3)
+    parts = run_virtually(partial(tell, seed, folders[0], []), seed=seed)
+    for number, (one, other) in enumerate(zip(parts, whole, strict=True), start=1):
+        assert by_order(one) == by_order(other), f"pass {number}"
+
+
+def by_order(found: Any) -> Any:  # noqa: ANN401 - what `tell` found: passes, and at last tables
+    """Without the order in which what was written was reported."""
+    if not isinstance(found, tuple):
+        return found
+    *rest, outcomes = found
+    return (*rest, sorted(outcomes, key=lambda outcome: outcome.key))
+
+
 @virtually
 async def test_an_order_at_rest_that_fills_is_true_after_the_next_pass(tmp_path: Path) -> None:
     async with built(tmp_path) as house:

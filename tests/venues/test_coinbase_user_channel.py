@@ -220,12 +220,27 @@ async def test_heartbeats_that_stop_while_orders_come_end_the_stream() -> None:
     async def script(connection: ServerConnection) -> None:
         await connection.send(ACK)
         for number in range(1, 20):
-            await connection.send(numbered(number, {}))
+            stamp = f"2026-11-20T12:00:{number:02}Z"
+            await connection.send(numbered(number, {}, timestamp=stamp))
             await VirtualClock().sleep(1)
 
     async with saying(script) as venue:
         with pytest.raises(VenueSilent, match="heartbeats"):
             await listen(venue.channel())
+
+
+@virtually
+async def test_a_burst_that_takes_long_to_read_is_no_lack_of_heartbeats() -> None:
+    async def script(connection: ServerConnection) -> None:
+        await connection.send(ACK)
+        for number in range(1, 20):
+            await connection.send(numbered(number, {}))
+        await connection.wait_closed()
+
+    async with saying(script) as venue, venue.channel().subscribe() as subscription:
+        for _ in range(19):
+            await venue.clock.sleep(1)
+            assert (await subscription.hear()).sightings
 
 
 @virtually
@@ -262,3 +277,22 @@ async def test_a_redirect_is_not_followed() -> None:
             async with venue.channel(f"ws://127.0.0.1:{PORT + 1}").subscribe():
                 pass
         assert venue.heard == []
+
+
+@pytest.mark.parametrize("proxy", ["127.0.0.1:9", "socks5://127.0.0.1:9"])
+@virtually
+async def test_a_proxy_that_cannot_be_used_is_silence_with_a_mend(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    for name in ("https_proxy", "socks_proxy", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    async def nothing(_connection: ServerConnection) -> None:
+        """Nobody comes this far."""
+
+    async with saying(nothing) as venue:
+        with pytest.raises(VenueSilent, match="proxy") as silent:
+            await listen(venue.channel("wss://venue.example"))
+    assert "NO_PROXY" in silent.value.mend

@@ -13,11 +13,15 @@ from ordersync.store.owner import statements_for_owner, version_there
 from ordersync.store.table_store import TableStore
 from ordersync.store.views import TableViews
 from ordersync.venues.opening import open_venue
+from ordersync.web.secrets import read_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ordersync.archived import Archive
     from ordersync.ports import Clock, OrderStore, OrderViews, Venue
     from ordersync.settings import Account, Settings
+    from ordersync.standard_webhooks import Secret
     from ordersync.store.database import Database
 
 
@@ -64,6 +68,18 @@ def build_archive(settings: Settings) -> Archive:
     """Where this configuration lets old orders move to, or would."""
     kept = settings.retention or configuration.Retention()
     return ArchiveFolder(settings.resolve(kept.folder), where=f"{settings.path}: retention.folder")
+
+
+def read_webhook_secrets(settings: Settings) -> Mapping[str, Sequence[Secret]]:
+    """The secrets of those who send webhooks, by account; none where no door is open.
+
+    Raises ConfigError.
+    """
+    if settings.webhooks is None:
+        return {}
+    path = settings.resolve(settings.webhooks.secret_file)
+    where = f"{settings.path}: webhooks.secret_file"
+    return read_secrets(path, settings.served_accounts, where=where)
 
 
 def build_venue(settings: Settings, name: str, account: Account, clock: Clock) -> Venue:

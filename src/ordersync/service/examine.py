@@ -11,11 +11,18 @@ from ordersync import settings as configuration
 from ordersync.clock import SystemClock
 from ordersync.errors import ConfigError, OrdersyncError, VenueRefused, VenueSilent
 from ordersync.ports import Finding, Severity
-from ordersync.service.build import build_archive, build_store, build_venue, build_views
+from ordersync.service.build import (
+    build_archive,
+    build_store,
+    build_venue,
+    build_views,
+    read_webhook_secrets,
+)
 from ordersync.store import proposal
 from ordersync.store.makes import database_at
 from ordersync.sync.retention import judge_size
 from ordersync.sync.zone import compare_times
+from ordersync.web.webhooks import EXPOSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +68,24 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
             await venue.close()
     if store is not None:
         await store.close()
+    return found + _about_webhooks(settings)
+
+
+def _about_webhooks(settings: Settings) -> list[Finding]:
+    """Whether the door for webhooks can be opened, and who may look on."""
+    webhooks = settings.webhooks
+    if webhooks is None:
+        return []
+    try:
+        secrets = read_webhook_secrets(settings)
+    except ConfigError as error:
+        return [_mistake("webhooks", error)]
+    accounts = ", ".join(f"{name} ({len(known)})" for name, known in secrets.items())
+    what = f"taken at {webhooks.listen} while run runs; accounts, and their secrets: {accounts}."
+    found = [Finding(severity=Severity.OK, about="webhooks", what=what)]
+    if webhooks.is_exposed:
+        what, mend = EXPOSED
+        found.append(Finding(severity=Severity.WARNING, about="webhooks", what=what, mend=mend))
     return found
 
 

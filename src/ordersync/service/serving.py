@@ -15,14 +15,22 @@ from ordersync.clock import SystemClock
 from ordersync.errors import AskAgain, ConfigError, VenueRefused, VenueSilent
 from ordersync.judging import judge_key
 from ordersync.ports import Severity
-from ordersync.service.build import build_archive, build_store, build_venue
+from ordersync.service.build import (
+    build_archive,
+    build_store,
+    build_venue,
+    read_webhook_secrets,
+)
 from ordersync.sync.audit import Audit, audit
+from ordersync.sync.hints import Hints
 from ordersync.sync.ingest import Ingest
 from ordersync.sync.reconcile import Reconciler
 from ordersync.sync.retention import Retention
 from ordersync.sync.stream import Stream
 from ordersync.sync.work import PassReport
 from ordersync.truth.evidence import AbsencePolicy
+from ordersync.web.guest import listening
+from ordersync.web.webhooks import EXPOSED, Door
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -96,6 +104,7 @@ class Service:
             for name, venue in self.venues.items()
             if venue.push is not None
         }
+        self.hints: dict[str, Hints] = {}
         kept = settings.retention or configuration.Retention()
         self.archive = build_archive(settings)
         self.retention = Retention(
@@ -210,11 +219,47 @@ class Service:
             told = await self.store.revision() is not None
             how = "noticed at once" if told else "looked for every second"
             log.info(f"New rows are {how}")
-        async with asyncio.TaskGroup() as group:
+        async with self._open_door(), asyncio.TaskGroup() as group:
             if kept is not None:
                 group.create_task(self.retention.run(kept.after), name="retention")
             for name in self.reconcilers:
                 group.create_task(self._run_account(name), name=f"account {name}")
+
+    @asynccontextmanager
+    async def _open_door(self) -> AsyncIterator[None]:
+        """Webhooks are taken while the block runs, where a section says so. Raises ConfigError."""
+        webhooks = self.settings.webhooks
+        if webhooks is None:
+            yield
+            return
+        # Only now: who syncs once takes no webhooks, and needs no secrets.
+        secrets = read_webhook_secrets(self.settings)
+        self.hints = {name: self._take_hints(name) for name in secrets}
+        door, (host, port) = Door(self.hints, secrets, self.clock), webhooks.address
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                port = await stack.enter_async_context(listening(door.app, host, port))
+            except OSError as error:
+                raise ConfigError(
+                    str(error),
+                    where=f"{self.settings.path}: webhooks.listen",
+                    mend="End the program that listens there, or choose another port.",
+                ) from None
+            if webhooks.is_exposed:
+                log.warning(" ".join(EXPOSED))
+            accounts = ", ".join(self.hints)
+            log.info(f"Webhooks are taken at {host}:{port}/webhooks/… for: {accounts}")
+            yield
+
+    def _take_hints(self, name: str) -> Hints:
+        return Hints(
+            name,
+            venue=self.venues[name],
+            store=self.store,
+            ingest=self._ingest,
+            demand=self.reconcilers[name].demand,
+            clock=self.clock,
+        )
 
     async def _run_account(self, name: str) -> None:
         told = ""
@@ -232,6 +277,8 @@ class Service:
             )
         async with asyncio.TaskGroup() as group:
             group.create_task(self.reconcilers[name].run(), name=f"reconcile {name}")
+            if name in self.hints:
+                group.create_task(self.hints[name].run(), name=f"webhooks {name}")
             if name in self.streams:
                 group.create_task(self.streams[name].run(), name=f"stream {name}")
             else:

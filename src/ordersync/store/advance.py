@@ -8,7 +8,6 @@ all the same: a row that differs from the truth is found again by level.
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,14 +15,26 @@ import msgspec
 
 from ordersync.ports import Absent, Advance, Claim, Outcome, Result
 from ordersync.store.own import CONTESTED_ROW
-from ordersync.store.plan import Draft, draft, event, events_of, spell, truth_row
-from ordersync.store.rows import HELD, RolledBackError, Rows
-from ordersync.store.statement import Ask
+from ordersync.store.plan import (
+    Draft,
+    client_key,
+    draft,
+    event,
+    events_of,
+    names_of,
+    refusal_of,
+    spell,
+    truth_row,
+)
+from ordersync.store.receipts import put_receipts
+from ordersync.store.rows import HELD, Care, OvertakenError, RolledBackError, Rows
+from ordersync.store.statement import Ask, keys_of
 from ordersync.truth.model import Event, EventEvidence, EventKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
+    from ordersync.hinted import Receipt
     from ordersync.ports import Clock
     from ordersync.store.database import Session
     from ordersync.store.own import OwnStatements
@@ -58,12 +69,15 @@ class Transaction:
         self._writes_rows = writes_rows
         self._contested_pause = contested_pause
         self._rows = Rows(session, statements)
+        self._truths_first = not session.sends_together
         self._contested: dict[int | str, EventEvidence] = {}
         self._backed_off: set[int | str] = set()
         self._refused_before: set[str] = set()
 
-    def run(self, steps: Sequence[Advance], clock: Clock) -> list[Outcome]:
-        """Write what the steps ask for; one Outcome each, in their order."""
+    def run(
+        self, steps: Sequence[Advance], clock: Clock, receipts: Sequence[Receipt] = ()
+    ) -> list[Outcome]:
+        """Write what the steps ask for, and the receipts; one Outcome each, in their order."""
         now = clock.now()
         drafts = [draft(self._mapping, step, now) for step in steps]
         # Of two steps of one order the first goes ahead; the other came from the same version.
@@ -73,25 +87,41 @@ class Transaction:
                 self._leave_out_refused(made)
             first.setdefault(made.known.key, made)
         pending = [made for made in first.values() if made.needs_write]
-        if not any(made.needs_write for made in drafts):
+        if not receipts and not any(made.needs_write for made in drafts):
             return [self._unchanged(made) for made in drafts]
         while True:
             try:
-                return self._try(drafts, pending, clock, now)
+                return self._try(drafts, pending, clock, now, receipts)
+            except OvertakenError:
+                self._truths_first = True
+                self._rows.forget()
             except RolledBackError as refusal:
                 self._contested.clear()
                 self._rows.start_again(refusal)
 
     def _try(
-        self, drafts: list[Draft], pending: list[Draft], clock: Clock, now: datetime
+        self,
+        drafts: list[Draft],
+        pending: list[Draft],
+        clock: Clock,
+        now: datetime,
+        receipts: Sequence[Receipt],
     ) -> list[Outcome]:
         session = self._session
         try:
             session.begin()
-            standing = self._put_truths(pending, now) - self._moved_cases(pending)
-            alive = [made for made in pending if made.known.key in standing]
-            if self._writes_rows:
-                self._write_rows(alive, now, clock)
+            if any(made.truth_changed or made.patches for made in pending):
+                session.expect_log_id(self._own.log_ids)
+            put = self._put_truths(pending, now)
+            alive = pending
+            if self._may_send_together(pending):
+                self._write_together(pending, put, clock)
+                standing = put()
+            else:
+                standing = put() - self._moved_cases(pending)
+                alive = [made for made in pending if made.known.key in standing]
+                if self._writes_rows:
+                    self._write_rows(alive, now, clock)
             self._link_rows(alive)
             events = self._put_events(alive, now)
             self._put_absences(alive)
@@ -100,6 +130,8 @@ class Transaction:
                 self._outcome(made, standing if id(made) in leading else set(), events)
                 for made in drafts
             ]
+            if receipts:
+                put_receipts(session, self._own, self._account, outcomes, receipts, at=spell(now))
             session.commit()
         except BaseException:
             # Whatever it was, nothing of this group may stay half done.
@@ -111,7 +143,7 @@ class Transaction:
         """A row that the database refused is not tried again until something of it changes."""
         kept = []
         for found in made.patches:
-            kind, digest = EventKind.UNWRITABLE.value, _refusal_of(found)
+            kind, digest = EventKind.UNWRITABLE.value, refusal_of(found)
             if self._session.fetch(self._about_note(made, kind, digest)):
                 self._refused_before.add(made.known.key)
             else:
@@ -122,8 +154,27 @@ class Transaction:
         about = {"account": self._account, "order_key": made.known.key}
         return Ask(self._own.noted_at, {**about, "kind": kind, "digest": digest})
 
-    def _put_truths(self, pending: list[Draft], now: datetime) -> set[str]:
-        """The keys whose truth now is what their step says it is."""
+    def _may_send_together(self, pending: list[Draft]) -> bool:
+        """Whether truths and rows may share a round trip: nothing has to be asked in between."""
+        return (
+            not self._truths_first
+            and self._writes_rows
+            and self._rows.care is Care.ALL_AT_ONCE
+            and all(made.truth_changed for made in pending)
+        )
+
+    def _write_together(
+        self, pending: list[Draft], put: Callable[[], set[str]], clock: Clock
+    ) -> None:
+        """Write the rows as if every truth had won: nearly always it has, else all is undone."""
+        patches = [found for made in pending for found in made.patches]
+        self._rows.write(patches)
+        if len(put()) < len(pending):
+            raise OvertakenError
+        self._rows.find_losers(patches, clock.now())
+
+    def _put_truths(self, pending: list[Draft], now: datetime) -> Callable[[], set[str]]:
+        """What gives the keys whose truth now is what their step says it is."""
         # In the order of their keys: reads and writes each page once, and never stands in
         # another writer's way who stands in ours.
         changed = sorted(
@@ -134,7 +185,7 @@ class Transaction:
         if unchanged:
             # A row may be written on the strength of a truth that did not change only while
             # that truth still stands; never sighted stands while nobody has stored a sighting.
-            keys = _keys(made.known.key for made in pending)
+            keys = keys_of(made.known.key for made in pending)
             ask = Ask(self._own.versions, {"account": self._account, "keys": keys})
             versions = dict(self._session.fetch(ask))
             standing.update(
@@ -142,12 +193,14 @@ class Transaction:
                 for made in unchanged
                 if versions.get(made.known.key, 0) == made.known.version
             )
-        if changed:
-            at = spell(now)
-            rows = [truth_row(made, self._account, at) for made in changed]
-            put = self._session.upsert(self._own.truth, rows)
-            standing.update(made.known.key for made, won in zip(changed, put, strict=True) if won)
-        return standing
+        if not changed:
+            return lambda: standing
+        at = spell(now)
+        rows = [truth_row(made, self._account, at) for made in changed]
+        put = self._session.upsert_soon(self._own.truth, rows)
+        return lambda: standing.union(
+            made.known.key for made, won in zip(changed, put(), strict=True) if won
+        )
 
     def _moved_cases(self, pending: list[Draft]) -> set[str]:
         """The keys whose case of absence somebody else has written since it was read."""
@@ -158,7 +211,7 @@ class Transaction:
         }
         if not steps:
             return set()
-        ask = Ask(self._own.absences, {"account": self._account, "keys": _keys(steps)})
+        ask = Ask(self._own.absences, {"account": self._account, "keys": keys_of(steps)})
         stored = dict(self._session.fetch(ask))
         return {
             key
@@ -235,24 +288,24 @@ class Transaction:
 
     def _told_once(self, made: Draft, now: datetime) -> list[Event]:
         """Events of this step that are recorded once for each distinct content."""
-        claims = made.known.claims
-        if len(claims) <= 1 and not (made.step.notes or self._rows.refused or self._contested):
+        claims, step = made.known.claims, made.step
+        if len(claims) <= 1 and not (step.notes or self._rows.refused or self._contested):
             return []
         told: list[tuple[EventKind, str, EventEvidence, Claim | None]] = [
-            (note.kind, note.digest, note.evidence, None) for note in made.step.notes
+            (note.kind, note.digest, note.evidence, None) for note in step.notes
         ]
-        for claim in made.known.claims:
+        for claim in claims:
             row = str(claim.row_id)
             refusal = self._rows.refused.get(claim.row_id)
             if refusal is not None and claim.row_id not in self._backed_off:
                 why = EventEvidence(answer="refused", endpoint="row", raw=refusal)
-                digest = next(_refusal_of(p) for p in made.patches if p.claim is claim)
+                digest = next(refusal_of(p) for p in made.patches if p.claim is claim)
                 told.append((EventKind.UNWRITABLE, digest, why, claim))
             if claim.row_id in self._contested:
                 why = self._contested[claim.row_id]
                 told.append((EventKind.CONTESTED, f"{row} {spell(now)}", why, claim))
-        if len(made.known.claims) > 1:
-            rows = ", ".join(str(claim.row_id) for claim in made.known.claims)
+        if len(claims) > 1:
+            rows = ", ".join(str(claim.row_id) for claim in claims)
             both = EventEvidence(answer="rows", endpoint="row", raw=f"rows {rows} carry this id")
             told.append((EventKind.DUPLICATE_ROWS, rows, both, None))
         return [
@@ -266,8 +319,8 @@ class Transaction:
         for made in alive:
             if made.links_row and not made.truth_changed:
                 about = {"account": self._account, "order_key": made.known.key}
-                row_id = str(made.known.claims[0].row_id)
-                self._session.run(Ask(self._own.link_row, {**about, "row_id": row_id}))
+                about["row_id"] = str(made.known.claims[0].row_id)
+                self._session.run(Ask(self._own.link_row, about))
 
     def _put_absences(self, alive: list[Draft]) -> None:
         """Persist cases of absence and due times where they differ."""
@@ -279,20 +332,20 @@ class Transaction:
         for made in sorted(alive, key=lambda made: made.known.key):
             known, step = made.known, made.step
             if step.absent is None and known.absent is not None:
-                closed += [known.key, *_client_key(made)]
+                closed += [known.key, *client_key(made)]
             elif step.absent is not None and step.absent != known.absent:
                 body = _encode(step.absent).decode()
                 absences.append((account, known.key, made.overlay, body))
             if step.due_at is None and known.due_at is not None:
                 undue.append(known.key)
             elif step.due_at is not None and step.due_at != known.due_at:
-                due.append((account, known.key, *_names(made), spell(step.due_at)))
+                due.append((account, known.key, *names_of(made), spell(step.due_at)))
         for upsert, rows in ((self._own.absence, absences), (self._own.due, due)):
             if rows:
                 self._session.upsert(upsert, rows)
         for text, keys in ((self._own.drop_absences, closed), (self._own.drop_due, undue)):
             if keys:
-                self._session.run(Ask(text, {"account": account, "keys": _keys(keys)}))
+                self._session.run(Ask(text, {"account": account, "keys": keys_of(keys)}))
 
     def _outcome(self, made: Draft, standing: set[str], events: dict[str, list[Event]]) -> Outcome:
         key = made.known.key
@@ -343,30 +396,3 @@ class Transaction:
                 key=made.known.key, result=Result.UNWRITABLE, overlay=made.overlay, why=why
             )
         return Outcome(key=made.known.key, result=Result.UNCHANGED, overlay=made.overlay)
-
-
-def _keys(keys: Iterable[str]) -> str:
-    return _encode(list(keys)).decode()
-
-
-def _refusal_of(found: Patch) -> str:
-    """The row as it was and what was to be written, but not when: by what a refusal is known."""
-    cells = sorted((field, cell) for field, cell in found.cells.items() if field != "updated_at")
-    content = repr((found.claim.row_id, found.claim.cells, cells)).encode()
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _names(made: Draft) -> tuple[str | None, str | None]:
-    truth = made.step.truth
-    claim = made.known.claims[0] if made.known.claims else None
-    venue = made.known.key[2:] if made.known.key.startswith("v:") else None
-    client = (truth.client_order_id if truth else None) or (
-        claim.client_order_id if claim else None
-    )
-    return venue, client
-
-
-def _client_key(made: Draft) -> list[str]:
-    # An order first known by its client id alone may have a case under that name.
-    truth = made.step.truth
-    return [f"c:{truth.client_order_id}"] if truth and truth.client_order_id else []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import Connection
@@ -30,6 +30,9 @@ class Session(Protocol):
 
     def fetch_each(self, asks: Sequence[Ask]) -> list[list[tuple[Any, ...]]]:
         """The rows of several statements; in one round trip where the database can."""
+
+    def stream(self, ask: Ask) -> Iterable[tuple[Any, ...]]:
+        """The rows of one statement that may have very many: not all at once where it can be."""
 
     def run(self, ask: Ask) -> int:
         """Run a statement that writes; how many rows it wrote."""
@@ -68,8 +71,19 @@ class Session(Protocol):
         `log_ids` is the name of what `Spelling.beside_tables` may have made to count with.
         """
 
+    sends_together: bool
+    """Whether `upsert_soon` waits for what is asked next, and saves a round trip so."""
+
+    def expect_log_id(self, log_ids: str) -> None:
+        """It will be asked for in this transaction: it may be fetched along the way."""
+
     def upsert(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> Sequence[bool]:
         """Write these; for each whether it was written. In the order of their keys."""
+
+    def upsert_soon(
+        self, upsert: Upsert, rows: Sequence[tuple[object, ...]]
+    ) -> Callable[[], Sequence[bool]]:
+        """The same; the answer is waited for when it is asked for, if it has not come by then."""
 
     def write_rows(self, update: RowUpdate, rows: Sequence[Sequence[object]]) -> Written:
         """Compare-and-set of the same columns of many of the user's rows."""

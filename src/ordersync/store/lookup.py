@@ -10,7 +10,7 @@ import msgspec
 from ordersync.archived import Archived
 from ordersync.ports import Absent, Claim, Known, Meaning, OrderName, Scan
 from ordersync.store.mapping import TIMES
-from ordersync.store.scan import Unmoved, tell_apart
+from ordersync.store.scan import Apart
 from ordersync.store.sql import RowStatements, open_words
 from ordersync.store.statement import Ask
 from ordersync.truth.model import Order, Side
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from collections.abc import Mapping as Dict
 
-    from ordersync.ports import Clock, RowId
+    from ordersync.ports import Clock, Ids, RowId
     from ordersync.store.database import Session
     from ordersync.store.mapping import Mapping
     from ordersync.store.own import OwnStatements
@@ -48,6 +48,7 @@ class Lookup:
         self._own = ours
         self._clock = clock
         self._statements: dict[str | None, RowStatements] = {}
+        self._are_many = True  # until it was seen: all rows at once may be too many
 
     def about(self, account: str | None) -> RowStatements:
         """The statements about the rows of an account, or of all."""
@@ -59,23 +60,35 @@ class Lookup:
         """Rows whose word is open or unknown."""
         return self.claims(session, Ask(self.about(account).by_words(open_words(self._mapping))))
 
-    def scan_open(self, session: Session, account: str, seen: Dict[int, str]) -> Scan:
+    def scan_open(
+        self, session: Session, account: str, seen: Dict[int, str], most: int | None
+    ) -> Scan:
         """The same rows, by whether they are as they were."""
-        text = self.about(account).by_words(open_words(self._mapping))
-        moved, places, unmoved = tell_apart(session.fetch(Ask(text)), seen)
+        ask = Ask(self.about(account).by_words(open_words(self._mapping)))
+        rows = session.stream(ask) if self._are_many else session.fetch(ask)
+        apart, begun = Apart(), self._clock.now()
+        apart.sort(rows, seen, lambda cells: self._mapping.claim(cells, begun), most)
+        found = len(apart.moved) + len(apart.unmoved) + len(apart.unread)
+        self._are_many = found >= READ_AT_A_TIME
         # Taken after the read, so that no earlier ask can seem to be younger than what was read.
         read_at = self._clock.now()
-        if moved or unmoved:
+        if found:
             self.learn_times(session)
-        claims = [self._mapping.claim(cells, read_at) for cells in moved]
-        rows = Unmoved(self._mapping, unmoved, read_at)
-        return Scan(moved=claims, places=places, unmoved=rows)
+        return Scan(
+            moved=[self._mapping.claim(cells, read_at) for cells in apart.moved],
+            places=apart.places,
+            unmoved=apart.unmoved,
+            unread=apart.unread,
+        )
 
     def due(
-        self, session: Session, account: str, now: str, open_truths: int | None
+        self, session: Session, account: str, now: str, open_truths: int | None, unread: Ids
     ) -> list[OrderName]:
         """Orders to ask about although no open row leads to them."""
         asked = {"account": account, "now": now}
+        if unread is not None:
+            every = session.stream(Ask(self._own.due_orders, asked))
+            return [OrderName(*row) for row in every if row[0] not in unread]
         ((count,),) = session.fetch(Ask(self._own.count_open_truths, asked))
         text = self._own.due_by_time if count == open_truths else self._own.due_orders
         return [OrderName(*row) for row in session.fetch(Ask(text, asked))]
@@ -174,7 +187,6 @@ class Lookup:
         return [
             Ask(ours.truths, {"account": account, "keys": keys}),
             Ask(ours.absences, {"account": account, "keys": names}),
-            Ask(ours.due_times, {"account": account, "keys": keys}),
         ]
 
     def _known(
@@ -185,25 +197,25 @@ class Lookup:
         aliases: dict[str, str],
         truth_rows: Iterable[tuple[Any, ...]] = (),
         absent_rows: Iterable[tuple[Any, ...]] = (),
-        due_rows: Iterable[tuple[Any, ...]] = (),
     ) -> list[Known]:
         """What is stored under these keys. An alias is the name an order had before it was seen."""
         truths = {row[0]: row for row in truth_rows}
-        absents, due = dict(absent_rows), dict(due_rows)
-        archived = self._archived(session, account, [key for key in grouped if key not in truths])
-        found = []
+        absents = dict(absent_rows)
+        bare = [key for key in grouped if key not in truths or truths[key][1] is None]
+        archived = self._archived(session, account, bare)
+        found, nothing = [], (None,) * 6
         for key, claims in grouped.items():
-            _, version, state, final_since, row_id = truths.get(key, (key, 0, None, None, None))
+            _, version, state, final_since, row_id, due = truths.get(key, nothing)
             absent = absents.get(key) or absents.get(aliases.get(key, ""))
             found.append(
                 Known(
                     key=key,
                     truth=_decode_order(state) if state else None,
-                    version=version,
+                    version=version or 0,
                     claims=tuple(claims),
                     absent=_decode_absent(absent) if absent else None,
                     final_since=_moment(final_since),
-                    due_at=_moment(due.get(key)),
+                    due_at=_moment(due),
                     row_id=row_id,
                     archived=archived.get(key),
                 )
@@ -238,6 +250,21 @@ class Lookup:
         keys = _text(str(row_id) for row_id in row_ids)
         claims = self.claims(session, Ask(self.about(account).by_row_ids, {"keys": keys}))
         return self.read_claims(session, account, claims)
+
+    def venue_ids(
+        self, session: Session, account: str, client_ids: Sequence[str]
+    ) -> dict[str, str]:
+        """By client id the venue's, of those orders whose row tells both."""
+        if "client_order_id" not in self._mapping.at:
+            return {}
+        column, can_hold = self._mapping.column("client_order_id"), self._spelling.can_hold
+        keys = _text(name for name in client_ids if can_hold(column, name))
+        found = self.claims(session, Ask(self.about(account).by_any_client_ids, {"keys": keys}))
+        return {
+            claim.client_order_id: claim.venue_order_id
+            for claim in found
+            if claim.client_order_id and claim.venue_order_id
+        }
 
     def learn_times(self, session: Session) -> None:
         """Look how the table spells its times, until it has some."""

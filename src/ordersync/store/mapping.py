@@ -15,6 +15,7 @@ from ordersync.errors import ConfigError
 from ordersync.ports import Claim
 from ordersync.store import columns
 from ordersync.store.reflection import list_table_names, look_at_table
+from ordersync.store.scan import key_of_row
 from ordersync.store.shape import Kind
 from ordersync.store.words import Words
 from ordersync.truth.model import Status
@@ -133,9 +134,8 @@ class Mapping:
         word = cells[at["status"]]
         text = None if word is None else str(word)
         created_at = cells[at["created_at"]] if "created_at" in at else None
-        row_id = cells[0]
         return Claim(
-            row_id=row_id if isinstance(row_id, int) else str(row_id),
+            row_id=key_of_row(cells),
             venue_order_id=self._name(cells, "venue_order_id"),
             client_order_id=self._name(cells, "client_order_id"),
             word=text,

@@ -104,6 +104,13 @@ _ACCOUNT = Upsert(
     updates=("body",),
 )
 
+# The first time that a webhook was taken counts.
+_RECEIPT = Upsert(
+    table="webhooks",
+    columns={"account": False, "webhook_id": False, "at": False},
+    key=("account", "webhook_id"),
+)
+
 CONTESTED_ROW = "contested row"
 """The kind of note that counts how often somebody undid a row; its digest is the row's key."""
 
@@ -123,9 +130,11 @@ class OwnStatements:
         at = spelling.param
         keys, joined = spelling.each_key("keys"), spelling.joined
         of_account = f"o.account = {at('account')}"
+        # A row for each key, whatever is there of it.
         self.truths = (
-            "SELECT o.order_key, o.version, o.state, o.final_since, o.row_id"
-            f" FROM {keys} {joined} {orders} AS o ON {of_account} AND o.order_key = j.value"
+            "SELECT j.value, o.version, o.state, o.final_since, o.row_id, d.due_at"
+            f" FROM {keys} LEFT JOIN {orders} AS o ON {of_account} AND o.order_key = j.value"
+            f" LEFT JOIN {due} AS d ON d.account = {at('account')} AND d.order_key = j.value"
         )
         self.versions = (
             f"SELECT o.order_key, o.version FROM {keys} {joined} {orders} AS o"
@@ -164,6 +173,26 @@ class OwnStatements:
             " WHERE o.side IS NOT NULL ORDER BY o.moved_at"
         )
         self._spell_what_was_told(this)
+        self._spell_receipts()
+
+    def _spell_receipts(self) -> None:
+        """The statements about webhooks that were taken."""
+        at, keys = self.spelling.param, self.spelling.each_key("keys")
+        webhooks = self.table("webhooks")
+        self.receipt = msgspec.structs.replace(_RECEIPT, table=webhooks)
+        ours = f"account = {at('account')}"
+        self.receipts = (
+            f"SELECT o.webhook_id FROM {keys} {self.spelling.joined} {webhooks} AS o"
+            f" ON o.account = {at('account')} AND o.webhook_id = j.value"
+        )
+        self.old_receipts = (
+            f"SELECT webhook_id FROM {webhooks} WHERE {ours} AND at < {at('before')}"
+            f" ORDER BY at LIMIT {at('limit')}"
+        )
+        self.drop_receipts = (
+            f"DELETE FROM {webhooks} WHERE {ours} AND at < {at('before')}"
+            f" AND webhook_id IN (SELECT j.value FROM {keys})"
+        )
 
     def _spell_what_was_told(self, this: str) -> None:
         """The statements about events, notes and accounts; `this` is one order."""

@@ -6,6 +6,7 @@ comes out of it.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -233,3 +234,27 @@ def _latency(made: Draft, now: datetime) -> int | None:
         # The time of an earlier fill is not that of what is told now.
         moment = truth.filled.value if truth.filled.filled_qty == truth.filled_qty else moment
     return max(0, (now - moment) // timedelta(milliseconds=1)) if moment else None
+
+
+def refusal_of(found: Patch) -> str:
+    """The row as it was and what was to be written, but not when: by what a refusal is known."""
+    cells = sorted((field, cell) for field, cell in found.cells.items() if field != "updated_at")
+    content = repr((found.claim.row_id, found.claim.cells, cells)).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def names_of(made: Draft) -> tuple[str | None, str | None]:
+    """The venue's id and the client's, as far as they are known."""
+    truth = made.step.truth
+    claim = made.known.claims[0] if made.known.claims else None
+    venue = made.known.key[2:] if made.known.key.startswith("v:") else None
+    client = (truth.client_order_id if truth else None) or (
+        claim.client_order_id if claim else None
+    )
+    return venue, client
+
+
+def client_key(made: Draft) -> list[str]:
+    """The key of an order that was first known by its client id alone: it may have a case."""
+    truth = made.step.truth
+    return [f"c:{truth.client_order_id}"] if truth and truth.client_order_id else []

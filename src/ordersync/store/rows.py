@@ -37,6 +37,10 @@ class Care(IntEnum):
     ONE_BY_ONE = 2  # so that a row which undoes the whole transaction is known
 
 
+class OvertakenError(Exception):
+    """A truth was advanced by another, and its row was written along with it."""
+
+
 class RolledBackError(Exception):
     """The transaction is gone, or must go: `row_id` undid it, where that is known."""
 
@@ -61,13 +65,17 @@ class Rows:
         self.held: set[object] = set()
 
     def start_again(self, refusal: RolledBackError) -> None:
-        """The transaction was rolled back: forget what it did, and take more care."""
-        self.written.clear()
-        self.held.clear()
+        """The same, and take more care."""
+        self.forget()
         if refusal.row_id is not None:
             self.refused[refusal.row_id] = str(refusal)
         elif self.care < Care.ONE_BY_ONE:
             self.care = Care(self.care + 1)
+
+    def forget(self) -> None:
+        """The transaction was rolled back: forget what it did."""
+        self.written.clear()
+        self.held.clear()
 
     def has_written(self, found: Patch) -> bool:
         """Whether it was this patch that was written into its row."""

@@ -1,61 +1,65 @@
 """Which of the user's rows have moved since they were last looked into. Pure.
 
-In a table at rest nearly all are as they were; a Claim of each would cost more than the scan.
+In a table at rest nearly all are as they were; a Claim of each would cost more than the scan. Of
+a hundred thousand that moved at once, Claims would be most of the memory: beyond so many, only
+the keys are kept of those that are plain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, KeysView, Mapping
 from typing import TYPE_CHECKING
 
-from ordersync.ports import Claim
+from ordersync.ports import Meaning
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Mapping
 
-    from ordersync.store.mapping import Mapping as Columns
+    from ordersync.ports import Claim, RowId
 
 Cells = tuple[object, ...]
 
 
-class Unmoved(Mapping[str, Claim]):
-    """Rows by their order's venue id; each becomes a Claim when it is looked at."""
-
-    def __init__(self, columns: Columns, rows: dict[str, Cells], read_at: datetime) -> None:
-        self._columns = columns
-        self._rows = rows
-        self._read_at = read_at
-
-    def __getitem__(self, order: str) -> Claim:
-        """The row of this order."""
-        return self._columns.claim(self._rows[order], self._read_at)
-
-    def __iter__(self) -> Iterator[str]:
-        """The orders."""
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        """How many rows."""
-        return len(self._rows)
-
-    def keys(self) -> KeysView[str]:
-        """The orders; the dictionary's own, whose set operations are many times as fast."""
-        return self._rows.keys()
-
-
-def tell_apart(
-    rows: Iterable[Cells], seen: Mapping[int, str]
-) -> tuple[list[Cells], list[int], dict[str, Cells]]:
+class Apart:
     """The rows by whether the mark of their cells is among those seen, and their places."""
-    known = seen.get
-    moved: list[Cells] = []
-    places: list[int] = []
-    unmoved: dict[str, Cells] = {}
-    for cells in rows:
-        order = known(hash(cells))
-        if order is None:
-            moved.append(cells)
-            places.append(len(unmoved))
-        else:
-            unmoved[order] = cells
-    return moved, places, unmoved
+
+    def __init__(self) -> None:
+        self.moved: list[Cells] = []
+        self.places: list[int] = []
+        self.unmoved: dict[str, RowId] = {}
+        self.unread: dict[str, RowId] = {}
+        self._named: set[str] = set()
+
+    def sort(
+        self,
+        rows: Iterable[Cells],
+        seen: Mapping[int, str],
+        as_claim: Callable[[Cells], Claim],
+        most: int | None,
+    ) -> None:
+        """Take each of the rows apart."""
+        known, moved, places, unmoved = seen.get, self.moved, self.places, self.unmoved
+        for cells in rows:
+            order = known(hash(cells))
+            if order is not None:
+                unmoved[order] = key_of_row(cells)
+            elif most is None or not self._leave(as_claim(cells), most):
+                moved.append(cells)
+                places.append(len(unmoved))
+
+    def _leave(self, claim: Claim, most: int) -> bool:
+        """Whether it is enough to know where it is: its order is named, and has no row before."""
+        order = claim.venue_order_id
+        if order is None or order in self.unread:
+            return False
+        is_plain = claim.meaning is Meaning.OPEN and order not in self.unmoved
+        if len(self.moved) < most or not is_plain or order in self._named:
+            self._named.add(order)
+            return False
+        self.unread[order] = claim.row_id
+        return True
+
+
+def key_of_row(cells: Cells) -> RowId:
+    """A row's key, as a Claim has it."""
+    key = cells[0]
+    return key if isinstance(key, int) else str(key)

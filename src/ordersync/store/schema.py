@@ -68,6 +68,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE INDEX ordersync_orders_final
              ON {prefix}ordersync_orders (account, final_since, order_key)""",
     ),
+    (
+        # Webhooks that were taken, so that one which comes again does nothing again.
+        """CREATE TABLE {prefix}ordersync_webhooks (
+             account {key} NOT NULL, webhook_id {key} NOT NULL, at {key} NOT NULL,
+             PRIMARY KEY (account, webhook_id)){compact}""",
+        """CREATE INDEX ordersync_webhooks_at ON {prefix}ordersync_webhooks (account, at)""",
+    ),
 )
 
 VERSION = len(MIGRATIONS)

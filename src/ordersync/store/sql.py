@@ -114,6 +114,12 @@ class RowStatements:
         return f"{self.select} WHERE {among} AND {lacks}{self._scope}"
 
     @property
+    def by_any_client_ids(self) -> str:
+        """Rows whose client id is in the JSON list :keys, with a venue id or without."""
+        among = self.spelling.among(self.mapping.column("client_order_id"), "keys")
+        return f"{self.select} WHERE {among}{self._scope}"
+
+    @property
     def by_row_ids(self) -> str:
         """Rows whose key is in the JSON list :keys, whatever word they hold."""
         return f"{self.select} WHERE {self.spelling.among(self.key, 'keys')}{self._scope}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -61,3 +61,8 @@ class RowUpdate(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     compared: tuple[ColumnShape, ...]
     written: tuple[ColumnShape, ...]
     scope: str
+
+
+def keys_of(keys: Iterable[str]) -> str:
+    """Many keys as one parameter: a JSON array."""
+    return msgspec.json.encode(list(keys)).decode()

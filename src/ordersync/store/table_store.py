@@ -25,6 +25,7 @@ from ordersync.store.mapping import Mapping, bind
 from ordersync.store.own import OwnStatements
 from ordersync.store.plan import draft, spell
 from ordersync.store.projection import changes
+from ordersync.store.receipts import drop_receipts
 from ordersync.store.retention import Retention
 from ordersync.store.statement import Ask
 
@@ -34,7 +35,20 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from ordersync.archived import Movable, Reach
-    from ordersync.ports import Advance, Change, Claim, Clock, Finding, Known, Outcome, RowId, Scan
+    from ordersync.hinted import Receipt
+    from ordersync.ports import (
+        Advance,
+        Change,
+        Claim,
+        Clock,
+        Decide,
+        Finding,
+        Ids,
+        Known,
+        Outcome,
+        RowId,
+        Scan,
+    )
     from ordersync.settings import Orders
     from ordersync.store.database import Database, Session
 
@@ -149,10 +163,10 @@ class TableStore:
         """Rows whose word is open or unknown."""
         return await self._with(lambda session: self._looks().open_rows(session, account))
 
-    async def scan_open(self, account: str, seen: Dict[int, str]) -> Scan:
+    async def scan_open(self, account: str, seen: Dict[int, str], most: int | None = None) -> Scan:
         """Rows whose word is open or unknown, by whether they are as they were."""
         lookup = self._looks()
-        return await self._with(lambda session: lookup.scan_open(session, account, seen))
+        return await self._with(lambda session: lookup.scan_open(session, account, seen, most))
 
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
         """Rows whose word is final, with a time since then."""
@@ -171,14 +185,14 @@ class TableStore:
         return await self._with(lambda session: [str(v) for (v,) in session.fetch(ask) if v])
 
     async def list_due(
-        self, account: str, now: datetime, *, open_truths: int | None = None
+        self, account: str, now: datetime, *, open_truths: int | None = None, unread: Ids = None
     ) -> list[OrderName]:
         """Orders to ask about although no open row leads to them."""
         lookup = self._looks()
         if not lookup.has_tables:
             return []
         return await self._with(
-            lambda session: lookup.due(session, account, spell(now), open_truths)
+            lambda session: lookup.due(session, account, spell(now), open_truths, unread)
         )
 
     async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:
@@ -195,21 +209,37 @@ class TableStore:
         lookup = self._looks()
         return await self._with(lambda session: lookup.read_rows(session, account, row_ids))
 
-    async def advance(self, account: str, steps: Sequence[Advance]) -> list[Outcome]:
-        """Write row, truth and event of each step in one transaction."""
+    async def advance(
+        self, account: str, steps: Sequence[Advance], receipts: Sequence[Receipt] = ()
+    ) -> list[Outcome]:
+        """Write row, truth and event of each step in one transaction, and the receipts."""
+        return await self._with(lambda session: self._advance(session, account, steps, receipts))
 
-        def write(session: Session) -> list[Outcome]:
-            transaction = Transaction(
-                session,
-                self._ours(),
-                self._looks().about(account),
-                account,
-                writes_rows=self._writes_rows,
-                contested_pause=self._contested_pause,
-            )
-            return transaction.run(steps, self._clock)
+    async def carry(
+        self, account: str, names: Sequence[OrderName], decide: Decide
+    ) -> list[Outcome]:
+        """Read, decide and write in one hop to the store's thread: a hop each costs a commit."""
+        read = self._looks().read
+        return await self._with(
+            lambda s: self._advance(s, account, decide(read(s, account, names)))
+        )
 
-        return await self._with(write)
+    def _advance(
+        self,
+        session: Session,
+        account: str,
+        steps: Sequence[Advance],
+        receipts: Sequence[Receipt] = (),
+    ) -> list[Outcome]:
+        transaction = Transaction(
+            session,
+            self._ours(),
+            self._looks().about(account),
+            account,
+            writes_rows=self._writes_rows,
+            contested_pause=self._contested_pause,
+        )
+        return transaction.run(steps, self._clock, receipts)
 
     async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:
         """What `advance` would write into the rows, without writing."""
@@ -247,6 +277,24 @@ class TableStore:
                 raise
 
         await self._with(keep)
+
+    # --- webhooks that were taken ----------------------------------------------------------
+
+    async def list_receipts(self, account: str, webhook_ids: Sequence[str]) -> set[str]:
+        """Those of these webhooks that were taken."""
+        keys = msgspec.json.encode(list(webhook_ids)).decode()
+        ask = Ask(self._ours().receipts, {"account": account, "keys": keys})
+        return {row[0] for row in await self._with(lambda session: session.fetch(ask))}
+
+    async def drop_receipts(self, account: str, *, before: datetime, limit: int) -> int:
+        """Forget the oldest of before then."""
+        ours, about = self._ours(), {"account": account, "before": spell(before)}
+        return await self._with(lambda session: drop_receipts(session, ours, about, limit))
+
+    async def find_venue_ids(self, account: str, client_ids: Sequence[str]) -> Dict[str, str]:
+        """By client id the venue's, where a row tells both."""
+        find = self._looks().venue_ids
+        return await self._with(lambda session: find(session, account, client_ids))
 
     # --- what moves out --------------------------------------------------------------------
 

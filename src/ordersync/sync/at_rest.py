@@ -38,6 +38,7 @@ class AtRest:
         self.words: dict[int, str] = {}
         self.woken: list[str] = []
         self.vouched_at: datetime | None = None
+        self._settled: AbstractSet[str] = frozenset()
         self._stirred: set[str] = set()
         self._odd: set[str] = set()
         self._undated: set[str] = set()
@@ -75,10 +76,17 @@ class AtRest:
             self.words = {mark: order for mark, order in self.words.items() if order in resting}
         self._odd &= resting
         self._undated &= resting
+        self._settled = resting
         return resting
+
+    def vouched(self, order: str) -> datetime | None:
+        """Since when this order was surely said again, None where it does not rest."""
+        rests = order in self._settled and order not in self._stirred
+        return self.vouched_at if rests else None
 
     def clear(self) -> None:
         """Forget everything: the next look is a full one."""
+        self._settled = frozenset()
         for remembered in (self.rows, self.words, self._stirred, self._odd, self._undated):
             remembered.clear()
 

@@ -59,3 +59,18 @@ def born_at(known: Known, first_absence: datetime, *, ages_from_rows: bool) -> d
         return known.truth.created_at
     created = [c.created_at for c in known.claims if c.created_at is not None]
     return max(created) if created and ages_from_rows else first_absence
+
+
+def waits(known: Known, now: datetime) -> bool:
+    """Whether the order was proven absent and its next time to be asked has not come."""
+    absent = known.absent
+    if absent is None or absent.overlay is not Overlay.UNKNOWN:
+        return False
+    return known.due_at is None or known.due_at > now
+
+
+def is_settled(known: Known, now: datetime) -> bool:
+    """Whether nothing is to be asked now: the row is only compared with a truth that is final."""
+    truth = known.truth
+    is_due = known.due_at is not None and known.due_at <= now
+    return truth is not None and truth.is_final and not is_due and known.absent is None

@@ -34,6 +34,10 @@ class Chains:
         self._store = store
         self._moves_ids = moves_ids
 
+    def concern(self, steps: Iterable[Advance]) -> bool:
+        """Whether one of these orders was replaced, or replaced another."""
+        return any(s.truth is not None and self._may_be_chain(s.truth) for s in steps)
+
     async def follow(
         self, account: str, steps: Sequence[Advance], news: Collection[str] = ()
     ) -> Sequence[Advance]:
@@ -43,7 +47,7 @@ class Chains:
         replaced and done with, nor is it known how it stands. `news` are the keys of orders whose
         chain went on.
         """
-        if not any(s.truth is not None and self._may_be_chain(s.truth) for s in steps):
+        if not self.concern(steps):
             return steps
         said = {step.known.key: step.truth for step in steps}
         followed = []

@@ -14,7 +14,7 @@ from ordersync.sync.parcels import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from ordersync.ports import OrderName
     from ordersync.sync.work import PassReport
@@ -26,6 +26,8 @@ class Demand:
     def __init__(self) -> None:
         self._pace: Callable[[], timedelta | None] = lambda: None
         self.stirred: set[str] = set()
+        self.vouched: Callable[[str], datetime | None] = lambda _: None
+        """Since when an order was surely said again, though nothing of that was written."""
         self._look_ups: dict[str, OrderName] = {}
         self._gap_readers: list[asyncio.Future[PassReport]] = []
         self._nudged = asyncio.Event()

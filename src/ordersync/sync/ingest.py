@@ -8,12 +8,11 @@ idle). A step that is lost to another writer is read again and merged again.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
 from ordersync.errors import OrdersyncError
 from ordersync.ports import (
@@ -31,6 +30,7 @@ from ordersync.sync.at_rest import rests
 from ordersync.sync.cases import add_absences
 from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import Parcel, Said, by_order, key_of, name_of
+from ordersync.sync.telling import digest, disbelief, joined, quarantine, tell
 from ordersync.sync.vouching import Vouching
 from ordersync.truth.cadence import next_ask_final, next_ask_unknown
 from ordersync.truth.merge import contradicts, merge, objection, same_facts
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
 
+    from ordersync.hinted import Receipt
     from ordersync.ports import Clock, OrderStore
     from ordersync.truth.evidence import (
         AbsencePolicy,
@@ -49,10 +50,11 @@ if TYPE_CHECKING:
 ROUNDS = 5
 """How often a step that was lost to another writer is tried again before it is reported."""
 
+CARRIED = 200
+"""Up to how many orders are read, merged and written in one go: nobody else is kept waiting."""
+
 STEPS_A_COMMIT = 10_000
 """How many orders go into one transaction: the bot waits while one is written."""
-
-log = structlog.get_logger("ordersync")
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -74,7 +76,6 @@ class _Job:
         self.parcel = parcel
         self.said = by_order(parcel)
         self.keys = {*self.said, *(known.key for known in parcel.restate)}
-        self.pending: dict[str, Known] = {}
         self.went_on: set[str] = set()
         self.outcomes: dict[str, Outcome] = {}
         self.disbelieved: dict[str, str] = {}
@@ -86,6 +87,12 @@ class _Job:
     def is_open(self) -> bool:
         """Whether nobody has written it yet."""
         return self.taken is None and self.error is None
+
+
+_Pending = tuple[_Job, Known]
+_Missing = tuple[_Job, OrderName]
+_Step = tuple[_Job, Order | None, Advance]
+"""Whose it is, the truth as it was known before, and where it goes."""
 
 
 class Ingest:
@@ -113,13 +120,15 @@ class Ingest:
         self._told_after = told_after
         self._listener = listener
         self._vouching = Vouching()
+        # Steps of few orders are made on the store's thread.
+        self._judging = Lock()
         self._waiting: list[_Job] = []
         self._turn = asyncio.Lock()
 
     async def take(self, parcel: Parcel) -> Taken:
         """Merge and write what the parcel says. Raises what the store raises."""
         job = _Job(parcel)
-        if not job.keys:
+        if not job.keys and not parcel.receipts:
             return Taken()
         self._waiting.append(job)
         async with self._turn:
@@ -137,7 +146,8 @@ class Ingest:
 
     def vouch(self, account: str, known: Known, at: datetime | None) -> None:
         """What was last said of an order was said again at `at`, in the same words."""
-        self._vouching.again(account, known, at)
+        with self._judging:
+            self._vouching.again(account, known, at)
 
     def _company_of(self, job: _Job) -> list[_Job]:
         """The job and all that wait for the same account, but no two about one order."""
@@ -168,7 +178,7 @@ class Ingest:
             return
         for job in jobs:
             job.taken = Taken(tuple(job.outcomes.values()), job.disbelieved, job.at_rest)
-            _tell(job.taken)
+            tell(job.taken.outcomes)
             events = [event for outcome in job.taken.outcomes for event in outcome.events]
             if self._listener is not None and events:
                 self._listener(events)
@@ -176,77 +186,105 @@ class Ingest:
     async def _write(self, jobs: list[_Job]) -> None:
         """Read what is known, merge, advance; what is lost to another is read and merged again."""
         account = jobs[0].parcel.account
-        await self._read_known(account, jobs)
+        given: list[_Pending] = []
+        missing: list[_Missing] = []
+        for job in jobs:
+            known, restated = job.parcel.known, {what.key for what in job.parcel.restate}
+            given += [(job, what) for what in job.parcel.restate]
+            for key, said in job.said.items():
+                if key in restated:
+                    continue
+                if key in known:
+                    given.append((job, known[key]))
+                else:
+                    missing.append((job, said.name))
+        receipts: Sequence[Receipt] = [one for job in jobs for one in job.parcel.receipts]
         for _ in range(ROUNDS):
-            steps = await self._steps(account, jobs)
-            lost: list[tuple[_Job, OrderName]] = []
-            heirs: list[tuple[_Job, Order]] = []
-            for n in range(0, len(steps), STEPS_A_COMMIT):
-                part = steps[n : n + STEPS_A_COMMIT]
-                advanced = await self._store.advance(account, [step for *_, step in part])
-                for (job, earlier, step), outcome in zip(part, advanced, strict=True):
-                    if why := _disbelief(step):
-                        job.disbelieved[step.known.key] = why
-                    before = job.outcomes.get(outcome.key)
-                    job.outcomes[outcome.key] = _joined(before, outcome) if before else outcome
-                    if rests(step, outcome, job.said.get(outcome.key), earlier):
-                        job.at_rest[outcome.key] = step.known.claims[0]
-                    if outcome.result is Result.LOST:
-                        said = job.said.get(outcome.key)
-                        lost.append((job, said.name if said else name_of(step.known)))
-                    elif outcome.result is Result.WON and _is_heir(step) and step.truth:
-                        heirs.append((job, step.truth))
-            for job in jobs:
-                job.pending = {}
-            if not lost and not heirs:
+            steps, outcomes = await self._advance(account, given, missing, receipts)
+            missing = self._note(steps, outcomes)
+            receipts = _of_lost(receipts, missing)
+            given = await self._roots(account, steps, outcomes)
+            if not given and not missing:
                 return
-            await self._wake_roots(account, heirs)
-            await self._read_pending(account, lost)
 
-    async def _read_known(self, account: str, jobs: Sequence[_Job]) -> None:
-        """What is known of all that is said, from the parcels or else from the store."""
-        for job in jobs:
-            known = job.parcel.known
-            job.pending = {key: known[key] for key in job.said if key in known}
-        missing = [
-            (job, one.name)
-            for job in jobs
-            for key, one in job.said.items()
-            if key not in job.pending
-        ]
-        await self._read_pending(account, missing)
-        for job in jobs:
-            job.pending.update((known.key, known) for known in job.parcel.restate)
+    async def _advance(
+        self,
+        account: str,
+        given: list[_Pending],
+        missing: list[_Missing],
+        receipts: Sequence[Receipt],
+    ) -> tuple[list[_Step], list[Outcome]]:
+        """Write all of these, after what is missing was read; what became of each."""
+        names = [name for _, name in missing]
+        owners = {key_of(name): job for job, name in missing}
 
-    async def _steps(
-        self, account: str, jobs: Sequence[_Job]
-    ) -> list[tuple[_Job, Order | None, Advance]]:
-        """A step for each order that is pending, with the truth before it as it is known here."""
-        steps = [
-            (job, before, self._step(job.parcel, job.said.get(key), what, before))
-            for job in jobs
-            for key, what in job.pending.items()
-            for before in (self._vouching.latest(account, what),)
-        ]
-        news = {key for job in jobs for key in job.went_on}
-        plain = [step for *_, step in steps]
-        shown = await self._chains.follow(account, plain, news)
-        if shown is plain:
-            return steps
-        return [(*one[:2], step) for one, step in zip(steps, shown, strict=True)]
+        def merged(read: list[Known]) -> list[_Step]:
+            return self._steps(account, [*given, *((owners[k.key], k) for k in read)])
 
-    async def _wake_roots(self, account: str, heirs: Sequence[tuple[_Job, Order]]) -> None:
-        """The row of an order that replaced another is that other's, where it has one."""
-        for job, truth in heirs:
-            roots = await self._chains.roots(account, [truth])
-            job.pending.update((root.key, root) for root in roots)
-            job.went_on.update(root.key for root in roots)
+        if names and not receipts and len(given) + len(names) <= CARRIED:
+            steps: list[_Step] = []
 
-    async def _read_pending(self, account: str, names: Sequence[tuple[_Job, OrderName]]) -> None:
-        if names:
-            owners = {key_of(name): job for job, name in names}
-            for known in await self._store.read(account, [name for _, name in names]):
-                owners[known.key].pending[known.key] = known
+            def decide(read: list[Known]) -> list[Advance]:
+                steps.extend(merged(read))
+                plain = [step for *_, step in steps]
+                # The row of an order that was replaced shows others, too: they are read first.
+                return [] if self._chains.concern(plain) else plain
+
+            if outcomes := await self._store.carry(account, names, decide):
+                return steps, outcomes
+        else:
+            steps = merged(await self._store.read(account, names) if names else [])
+        news = {key for job, *_ in steps for key in job.went_on}
+        shown = await self._chains.follow(account, [step for *_, step in steps], news)
+        steps = [(*one[:2], step) for one, step in zip(steps, shown, strict=True)]
+        outcomes = []
+        for n in range(0, max(len(steps), bool(receipts)), STEPS_A_COMMIT):
+            part = [step for *_, step in steps[n : n + STEPS_A_COMMIT]]
+            # Only with the last of their effects; a lost one is written in another round.
+            is_last = n + STEPS_A_COMMIT >= len(steps)
+            lost = {one.key for one in outcomes if one.result is Result.LOST}
+            with_it = [one for one in receipts if is_last and lost.isdisjoint(one.orders)]
+            outcomes += await self._store.advance(account, part, with_it)
+        return steps, outcomes
+
+    def _steps(self, account: str, pending: Sequence[_Pending]) -> list[_Step]:
+        with self._judging:
+            for job, what in pending:
+                if at := job.parcel.vouched.get(what.key):
+                    # A frame that comes late must not win over what was confirmed since.
+                    self._vouching.again(account, what, at)
+            return [
+                (job, before, self._step(job.parcel, job.said.get(what.key), what, before))
+                for job, what in pending
+                for before in (self._vouching.latest(account, what),)
+            ]
+
+    async def _roots(
+        self, account: str, steps: Sequence[_Step], outcomes: Sequence[Outcome]
+    ) -> list[_Pending]:
+        """The rows of orders that were replaced by what was just written: they show it too."""
+        found: list[_Pending] = []
+        for (job, _, step), outcome in zip(steps, outcomes, strict=True):
+            if outcome.result is Result.WON and _is_heir(step) and step.truth:
+                roots = await self._chains.roots(account, [step.truth])
+                job.went_on.update(root.key for root in roots)
+                found += [(job, root) for root in roots]
+        return found
+
+    def _note(self, steps: Sequence[_Step], outcomes: Sequence[Outcome]) -> list[_Missing]:
+        """Note what became of these; those that were lost to another writer."""
+        lost: list[_Missing] = []
+        for (job, earlier, step), outcome in zip(steps, outcomes, strict=True):
+            if why := disbelief(step):
+                job.disbelieved[step.known.key] = why
+            before = job.outcomes.get(outcome.key)
+            job.outcomes[outcome.key] = joined(before, outcome) if before else outcome
+            said = job.said.get(outcome.key)
+            if rests(step, outcome, said, earlier):
+                job.at_rest[outcome.key] = step.known.claims[0]
+            if outcome.result is Result.LOST:
+                lost.append((job, said.name if said else name_of(step.known)))
+        return lost
 
     def _step(
         self, parcel: Parcel, said: Said | None, known: Known, truth: Order | None
@@ -264,16 +302,16 @@ class Ingest:
                 raw=sighting.raw or None,
             )
             if why := objection(truth, report, parcel.venue_now):
-                notes.append(_quarantine(seen, why))
+                notes.append(quarantine(seen, why))
                 continue
             if truth is not None and contradicts(truth, report):
-                notes.append(Note(kind=EventKind.CONFLICT, digest=_digest(report), evidence=seen))
+                notes.append(Note(kind=EventKind.CONFLICT, digest=digest(report), evidence=seen))
             truth, evidence, absent = merge(truth, report), seen, None
         for silence in said.garbled if said else ():
             unread = EventEvidence(
                 answer="silence", endpoint=silence.endpoint, raw=silence.raw or None
             )
-            notes.append(_quarantine(unread, silence.why))
+            notes.append(quarantine(unread, silence.why))
         # An absence from before the last sighting is refuted by it, and a final order that is
         # gone proves nothing: venues forget what has ended. What moved out was final.
         absences = [
@@ -340,56 +378,12 @@ def _tells_its_fills(truth: Order) -> bool:
     return all(fact is not None and fact.filled_qty >= truth.filled_qty for fact in told)
 
 
+def _of_lost(receipts: Sequence[Receipt], lost: Sequence[_Missing]) -> list[Receipt]:
+    """The receipts of webhooks that wait: an order of theirs was lost to another writer."""
+    keys = {key_of(name) for _, name in lost}
+    return [one for one in receipts if not keys.isdisjoint(one.orders)]
+
+
 def _is_heir(step: Advance) -> bool:
     """Whether an order without a row of its own replaced another."""
     return not step.known.claims and step.truth is not None and bool(step.truth.replaces)
-
-
-def _joined(before: Outcome, after: Outcome) -> Outcome:
-    """Two rounds of one order as one outcome: the last result, all that was written."""
-    won = Result.WON if after.result is Result.UNCHANGED and before.events else after.result
-    return msgspec.structs.replace(
-        after,
-        result=won,
-        rows_written=before.rows_written + after.rows_written,
-        events=before.events + after.events,
-    )
-
-
-def _disbelief(step: Advance) -> str:
-    """Why nothing that was said of an order could be believed; "" where something could."""
-    if step.evidence.answer == "sighting":
-        return ""
-    quarantined = (n.evidence.raw or "" for n in step.notes if n.kind is EventKind.QUARANTINED)
-    return next(quarantined, "").partition("\n")[0]
-
-
-def _quarantine(seen: EventEvidence, why: str) -> Note:
-    told = msgspec.structs.replace(seen, raw=f"{why}\n{seen.raw or ''}".strip())
-    digest = hashlib.sha256(why.encode()).hexdigest()[:16]
-    return Note(kind=EventKind.QUARANTINED, digest=digest, evidence=told)
-
-
-def _digest(report: object) -> str:
-    """What a report says, but not when: the same content again is not told again."""
-    content = msgspec.to_builtins(report)
-    content.pop("as_of", None)
-    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:16]
-
-
-def _tell(taken: Taken) -> None:
-    """One plain line for each row that was written or could not be."""
-    for outcome in taken.outcomes:
-        order = outcome.key.partition(":")[2]
-        for event in outcome.events:
-            before, after = event.before.word, event.after.word
-            if before != after:
-                log.info(
-                    f"Updating order {order}: {before} -> {after}",
-                    account=event.account,
-                    row_id=event.order.row_id,
-                    source=event.source.value,
-                    event_id=event.id,
-                )
-        if outcome.result in {Result.LOST, Result.UNWRITABLE}:
-            log.warning(f"Failed to sync order {order}: {outcome.why}")

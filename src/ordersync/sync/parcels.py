@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from ordersync.hinted import Receipt
 from ordersync.ports import Claim, Known, Meaning, OrderName
 from ordersync.truth.evidence import Absence, Sighting, Silence
 from ordersync.truth.model import Source
@@ -19,7 +20,8 @@ class Parcel(msgspec.Struct, kw_only=True):
     `known` is what the caller has just read, by order key; the rest is read here. `absences`
     are those that may count: the account has proved itself in the same pass. `garbled` are
     answers about an order that could not be read. `restate` names orders whose row is to be
-    compared with the truth that is known already.
+    compared with the truth that is known already. `receipts` are of the webhooks that led to it.
+    `vouched` are the moments, by order key, since which an order was said again in the same words.
     """
 
     account: str
@@ -31,7 +33,9 @@ class Parcel(msgspec.Struct, kw_only=True):
     garbled: Sequence[Silence] = ()
     restate: Sequence[Known] = ()
     known: Mapping[str, Known] = {}
+    receipts: Sequence[Receipt] = ()
     ages_from_rows: bool = True
+    vouched: Mapping[str, datetime] = {}
 
 
 class Said(msgspec.Struct, gc=False):

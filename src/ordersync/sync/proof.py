@@ -18,7 +18,7 @@ from ordersync.truth.evidence import Absence, Reading, account_proves_itself
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from ordersync.ports import AccountRecord, Venue
+    from ordersync.ports import AccountRecord, OrderStore, Venue
 
 SINGLE_CALLS_A_PASS = 25
 """How many absent orders are asked for one by one in a pass: the budget is for all orders."""
@@ -129,3 +129,15 @@ def _doubt(*, same_identity: bool, absent: int, asked: int) -> str:
         "of this table's orders: the key is probably of another portfolio, or the host is wrong. "
         "Nothing was marked. If the orders are really gone: ordersync cleanup --accept-absent"
     )
+
+
+async def keep_identity(venue: Venue, store: OrderStore, record: AccountRecord) -> None:
+    """Record whose account this is: at its first sighting, and with a person's word anew.
+
+    With that word it may be another one than before: a portfolio or a host may change.
+    """
+    try:
+        identity = await venue.identify()
+    except (VenueSilent, VenueRefused):
+        return  # the next pass will know
+    await store.keep_account(msgspec.structs.replace(record, identity=identity.mark))

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
-    from ordersync.ports import Known, Venue
+    from ordersync.ports import Venue
     from ordersync.truth.evidence import Reading, Sighting
 
 
@@ -40,10 +39,3 @@ def lacks_fill_facts(sighting: Sighting) -> bool:
         and report.filled_qty
         and (report.last_fill_at is None or report.avg_price is None)
     )
-
-
-def is_settled(known: Known, now: datetime) -> bool:
-    """Whether nothing is to be asked now: the row is only compared with a truth that is final."""
-    truth = known.truth
-    is_due = known.due_at is not None and known.due_at <= now
-    return truth is not None and truth.is_final and not is_due and known.absent is None

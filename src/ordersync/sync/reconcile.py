@@ -14,11 +14,13 @@ import msgspec
 import structlog
 
 from ordersync.errors import AskAgain, OrdersyncError
-from ordersync.ports import Claim, Known, Meaning, OrderName, Overlay
+from ordersync.ports import Claim, Known, Meaning, OrderName
 from ordersync.sync.at_rest import AtRest
+from ordersync.sync.cases import waits
 from ordersync.sync.demand import Demand
 from ordersync.sync.parcels import is_watched, key_of
 from ordersync.sync.steps import Steps
+from ordersync.sync.unread import with_all_rows
 from ordersync.sync.verify import Verification
 from ordersync.sync.work import PassReport, Work
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from ordersync.ports import Clock, OrderStore, Scan, Venue
+    from ordersync.ports import Clock, OrderStore, Venue
     from ordersync.settings import Sync
     from ordersync.sync.ingest import Ingest
 
@@ -48,6 +50,9 @@ ordersync may have learned of one what its row does not show)."""
 
 UNMAPPED_SHOWN = 100
 """How many rows with words outside the mapping are told of."""
+
+READ_AT_ONCE = 4_000
+"""Of how many open orders that moved rows and truths are in memory together; the rest in parts."""
 
 LOOK_UPS_AT_ONCE = 500
 """How many orders that others want asked about come before the next look at everything else."""
@@ -81,6 +86,7 @@ class Reconciler:
         self._open_at_venue: int | None = None
         self._passes = 0
         self._at_rest = AtRest()
+        self.demand.vouched = self._at_rest.vouched
         self._steps = Steps()
         self._looked_for_finished_at: datetime | None = None
         self._told: tuple[object, ...] = ()
@@ -129,7 +135,8 @@ class Reconciler:
 
         Where `at_rest` is given, the orders in it whose row has not moved are told apart.
         """
-        scan = await self._store.scan_open(self.account, at_rest.rows if at_rest else {})
+        seen, most = (at_rest.rows, READ_AT_ONCE) if at_rest else ({}, None)
+        scan = await self._store.scan_open(self.account, seen, most)
         claims = list(scan.moved)
         if finished and older_than is None:
             since = self._clock.now() - self._settings.verify_recent
@@ -144,19 +151,21 @@ class Reconciler:
             at_rest.stir(self.demand.stirred)
             self.demand.stirred.clear()
             at_rest.stir(c.venue_order_id for c in claims if c.venue_order_id)
+            at_rest.stir(scan.unread)
             resting = at_rest.settle(scan.unmoved)
-            if woken := scan.unmoved.keys() - resting:
-                claims = _with_woken(scan, woken) + claims[len(scan.moved) :]
+            claims = await with_all_rows(self._store, self.account, scan, resting, claims)
         watched = [claim for claim in claims if is_watched(claim)]
         now = self._clock.now()
         read = await self._store.read_claims(self.account, watched)
-        known = {k.key: k for k in read if again or not _waits(k, now)}
+        known = {k.key: k for k in read if again or not waits(k, now)}
         asleep = {k.key for k in read} - set(known)
         open_truths = len(resting) + sum(1 for k in read if _has_open_truth(k))
         due = (
             []
             if older_than
-            else await self._store.list_due(self.account, now, open_truths=open_truths)
+            else await self._store.list_due(
+                self.account, now, open_truths=open_truths, unread=scan.unread or None
+            )
         )
         return Work(
             known=known,
@@ -167,6 +176,7 @@ class Reconciler:
                 and key not in asleep
                 and n.venue_order_id not in resting
             ),
+            unread=scan.unread,
             resting=resting,
             rows=scan.unmoved,
             unidentified=tuple(c for c in claims if _is_unidentified(c)),
@@ -221,7 +231,7 @@ class Reconciler:
             now = self._clock.now()
             try:
                 before, revision = revision, await self._store.revision()
-                if self.demand.has_gap or now >= self._next_full():
+                if self.demand.has_gap or now >= self._next_full(now):
                     await self._pass_for_all(now)
                     pause = AWAY_EVERY / 2
                 else:
@@ -243,15 +253,16 @@ class Reconciler:
                 # A person has to mend it; when it is mended, no restart should be needed.
                 log.error(f"Failed to sync: {error}", account=self.account)  # noqa: TRY400 - explained
                 await self._clock.sleep(self._settings.interval)
-            await self.demand.wait(min(LOOK_EVERY, self._next_full() - self._clock.now()))
+            now = self._clock.now()
+            await self.demand.wait(min(LOOK_EVERY, self._next_full(now) - now))
 
-    def _next_full(self) -> datetime:
+    def _next_full(self, now: datetime) -> datetime:
         """When everything is due: at the latest an interval after the last time.
 
         Where it is watched closely, half of the time is left for those who ask about one order.
         """
         if self._full_pass_at is None:
-            return self._clock.now()
+            return now
         interval = self._settings.interval
         pace = max(self.demand.pace or interval, 2 * self._pass_lasted)
         return self._full_pass_at + min(pace, interval)
@@ -280,8 +291,8 @@ class Reconciler:
         work = await self.find_work(finished=finished, at_rest=self._at_rest)
         if finished:
             self._looked_for_finished_at = now
-        self._steps.note(work.known, work.resting, self._at_rest.woken, now)
-        if work.known or work.due or work.resting:
+        self._steps.note(work, self._at_rest.woken, now)
+        if work.known or work.due or work.resting or work.unread:
             report = await self._verify(work)
             self._steps.asked_all(now)
             self._tell(report)
@@ -299,11 +310,11 @@ class Reconciler:
                 self._steps.discover(OrderName(claim.venue_order_id, claim.client_order_id), now)
 
     async def _ask_young(self, now: datetime) -> None:
-        due = self._steps.take_due(now, self._settings.interval)
+        due = self._steps.take_due(now, self._settings.interval, READ_AT_ONCE)
         if not due:
             return
         read = await self._store.read(self.account, due)
-        known = {k.key: k for k in read if k.claims and not _waits(k, now)}
+        known = {k.key: k for k in read if k.claims and not waits(k, now)}
         for k in read:
             # Ended or gone: no young order any more; the full pass sees to the rest.
             if not k.claims or (k.truth is not None and k.truth.is_final):
@@ -318,9 +329,10 @@ class Reconciler:
             return
         try:
             read = await self._store.read(self.account, names)
-            due = [n for n, k in zip(names, read, strict=True) if k.claims and not _waits(k, now)]
+            due = [n for n, k in zip(names, read, strict=True) if k.claims and not waits(k, now)]
             if due:
-                self._tell(await self._verify(Work(due=tuple(due))), quiet=True)
+                # What it writes ingest tells; what fails is in the next full pass.
+                await self._verify(Work(due=tuple(due)))
         except OrdersyncError:
             self.demand.ask_soon(names)
             raise
@@ -371,21 +383,6 @@ class Reconciler:
 
 def _plural(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
-
-
-def _waits(known: Known, now: datetime) -> bool:
-    """Whether the order was proven absent and its next time to be asked has not come."""
-    absent = known.absent
-    if absent is None or absent.overlay is not Overlay.UNKNOWN:
-        return False
-    return known.due_at is None or known.due_at > now
-
-
-def _with_woken(scan: Scan, woken: AbstractSet[str]) -> list[Claim]:
-    """Rows that moved and rows of orders that were woken, in the order of the table."""
-    placed = [(place, 0, claim) for place, claim in zip(scan.places, scan.moved, strict=True)]
-    placed += [(n, 1, scan.unmoved[o]) for n, o in enumerate(scan.unmoved) if o in woken]
-    return [claim for _, _, claim in sorted(placed, key=lambda one: one[:2])]
 
 
 def _has_open_truth(known: Known) -> bool:

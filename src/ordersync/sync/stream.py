@@ -41,7 +41,7 @@ CLOSE_WATCH = timedelta(seconds=2)
 FIRST_PAUSE = timedelta(milliseconds=250)
 LONGEST_PAUSE = timedelta(seconds=30)
 REFUSED_PAUSE = timedelta(seconds=60)
-STEADY_AFTER = timedelta(seconds=30)
+STEADY_AFTER = timedelta(seconds=5)
 """How long a stream has to last before the next failure counts as a first one."""
 
 GAP_PAUSE = timedelta(seconds=1)
@@ -55,8 +55,10 @@ TOLD_WITHIN = timedelta(seconds=3)
 REMEMBERED = 10_000
 ORDERS_A_COMMIT = 500
 AWAY_PAUSE = timedelta(seconds=1)
-SAY_EVERY = timedelta(minutes=1)
-SAID_LIMIT = 100
+UNREADABLE_EVERY = timedelta(minutes=1)
+DEGRADED_EVERY = timedelta(seconds=10)
+"""How often the log tells of one kind of trouble; of its end always, if it told of it."""
+
 ZERO = Decimal(0)
 
 log = structlog.get_logger("ordersync")
@@ -123,6 +125,7 @@ class Stream:
         self._untold: OrderedDict[str, datetime] = OrderedDict()
         self._told: OrderedDict[str, _Told] = OrderedDict()
         self._said_at: dict[str, datetime] = {}
+        self._has_told_of_it = True
         demand.watch(self._pace)
 
     async def run(self) -> None:
@@ -144,10 +147,10 @@ class Stream:
             try:
                 await self._listen()
             except VenueRefused as error:
-                self._degrade(error)
+                self._degrade(str(error), about="refused")
                 asked = REFUSED_PAUSE
             except VenueSilent as error:
-                self._degrade(error)
+                self._degrade(str(error), about="ended")
                 asked = error.pause or asked
             lasted = timedelta(seconds=self._clock.monotonic() - began_at)
             if lasted >= STEADY_AFTER and self.health.is_proven:
@@ -165,9 +168,9 @@ class Stream:
             self._gap.set()
             try:
                 await self._hear(subscription)
-            except (VenueSilent, VenueRefused) as error:
+            except VenueSilent as error:
                 # Before it is closed: that takes its time where nobody answers.
-                self._degrade(error)
+                self._degrade(str(error), about="ended")
                 raise
             finally:
                 self._is_connected = False
@@ -175,7 +178,7 @@ class Stream:
                 self._gap.set()
 
     async def _hear(self, subscription: Subscription) -> None:
-        """Take what it says, to its end. Raises VenueSilent or VenueRefused."""
+        """Take what it says, to its end. Raises VenueSilent."""
         limit = self._push.quiet_limit.total_seconds()
         while True:
             try:
@@ -199,7 +202,8 @@ class Stream:
         for silence in heard.silences:
             self.health.unreadable += 1
             count = self.health.unreadable
-            self._say("unreadable", f"Unreadable in the stream ({count} so far): {silence.why}")
+            what = f"Unreadable in the stream ({count} so far): {silence.why}"
+            self._say("unreadable", what, every=UNREADABLE_EVERY)
         if lost:
             self._miss(lost)
 
@@ -208,7 +212,7 @@ class Stream:
     def _miss(self, why: str) -> None:
         """Something was lost: all that it may have been about is asked for."""
         self.health.gaps += 1
-        self._degrade(f"{why}.")
+        self._degrade(f"{why}.", about="gap")
         self._gap.set()
 
     async def _read_gaps(self) -> None:
@@ -235,16 +239,21 @@ class Stream:
         if self.health.is_proven and self.health.state is not State.LIVE:
             self.health.state, self.health.why = State.LIVE, ""
             self.health.since = self._clock.now()
-            self._say("live", "Push is live")
+            if self._has_told_of_it:
+                log.info("Push is live", account=self.account)
+            self._has_told_of_it = False
             self._demand.watch(self._pace)
 
-    def _degrade(self, why: str | OrdersyncError) -> None:
-        """The stream cannot be relied on: ask more often until it can be."""
-        what = why.what if isinstance(why, OrdersyncError) else why
+    def _degrade(self, why: str, *, about: str) -> None:
+        """The stream cannot be relied on: ask more often until it can be.
+
+        `about` is the kind of why: a person hears of one kind only so often.
+        """
         if self.health.state is not State.DEGRADED:
             self.health.since = self._clock.now()
-        self.health.state, self.health.why = State.DEGRADED, str(why)
-        self._say(what, f"Push is degraded, asking every {CLOSE_WATCH.seconds} s instead: {why}")
+        self.health.state, self.health.why = State.DEGRADED, why
+        text = f"Push is degraded, asking every {CLOSE_WATCH.seconds} s instead: {why}"
+        self._has_told_of_it |= self._say(about, text, every=DEGRADED_EVERY)
         self._untold.clear()
         self._relied_on_since = None
         self._demand.watch(self._pace)
@@ -272,8 +281,9 @@ class Stream:
                     # Nothing of it is lost: it waits, and what comes meanwhile joins it.
                     if lost := self.backlog.put_back(load):
                         self._miss(lost)
-                    if not isinstance(error, AskAgain):
-                        log.error(f"Failed to write what the stream says: {error}")  # noqa: TRY400
+                    about = "away" if isinstance(error, AskAgain) else "unwritable"
+                    self._degrade(f"what it says cannot be written: {error}", about=about)
+                    self._gap.set()
                     await self._clock.sleep(pause)
                     pause = min(pause * 2, AWAY_PAUSE * 8)
                 else:
@@ -288,6 +298,11 @@ class Stream:
             venue_now=self._venue.now(),
             sightings=load.sightings,
             garbled=load.garbled,
+            vouched={
+                f"v:{order}": at
+                for order in {s.report.venue_order_id or "" for s in load.sightings}
+                if (at := self._demand.vouched(order)) is not None
+            },
         )
 
     def _follow_up(self, load: Load, taken: Taken) -> None:
@@ -302,15 +317,14 @@ class Stream:
         self._demand.ask_soon(orders)
         self._demand.stir(s.report.venue_order_id or "" for s in load.sightings)
 
-    def _say(self, about: str, what: str) -> None:
-        """Tell a person, but of the same thing no more than once a minute."""
+    def _say(self, about: str, what: str, *, every: timedelta) -> bool:
+        """Tell a person, but of one kind of thing only so often; whether it was told."""
         now, before = self._clock.now(), self._said_at.get(about)
-        if before is None or now - before >= SAY_EVERY:
-            if len(self._said_at) >= SAID_LIMIT:
-                self._said_at.clear()
-            self._said_at[about] = now
-            tell = log.info if about == "live" else log.warning
-            tell(what, account=self.account)
+        if before is not None and now - before < every:
+            return False
+        self._said_at[about] = now
+        log.warning(what, account=self.account)
+        return True
 
     # --- what it does not say ----------------------------------------------------------------
 
@@ -365,6 +379,7 @@ class Stream:
             if not self._untold:
                 self._doubt.clear()
                 await self._doubt.wait()
+                continue  # it may have been told in the same turn
             order, since = next(iter(self._untold.items()))
             left = since + TOLD_WITHIN - self._clock.now()
             if left > timedelta(0):
@@ -372,4 +387,4 @@ class Stream:
                 continue
             self.health.is_proven = False
             self._is_mute = f"the stream is open but did not tell of order {order}."
-            self._degrade(self._is_mute)
+            self._degrade(self._is_mute, about="mute")

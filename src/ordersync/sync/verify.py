@@ -14,11 +14,12 @@ import msgspec
 
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.ports import Known, Overlay, Result
-from ordersync.sync.cases import born_at
+from ordersync.sync.cases import born_at, is_settled
 from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import Parcel
-from ordersync.sync.proof import prove
-from ordersync.sync.reading import ids_of, is_settled, lacks_fill_facts, list_pays, shown
+from ordersync.sync.proof import keep_identity, prove
+from ordersync.sync.reading import ids_of, lacks_fill_facts, list_pays, shown
+from ordersync.sync.unread import Unread
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import PassReport, Work
 from ordersync.sync.zone import TimesCompared
@@ -77,6 +78,8 @@ class Verification:
         self._heard = at_rest.words if work.resting else {}
         self._unheard = set(work.resting)
         self._began_at = venue.now()
+        self._unread = Unread(account, work.unread, store, clock)
+        self._left_out: set[str] = set()
         self._watched = dict(work.known)
         self._known = work.known
         now = clock.now()
@@ -102,6 +105,7 @@ class Verification:
         due = await self._store.read(self._account, work.due) if work.due else []
         self._known = {**work.known, **{k.key: k for k in due}}
         ids = [k.key[2:] for k in self._asked.values() if k.key.startswith("v:")]
+        ids += work.unread
         # In the order of the rows: batches are alike from pass to pass.
         ids += [order for order in work.rows if order in work.resting]
         ids += [name.venue_order_id for name in work.due if name.venue_order_id]
@@ -119,8 +123,11 @@ class Verification:
         await self._count_absences(record)
         if by_client:
             await self._ask_by_client_id(by_client, record)
-        await self._keep_identity(record)
-        self._conclude(ids, by_client)
+        asked = {*(key[2:] for key in work.known), *work.resting, *work.unread}
+        if (record.identity is None or self._accept_absent) and report.sighted & asked:
+            await keep_identity(self._venue, self._store, record)
+        names = [order for order in ids if order not in self._left_out]
+        report.conclude([*names, *(k.key[2:] for k in by_client)])
         # Absent, unreadable or not answered for: what was remembered of it proves nothing.
         self._at_rest.stir(self._unheard)
         if work.resting:
@@ -139,8 +146,9 @@ class Verification:
             try:
                 async with asyncio.TaskGroup() as writing:
                     while parts and unwritten < IDS_AT_A_TIME:
+                        part = await self._read(parts.pop(0))
                         asked_at = self._clock.now()
-                        reading = await self._venue.ask_ids(parts.pop(0), self._heard)
+                        reading = await self._venue.ask_ids(part, self._heard)
                         self._absences += reading.absences
                         self._batch_witnesses |= shown(reading)
                         unwritten += len(reading.sightings)
@@ -148,6 +156,22 @@ class Verification:
             except ExceptionGroup as several:
                 # As from one write: what the store raised.
                 raise several.exceptions[0] from None
+            self._unread.forget(self.report.sighted, self._known, self._watched)
+
+    async def _read(self, ids: Sequence[str]) -> list[str]:
+        """Read those of these orders whose rows are not read yet; the ones to ask for."""
+        part = await self._unread.read(ids)
+        self._known.update(part.known)
+        self._watched.update(part.known)
+        left_out = [*part.dropped, *(k.key[2:] for k in part.settled)]
+        self._left_out.update(left_out)
+        self.report.asked -= len(left_out)
+        self._heirs.update(
+            await self._chains.heirs(self._account, [*part.known.values(), *part.settled])
+        )
+        if part.settled:
+            await self._feed(Reading(), self._clock.now(), restate=part.settled)
+        return part.ask
 
     async def _ask_heirs(self) -> list[str]:
         """Ask for the orders that replaced those just seen, and for theirs; which they were."""
@@ -165,10 +189,11 @@ class Verification:
             return set()
         asked_at = self._clock.now()
         reading = await self._venue.ask_open(self._heard, ids)
-        seen = shown(reading)
-        self.report.open_at_venue = len(seen)
+        listed = shown(reading)
+        self.report.open_at_venue = len(listed)
+        await self._read([*listed & self._unread.rows.keys()])
         await self._feed(reading, asked_at)
-        return seen & set(ids)
+        return listed & set(ids)
 
     async def _feed(
         self,
@@ -194,7 +219,7 @@ class Verification:
         for silence in reading.silences:
             report.troubles[silence.why] = None
             report.failed |= dict.fromkeys(silence.orders, silence.why)
-            if not (silence.garbled or silence.refused):
+            if not silence.garbled and (silence.barred or not silence.refused):
                 report.unanswered.update(silence.orders)
         taken = await self._ingest.take(
             Parcel(
@@ -212,7 +237,9 @@ class Verification:
                 ages_from_rows=self._times.ages_from_rows,
             )
         )
-        report.outcomes += taken.outcomes
+        # Without what was told: of many that changed it would be most of the memory.
+        changed = (o for o in taken.outcomes if o.result is not Result.UNCHANGED)
+        report.outcomes += [msgspec.structs.replace(o, events=()) for o in changed]
         self._remember(reading.sightings, taken, times_agree)
         for key, why in taken.disbelieved.items():
             # Shown, but not believed: that verifies nothing.
@@ -251,7 +278,7 @@ class Verification:
             (a.venue_order_id for a in reading.absences if a.venue_order_id),
             *(silence.orders for silence in reading.silences),
         )
-        woken = [self._work.rows[order].row_id for order in said & self._work.resting]
+        woken = [self._work.rows[order] for order in said & self._work.resting]
         if woken:
             for known in await self._store.read_rows(self._account, woken):
                 self._watched[known.key] = self._known[known.key] = known
@@ -331,12 +358,12 @@ class Verification:
             reading = await self._venue.ask_created(start, end, client_ids)
             ours = [s for s in reading.sightings if s.report.client_order_id in by_client]
             await self._feed(Reading(sightings=tuple(ours), silences=reading.silences), asked_at)
-            there = ids_of(reading.sightings) & self.report.sighted
+            seen = ids_of(reading.sightings) & self.report.sighted
             self.report.sighted |= {
-                s.report.client_order_id or "" for s in ours if s.report.venue_order_id in there
+                s.report.client_order_id or "" for s in ours if s.report.venue_order_id in seen
             }
             absent += reading.absences
-            witnessed += reading.absences if there or self._accept_absent else ()
+            witnessed += reading.absences if seen or self._accept_absent else ()
         for absence in absent:
             self.report.failed[absence.client_order_id or ""] = NOT_PROVEN
         # Only where the rows' times are the venue's was the window searched the right one.
@@ -363,34 +390,3 @@ class Verification:
         known = self._watched.get(f"v:{sighting.report.venue_order_id}")
         claimed = known.claims[0].created_at if known and known.claims else None
         return self._times.compare(claimed, sighting.report.created_at)
-
-    async def _keep_identity(self, record: AccountRecord) -> None:
-        """Record whose account this is at its first sighting."""
-        if record.identity is not None and not self._accept_absent:
-            return
-        seen = self.report.sighted & {*(key[2:] for key in self._work.known), *self._work.resting}
-        if not seen:
-            return
-        try:
-            identity = await self._venue.identify()
-        except (VenueSilent, VenueRefused):
-            return  # the next pass will know
-        # With a person's word also another one than before: a portfolio or a host may change.
-        await self._store.keep_account(msgspec.structs.replace(record, identity=identity.mark))
-
-    def _conclude(self, ids: Iterable[str], by_client: Sequence[Known]) -> None:
-        """Whatever was asked for and not answered has failed; what was seen after all has not."""
-        report = self.report
-        names = [*ids, *(k.key[2:] for k in by_client)]
-        for name in () if report.sighted.issuperset(names) else names:
-            if name not in report.sighted and name not in report.not_found:
-                report.failed.setdefault(name, "no answer")
-        report.unanswered -= report.sighted
-        written = {
-            o.key[2:] for o in report.outcomes if o.result in {Result.LOST, Result.UNWRITABLE}
-        }
-        report.failed = {
-            name: why
-            for name, why in report.failed.items()
-            if name not in report.sighted or name in written
-        }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Self
 
 import msgspec
 
-from ordersync.ports import Claim, Known, OrderName, Outcome
+from ordersync.ports import Claim, Known, OrderName, Outcome, Result, RowId
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,14 +16,16 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     `unidentified` rows name no order, `unmapped` ones hold a word outside the mapping: both
     are reported and left alone. `resting` are the venue ids of orders whose row is as it was
-    when it was found true; `rows` gives the row of each. `asked_before` is how many orders an
+    when it was found true; `rows` gives the key of its row, and `unread` those of orders that
+    are to be read in parts, by venue id. `asked_before` is how many orders an
     earlier reading of the same pass asked for: the absent are few or many beside those too.
     """
 
     known: dict[str, Known] = {}
     due: tuple[OrderName, ...] = ()
     resting: AbstractSet[str] = frozenset()
-    rows: Mapping[str, Claim] = {}
+    rows: Mapping[str, RowId] = {}
+    unread: Mapping[str, RowId] = {}
     unidentified: tuple[Claim, ...] = ()
     unmapped: tuple[Claim, ...] = ()
     asked_before: int = 0
@@ -59,7 +61,20 @@ class PassReport(msgspec.Struct, kw_only=True):
     @property
     def was_answered(self) -> bool:
         """Whether the venue told of all that was asked, as far as asking again would help."""
-        return not self.unanswered and (bool(self.sighted) or not self.failed)
+        return not self.unanswered
+
+    def conclude(self, names: Sequence[str]) -> None:
+        """Whatever was asked for and not answered has failed; what was seen after all has not."""
+        for name in () if self.sighted.issuperset(names) else names:
+            if name not in self.sighted and name not in self.not_found:
+                self.failed.setdefault(name, "no answer")
+        self.unanswered -= self.sighted
+        written = {o.key[2:] for o in self.outcomes if o.result in {Result.LOST, Result.UNWRITABLE}}
+        self.failed = {
+            name: why
+            for name, why in self.failed.items()
+            if name not in self.sighted or name in written
+        }
 
     def __iadd__(self, later: PassReport) -> Self:
         """This pass and a later one over some of its orders, as one."""

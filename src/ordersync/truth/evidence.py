@@ -56,8 +56,9 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """No usable answer. `orders` are the ids it was about, empty where about all of them.
 
     `raw` is kept where an answer came that could not be read; `refused` says that asking the
-    same again will not help (a key that is refused, a malformed id); `garbled` that the venue
-    did show the order, but in a way that cannot be read or believed.
+    same again will not help (a key that is refused, a malformed id); `barred` that it was the key,
+    so that all orders fare alike; `garbled` that the venue did show the order, but in a way that
+    cannot be read or believed.
     """
 
     endpoint: str
@@ -65,6 +66,7 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     orders: tuple[str, ...] = ()
     raw: str = ""
     refused: bool = False
+    barred: bool = False
     garbled: bool = False
 
 

@@ -239,12 +239,18 @@ FUTURE_SECONDS = 300
 HUGE = Decimal("1e30")
 """Beyond this, no quantity or price of any venue: a wrong type or unit."""
 
+FINEST = -100
+"""The most places behind the point: written out in digits, more would be a page of zeros."""
+
 
 def _implausible(name: str, number: Decimal) -> str | None:
     if not number.is_finite():
         return f"{name} is {number}"
     if number.copy_abs() > HUGE:  # abs() would round, and overflow
         return f"{name} {number} is beyond any real number of its kind"
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < FINEST:
+        return f"{name} {number} is finer than any real number of its kind"
     if number < 0 and name in {"filled_qty", "quantity"}:
         return f"{name} {number} is negative"
     return None

@@ -33,6 +33,7 @@ def silence_of(endpoint: str, trouble: Unusable, ids: Sequence[str]) -> Silence:
         orders=tuple(ids),
         raw=trouble.raw,
         refused=trouble.blame in {Blame.KEY, Blame.REQUEST},
+        barred=trouble.blame is Blame.KEY,
     )
 
 

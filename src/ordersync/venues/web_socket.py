@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidProxy, InvalidStatus, WebSocketException
 
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.venues.answers import FORBIDDEN, UNAUTHORIZED, retry_after
@@ -72,6 +72,12 @@ async def open_web_socket(
         away = TurnedAway(status)
         away.pause = retry_after(error.response.headers, venue_now())
         raise away from None
+    except (InvalidProxy, ImportError) as error:
+        # Silence, not an end: asking over HTTP may know a way round, and takes the stream's place.
+        raise VenueSilent(
+            f"the stream cannot be opened through the proxy ({error}).",
+            mend="Write HTTPS_PROXY as http://host:port, or list the venue in NO_PROXY.",
+        ) from None
     except (OSError, TimeoutError, WebSocketException, EOFError) as error:
         why = "in time" if isinstance(error, TimeoutError) else f"({type(error).__name__})"
         raise VenueSilent(f"the stream cannot be opened {why}.") from None

@@ -111,6 +111,13 @@ async def test_orders_are_forgotten(broker: Broker, ids: list[str]) -> None:
     assert (await broker.get(f"{ORDERS}/{ids[0]}")).status_code == 404
 
 
+async def test_everything_is_forgotten(broker: Broker, ids: list[str]) -> None:
+    broker.faults.add(Fault(kind=Kind.FORGETFUL, on="list"))
+
+    assert await broker.ids() == []
+    assert (await broker.order(ids[0]))["id"] == ids[0]
+
+
 async def test_a_forgetful_broker_still_cancels(broker: Broker, ids: list[str]) -> None:
     broker.faults.add(Fault(kind=Kind.FORGETFUL))
 

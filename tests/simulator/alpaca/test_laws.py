@@ -148,3 +148,18 @@ def test_the_last_moment_of_a_long_history_costs_little() -> None:
     ]
 
     assert held[-1] == 4 * 3000
+
+
+def test_news_begin_behind_what_is_written_down_at_the_same_moment() -> None:
+    clock = Clock()
+    world = World(clock.now)
+    account_id = world.open_account().account_id
+    world.place(account_id, ENTRY, life=Life.pending())
+    last = world.announcements.written_by(clock.now())
+    assert world.announcements.next_behind(account_id, last) is None
+
+    order = world.place(account_id, ENTRY, life=Life.pending())
+
+    news = world.announcements.next_behind(account_id, last)
+    assert news is not None
+    assert news.order_id == order.order_id

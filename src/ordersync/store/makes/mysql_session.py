@@ -17,6 +17,7 @@ from pymysql import MySQLError
 from pymysql.constants import ER, SERVER_STATUS
 from pymysql.err import IntegrityError, OperationalError
 
+from ordersync.store.makes.at_once import AtOnce
 from ordersync.store.makes.mysql_errors import GONE, ILLEGAL_MIX, code_of, is_refusal
 from ordersync.store.makes.mysql_literals import (
     LISTED,
@@ -55,14 +56,13 @@ ROWS_AT_ONCE = 100
 """Of an UPDATE: each row is looked for in a CASE of all."""
 
 LETTERS_AT_ONCE = 1 << 20
-
 PATIENCE = 10
 """Seconds to wait for another ordersync that makes the tables."""
 
 _DUPLICATE_INDEX = 1061
 
 
-class MysqlSession:
+class MysqlSession(AtOnce):
     """Implements `database.Session`. `most_bytes` is what the server takes in one packet."""
 
     def __init__(

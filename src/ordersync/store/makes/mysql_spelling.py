@@ -29,6 +29,7 @@ OUR_TABLES = (
     "notes",
     "accounts",
     "archived",
+    "webhooks",
     "log_ids",
 )
 

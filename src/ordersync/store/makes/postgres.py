@@ -13,6 +13,7 @@ from ordersync.errors import ConfigError, OrdersyncError, StoreBusy, StoreRefuse
 from ordersync.store.makes.postgres_listener import Listener
 from ordersync.store.makes.postgres_rights import look_at_rights
 from ordersync.store.makes.postgres_session import PostgresSession
+from ordersync.store.makes.postgres_settings import leads_to_one_server
 from ordersync.store.makes.postgres_spelling import PostgresSpelling
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class PostgresServer:
         connection = self._connect()
         name = self._spelling.as_typed(self._spelling.table(table)) if table is not None else ""
         try:
+            is_direct = leads_to_one_server(connection)
             listener = Listener(self._connect, connection, name) if writes and name else None
         except BaseException:
             # Nobody else has it yet, so nobody else could close it.
@@ -78,6 +80,7 @@ class PostgresServer:
             self._spelling,
             listener.revision if listener else lambda: None,
             listener.close if listener else lambda: None,
+            is_direct=is_direct,
         )
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:

@@ -1,8 +1,8 @@
-"""A connection to PostgreSQL: few round trips, no prepared statements, no session settings.
+"""A connection to PostgreSQL: few round trips, and nothing that a pooler would not carry.
 
 Between us and the server there may be a pooler in transaction mode, which gives each transaction
-another connection: so nothing is prepared, time-outs are SET LOCAL, and what is read does not
-depend on a setting. Many rows travel as binary arrays, or by COPY. What needs no answer waits
+another connection: there nothing is prepared, time-outs are SET LOCAL, and nowhere does what is
+read depend on a setting. Many rows travel as binary arrays, or by COPY. What needs no answer waits
 and goes with the next statement that does.
 """
 
@@ -17,15 +17,20 @@ import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
+from ordersync.store.makes.postgres_cells import array, as_texts, plain_column, spelled, without_nul
+from ordersync.store.makes.postgres_settings import LIMITS
+from ordersync.store.makes.postgres_wire import Statement, Wire
 from ordersync.store.statement import Ask, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from psycopg import Cursor
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ordersync.store.makes.postgres_spelling import PostgresSpelling
+    from ordersync.store.makes.postgres_wire import Answer
     from ordersync.store.statement import RowKey, RowUpdate, Upsert
+
+FETCHED = 5_000
+"""How many of very many rows are in memory at once."""
 
 COPIED_FROM = 200
 """From how many rows on COPY is worth its own round trip."""
@@ -35,14 +40,6 @@ _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _AT_ONCE = "SET CONSTRAINTS ALL IMMEDIATE"
 """What the user's tables would check at COMMIT is checked while it is known which row it was."""
 
-_LIMITS = (
-    "SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '60s', true),"
-    " set_config('idle_in_transaction_session_timeout', '60s', true),"
-    # What a role or a database may have set otherwise: all digits of a float, a NULL in an array
-    # that is none, and a backslash in a word that is nothing but a backslash.
-    " set_config('extra_float_digits', '1', true), set_config('array_nulls', 'on', true),"
-    " set_config('standard_conforming_strings', 'on', true)"
-)
 _READS_ONLY = (b"default_transaction_read_only", b"in_hot_standby")
 """What a server since 14 reports of itself, at once and whenever it changes."""
 
@@ -51,11 +48,11 @@ _DONE_WITH = frozenset({TransactionStatus.IDLE, TransactionStatus.UNKNOWN})
 _PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58", "XX"})
 """Classes of errors that tell of the moment, not of the row."""
 
-Statement = tuple[str, "Mapping[str, object]"]
-
 
 class PostgresSession:
     """Implements `database.Session`. `revision` and `close` are those of a Listener, if any."""
+
+    sends_together = True
 
     def __init__(
         self,
@@ -63,6 +60,8 @@ class PostgresSession:
         spelling: PostgresSpelling,
         revision: Callable[[], int | None],
         close: Callable[[], None],
+        *,
+        is_direct: bool,
     ) -> None:
         self._connection = connection
         self._spelling = spelling
@@ -70,6 +69,10 @@ class PostgresSession:
         self._close = close
         self._begun = False
         self._queued: list[Statement] = []
+        self._awaited: dict[int, Callable[[Answer], None]] = {}
+        self._log_id: int | None = None
+        self._limits: list[Statement] = [] if is_direct else [(LIMITS, {})]
+        self._wire = Wire(connection, prepares=is_direct)
         self._texts: dict[object, str] = {}
 
     def fetch(self, ask: Ask) -> list[tuple[Any, ...]]:
@@ -81,41 +84,60 @@ class PostgresSession:
         """The rows of several statements, in one round trip."""
         if not asks:
             return []
-        statements: list[Statement] = [(ask.text, _without_nul(ask.arguments)) for ask in asks]
+        statements: list[Statement] = [(ask.text, without_nul(ask.arguments)) for ask in asks]
         if self._begun:
-            return [cursor.fetchall() for cursor in self._send(statements)]
+            return [answer.rows() for answer in self._send(statements)]
         try:
-            cursors = self._round_trip(
-                [(_BEGIN_READ, {}), (_LIMITS, {}), *statements, ("COMMIT", {})]
+            answers = self._wire.round_trip(
+                [(_BEGIN_READ, {}), *self._limits, *statements, ("COMMIT", {})]
             )
         except BaseException:
             # Whatever it was: no transaction may stay open on the next request's connection.
             self.rollback()
             raise
-        return [cursor.fetchall() for cursor in cursors[2:-1]]
+        return [answer.rows() for answer in answers[-1 - len(statements) : -1]]
+
+    def stream(self, ask: Ask) -> Iterator[tuple[Any, ...]]:
+        """Through a cursor: the driver would hold all of them twice."""
+        declare = f"DECLARE ordersync_rows NO SCROLL CURSOR FOR {ask.text}"
+        fetch: Statement = (f"FETCH {FETCHED} FROM ordersync_rows", {})
+        first = [(_BEGIN_READ, {}), *self._limits, (declare, without_nul(ask.arguments)), fetch]
+        try:
+            *_, answer = self._wire.round_trip(first)
+            while rows := answer.rows():
+                yield from rows
+                if len(rows) < FETCHED:
+                    break
+                (answer,) = self._wire.round_trip([fetch])
+            self._wire.round_trip([("COMMIT", {})])
+        except BaseException:
+            self.rollback()
+            raise
 
     def run(self, ask: Ask) -> int:
         """Run a statement that writes."""
-        (cursor,) = self._send([(ask.text, _without_nul(ask.arguments))])
-        return cursor.rowcount
+        (answer,) = self._send([(ask.text, without_nul(ask.arguments))])
+        return answer.count
 
     def begin(self) -> None:
         """Begin; the statement itself goes with the first one that needs an answer."""
         self._begun = True
-        self._queued = [(_BEGIN, {}), (_LIMITS, {}), (_AT_ONCE, {})]
+        self._log_id = None
+        self._queued = [(_BEGIN, {}), *self._limits, (_AT_ONCE, {})]
 
     def commit(self) -> None:
         """End it, with what still waits."""
         self._queued.append(("COMMIT", {}))
-        cursors = self._send([])
+        answers = self._send([])
         self._begun = False
-        if cursors and cursors[-1].statusmessage == "ROLLBACK":
+        if answers and answers[-1].tag == b"ROLLBACK":
             raise errors.InFailedSqlTransaction("the transaction had failed before its end")
 
     def rollback(self) -> None:
         """End it, if it is still there."""
         self._begun = False
         self._queued.clear()
+        self._awaited.clear()
         if self._connection.pgconn.transaction_status not in _DONE_WITH:
             try:
                 self._connection.execute("ROLLBACK")
@@ -158,30 +180,57 @@ class PostgresSession:
         )
         return bool(self.fetch(Ask(text, {"name": name, "schema": schema})))
 
-    def next_log_id(self, log_ids: str) -> int:
+    def expect_log_id(self, log_ids: str) -> None:
         """The next of a sequence: it goes on whatever becomes of the transaction."""
-        # Written out: a percent sign in it is doubled, as in every text.
-        name = log_ids.replace("'", "''")
-        ((found,),) = self.fetch(Ask(f"SELECT nextval('{name}'::regclass)"))
-        return int(found)
+        name = self._spelling.as_typed(log_ids)
+        text = "SELECT nextval(%(name)s::regclass)"
+        self._await(text, {"name": name}, self._keep_log_id)
+
+    def _keep_log_id(self, answer: Answer) -> None:
+        ((found,),) = answer.rows()
+        self._log_id = int(found)
+
+    def next_log_id(self, log_ids: str) -> int:
+        """The one that was expected, or another."""
+        if self._log_id is None:
+            self.expect_log_id(log_ids)
+            self._send([])
+        found, self._log_id = self._log_id, None
+        if found is None:
+            raise RuntimeError("a sequence gave no number")
+        return found
 
     def upsert(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> Sequence[bool]:
         """All in one statement, or by COPY; only where it can lose the answer is waited for."""
+        return self.upsert_soon(upsert, rows)()
+
+    def upsert_soon(
+        self, upsert: Upsert, rows: Sequence[tuple[object, ...]]
+    ) -> Callable[[], Sequence[bool]]:
+        """It waits, and goes with the next statement that needs an answer."""
         if not rows:
-            return []
+            return list
         if not upsert.key and len(rows) >= COPIED_FROM:
             self._copy(upsert, rows)
-            return [True] * len(rows)
+            return lambda: [True] * len(rows)
         text = self._text(upsert.table, lambda: self._upsert_text(upsert))
-        columns = zip(*rows, strict=True)
-        arguments = {f"p{n}": _plain_column(column) for n, column in enumerate(columns)}
+        columns = zip(zip(*rows, strict=True), upsert.columns.values(), strict=True)
+        arguments = {f"p{n}": array(*column) for n, column in enumerate(columns)}
         if upsert.always:
             self._queued.append((text, arguments))
-            return [True] * len(rows)
-        (cursor,) = self._send([(text, arguments)])
-        won = set(cursor.fetchall())
+            return lambda: [True] * len(rows)
         places = [list(upsert.columns).index(name) for name in upsert.key]
-        return [tuple(row[place] for place in places) in won for row in rows]
+        keys = [tuple(row[place] for place in places) for row in rows]
+        came: list[Answer] = []
+        self._await(text, arguments, came.append)
+
+        def won() -> list[bool]:
+            if not came:
+                self._send([])
+            there = set(came[0].rows())
+            return [key in there for key in keys]
+
+        return won
 
     def _upsert_text(self, upsert: Upsert) -> str:
         arrays = ", ".join(
@@ -201,7 +250,7 @@ class PostgresSession:
         # Without parameters: nothing is doubled in it.
         with self._connection.cursor().copy(self._spelling.as_typed(text).encode()) as copy:
             copy.set_types(types)
-            for row in zip(*map(_plain_column, zip(*rows, strict=True)), strict=True):
+            for row in zip(*map(plain_column, zip(*rows, strict=True)), strict=True):
                 copy.write_row(row)
 
     def write_rows(self, update: RowUpdate, rows: Sequence[Sequence[object]]) -> Written:
@@ -211,13 +260,11 @@ class PostgresSession:
         seen as it is now: the conditions are checked again once the lock is there.
         """
         text = self._text(update, lambda: self._update_text(update))
-        keys = {_spelled(row[0]): row[0] for row in rows}
+        keys = {spelled(row[0]): row[0] for row in rows}
         columns = zip(*rows, strict=True)
-        arguments = {
-            f"p{n}": [_spelled(cell) for cell in column] for n, column in enumerate(columns)
-        }
-        (cursor,) = self._send([(text, arguments)])
-        seen = {keys[key]: won for key, won in cursor.fetchall()}
+        arguments = {f"p{n}": as_texts(column) for n, column in enumerate(columns)}
+        (answer,) = self._send([(text, arguments)])
+        seen = {keys[key]: won for key, won in answer.rows()}
         return Written(
             [key for key, won in seen.items() if won],
             [key for key in keys.values() if key not in seen],
@@ -314,22 +361,21 @@ class PostgresSession:
             self._texts[key] = make()
         return self._texts[key]
 
-    def _send(self, statements: Sequence[Statement]) -> list[Cursor[tuple[Any, ...]]]:
-        """What waits, and these, in one round trip; the cursors of these."""
+    def _await(
+        self, text: str, arguments: Mapping[str, object], take: Callable[[Answer], None]
+    ) -> None:
+        """Let a statement wait; its answer goes to `take` when it comes."""
+        self._awaited[len(self._queued)] = take
+        self._queued.append((text, arguments))
+
+    def _send(self, statements: Sequence[Statement]) -> list[Answer]:
+        """What waits, and these, in one round trip; the answers of these."""
         waiting, self._queued = self._queued, []
-        cursors = self._round_trip([*waiting, *statements])
-        return cursors[len(waiting) :] if statements else cursors
-
-    def _round_trip(self, statements: Sequence[Statement]) -> list[Cursor[tuple[Any, ...]]]:
-        if len(statements) == 1:
-            ((text, arguments),) = statements
-            return [self._connection.execute(text.encode(), dict(arguments))]
-        with self._connection.pipeline():
-            return [self._connection.execute(text.encode(), dict(a)) for text, a in statements]
-
-
-def _spelled(cell: object) -> str | None:
-    return None if cell is None else str(cell)
+        awaited, self._awaited = self._awaited, {}
+        answers = self._wire.round_trip([*waiting, *statements])
+        for place, take in awaited.items():
+            take(answers[place])
+        return answers[len(waiting) :] if statements else answers
 
 
 def _strength(update: RowUpdate) -> str:
@@ -339,19 +385,3 @@ def _strength(update: RowUpdate) -> str:
     """
     venue_id = update.compared[1].name
     return "UPDATE" if any(c.name == venue_id for c in update.written) else "NO KEY UPDATE"
-
-
-def _plain(cell: object) -> object:
-    """A text without what no text here may hold; the letter that `_as_json` has for it, too."""
-    return cell.replace("\0", "\1") if isinstance(cell, str) and "\0" in cell else cell
-
-
-def _plain_column(column: Sequence[object]) -> list[object]:
-    """The same for many: in one look at all of them, since there is next to never such a letter."""
-    if "\0" in "".join([cell for cell in column if isinstance(cell, str)]):
-        return [_plain(cell) for cell in column]
-    return list(column)
-
-
-def _without_nul(arguments: Mapping[str, object]) -> Mapping[str, object]:
-    return {name: _plain(cell) for name, cell in arguments.items()}

@@ -26,6 +26,7 @@ OUR_TABLES = (
     "notes",
     "accounts",
     "archived",
+    "webhooks",
 )
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import NullPool, create_engine, event
 
 from ordersync.errors import ConfigError, OrdersyncError, StoreBusy, StoreRefused
 from ordersync.ports import Finding, Severity
+from ordersync.store.makes.at_once import AtOnce
 from ordersync.store.spelling import Spelling
 from ordersync.store.statement import Ask, Written
 
@@ -222,7 +223,7 @@ _EXPLAINED: tuple[tuple[tuple[str, ...], type[OrdersyncError], str, str], ...] =
 )
 
 
-class SqliteSession:
+class SqliteSession(AtOnce):
     """Implements `database.Session`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

@@ -237,9 +237,8 @@ class Alpaca:
         try:
             identity = await self.identify()
         except (VenueSilent, VenueRefused) as error:
-            return [
-                Finding(severity=Severity.ERROR, about="venue", what=str(error), mend=error.mend)
-            ]
+            what = f"{error.where}: {error.what}"
+            return [Finding(severity=Severity.ERROR, about="venue", what=what, mend=error.mend)]
         kind = "paper" if self._paper else "live"
         what = f"{self._host} answers; the key opens the account {identity.name} ({kind})."
         found = [Finding(severity=Severity.OK, about="venue", what=what)]

@@ -38,6 +38,7 @@ USER_HOST = "wss://advanced-trade-ws-user.coinbase.com"
 MAIN_HOST = "wss://advanced-trade-ws.coinbase.com"
 
 CONFIRM_SECONDS = 5.0
+MANY = 1_000_000
 BEATS_MISSED = timedelta(seconds=4)
 MEND = "Check that the key is of this host, not expired, and may view."
 
@@ -101,6 +102,7 @@ class UserSubscription:
         self._next: int | None = None
         self._beat: int | None = None
         self._beat_at = clock.monotonic()
+        self._beat_said: datetime | None = None
 
     async def confirm(self, token: Callable[[], str]) -> None:
         """Subscribe, and wait for the venue's word on it. What comes meanwhile is kept.
@@ -137,9 +139,21 @@ class UserSubscription:
         if message is not None and message.kind is Kind.ERROR:
             # It was good before: a new token, on a new connection, may be again.
             raise VenueSilent(f"the venue ended the stream: {message.text}.")
-        if self._clock.monotonic() - self._beat_at > BEATS_MISSED.total_seconds():
+        if message is not None and self._misses_beats(message):
             raise VenueSilent("the heartbeats have stopped.")
         return heard or Heard()
+
+    def _misses_beats(self, message: Message) -> bool:
+        """Whether no heartbeat came for long, by our clock *and* by the venue's.
+
+        By ours alone, a burst that we are slow to read would look like that; by the venue's, a
+        message with a wrong time.
+        """
+        if self._beat_said is None or message.at is None:
+            self._beat_said = self._beat_said or message.at
+            return False
+        waited = self._clock.monotonic() - self._beat_at > BEATS_MISSED.total_seconds()
+        return waited and message.at - self._beat_said > BEATS_MISSED
 
     async def _send(self, **fields: str) -> None:
         await self._socket.send(msgspec.json.encode(fields).decode())
@@ -171,15 +185,22 @@ class UserSubscription:
         missed = ""
         if message.number is not None:
             if self._next is not None and message.number > self._next:
-                missed = f"{message.number - self._next} messages of the stream are missing"
+                missed = _missing(message.number - self._next)
             self._next = max(self._next or 0, message.number + 1)
         if message.kind is Kind.HEARTBEAT:
-            self._beat_at = self._clock.monotonic()
+            self._beat_at, self._beat_said = self._clock.monotonic(), message.at
             if message.beat is not None:
                 if self._beat is not None and message.beat > self._beat + 1:
                     missed = missed or "a heartbeat is missing"
                 self._beat = max(self._beat or 0, message.beat)
         return missed
+
+
+def _missing(count: int) -> str:
+    if count > MANY:
+        return "the numbering of the stream has jumped"
+    are = "message of the stream is" if count == 1 else "messages of the stream are"
+    return f"{count} {are} missing"
 
 
 def _refusal(text: str) -> VenueSilent | VenueRefused:

@@ -206,9 +206,8 @@ class Coinbase:
         try:
             identity = await self.identify()
         except (VenueSilent, VenueRefused) as error:
-            return [
-                Finding(severity=Severity.ERROR, about="venue", what=str(error), mend=error.mend)
-            ]
+            what = f"{error.where}: {error.what}"
+            return [Finding(severity=Severity.ERROR, about="venue", what=what, mend=error.mend)]
         found = [
             Finding(
                 severity=Severity.OK,

@@ -1,0 +1,1 @@
+"""The simulation for as long as one likes: `make simulate`. A slice of it is in `make test`."""

@@ -1,0 +1,40 @@
+"""What a session does at once that has no round trips to save."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ordersync.store.statement import Ask, Upsert
+
+
+class AtOnce(ABC):
+    """That part of `database.Session` which only a pipeline gains by."""
+
+    sends_together = False
+
+    @abstractmethod
+    def fetch(self, ask: Ask) -> list[tuple[Any, ...]]:
+        """The rows of one statement."""
+
+    @abstractmethod
+    def upsert(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> Sequence[bool]:
+        """Write these; for each whether it was written."""
+
+    def stream(self, ask: Ask) -> Iterable[tuple[Any, ...]]:
+        """All rows at once."""
+        return self.fetch(ask)
+
+    def expect_log_id(self, log_ids: str) -> None:
+        """Counted when it is needed."""
+        del log_ids
+
+    def upsert_soon(
+        self, upsert: Upsert, rows: Sequence[tuple[object, ...]]
+    ) -> Callable[[], Sequence[bool]]:
+        """Write these now."""
+        won = self.upsert(upsert, rows)
+        return lambda: won

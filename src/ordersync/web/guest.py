@@ -1,0 +1,118 @@
+"""An HTTP listener in whatever loop is running: uvicorn, as a guest in somebody's process.
+
+It is given no signals, no log and no lifespan. What a stranger may cost is bounded here: the size
+of a request's head, the time in which it has to come, the number of connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+    from uvicorn.protocols.http.h11_impl import RequestResponseCycle
+
+HEAD_LIMIT = 16 * 1024
+HEAD_WITHIN_SECONDS = 10.0
+"""In this time a connection has to bring the head of its first request, or is closed."""
+
+IDLE_SECONDS = 30
+CONNECTIONS_LIMIT = 2_000
+
+
+class _Impatient(H11Protocol):
+    """HTTP/1.1 that does not wait for ever for a head, and closes what is cancelled."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+        inner = self.app
+
+        async def in_time(scope: Scope, receive: Receive, send: Send) -> None:
+            self._stop_waiting()
+            # Cancelled means that the server leaves: the client gets no answer, and sends again.
+            with contextlib.suppress(asyncio.CancelledError):
+                await inner(scope, receive, send)
+
+        self.app = in_time
+
+    def data_received(self, data: bytes) -> None:
+        # Of a later request on the same connection too: its head must not trickle in.
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle.response_complete and self._waiting is None:
+            self._await_head()
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._waiting = self.loop.call_later(HEAD_WITHIN_SECONDS, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+
+@contextlib.asynccontextmanager
+async def listening(application: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
+    """Serve the application while the block runs; gives the port. Raises OSError."""
+    config = uvicorn.Config(
+        application,
+        host=host,
+        port=port,
+        http=_Impatient,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="error",  # it warns of each request that is no HTTP: strangers would fill the log
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=IDLE_SECONDS,
+        h11_max_incomplete_event_size=HEAD_LIMIT,
+        limit_concurrency=CONNECTIONS_LIMIT,
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    try:
+        # Its own loop of ten looks a second is left out: connections are served without it.
+        await server.startup()
+    except SystemExit:
+        # uvicorn ends the process here; a guest must not.
+        raise OSError(f"{host}:{port} cannot be listened on.") from None
+    try:
+        yield next(s.getsockname()[1] for one in server.servers for s in one.sockets)
+    finally:
+        await _leave(server)
+
+
+async def _leave(server: uvicorn.Server) -> None:
+    """Close every connection at once; a client that still waits for an answer gets none."""
+    for listener in server.servers:
+        listener.close()
+    for connection in list(server.server_state.connections):
+        transport = connection.transport
+        if transport is not None:
+            transport.close()
+    tasks = list(server.server_state.tasks)
+    if tasks:
+        # One round, in which every connection notices that it is closed; uvicorn would log the
+        # missing answers as the application's error otherwise.
+        await asyncio.wait(tasks, timeout=0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

@@ -1,0 +1,53 @@
+"""The laws of the merge, on random reports about one order: order and repetition change nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from ordersync.truth.merge import merge
+from ordersync.truth.model import FINAL_PRECEDENCE, Order, Report, Status
+from tests.virtual import EPOCH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+WORDS = [status for status in Status if status is not Status.UNKNOWN]
+TELLINGS = 3
+
+
+def check(dice: Random) -> None:
+    """Tell some reports in several orders, some of them twice; one truth has to come of it."""
+    reports = [_report(dice) for _ in range(dice.randint(2, 7))]
+    first = _told(reports)
+    for _ in range(TELLINGS):
+        again = reports + dice.sample(reports, dice.randint(0, len(reports)))
+        dice.shuffle(again)
+        assert _told(again) == first, f"another truth of the same reports: {again}"
+    epoch = max(report.epoch for report in reports)
+    counted = [report for report in reports if report.epoch == epoch]
+    filled = [report.filled_qty for report in counted if report.filled_qty is not None]
+    assert first.filled_qty == max(filled, default=None), f"{first.filled_qty} of {filled}"
+    ends = [FINAL_PRECEDENCE[r.status] for r in counted if r.status in FINAL_PRECEDENCE]
+    stands = first.standing and FINAL_PRECEDENCE.get(first.standing.status)
+    assert stands == max(ends, default=None) or first.standing is None, f"{first} of {counted}"
+
+
+def _told(reports: Sequence[Report]) -> Order:
+    truth = None
+    for report in reports:
+        truth = merge(truth, report)
+    assert truth is not None
+    return truth
+
+
+def _report(dice: Random) -> Report:
+    return Report(
+        as_of=EPOCH + timedelta(seconds=dice.randint(0, 5)),
+        venue_order_id="1",
+        status=dice.choice([*WORDS, None]),
+        filled_qty=dice.choice([None, *map(Decimal, range(4))]),
+        epoch=int(dice.random() < 0.15),
+    )

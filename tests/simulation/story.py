@@ -1,0 +1,345 @@
+"""One seed, one story: a random exchange, a careless bot, everything that goes wrong, and an end.
+
+First the storm: faults at the exchange, on the stream and at the database, crashes and restarts,
+two services at once, a bot that writes into rows at the worst moment. Then a calm with at most
+one small mishap, in which each channel has to be as quick as it promises. Then rest: the table
+is true, and nobody writes. What has to hold after every commit is the witness' affair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from ordersync.errors import OrdersyncError
+from ordersync.simulator import Fault, Faults, Kind, Life, StreamKind, market
+from ordersync.sync.stream import State
+from tests.simulation.disk import BROKEN, BUSY, Disk, Doubt
+from tests.simulation.ports import Gate
+from tests.simulation.wire import Proxy
+from tests.simulation.witness import Known, Witness
+from tests.simulation.work import at_work
+from tests.system.house import OPEN, House, Placed, ago, built, stream_of
+from tests.virtual import Network, VirtualClock, run_virtually
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from ordersync.service import Service
+
+STORM, CALM = 120.0, 50.0
+SETTLING = timedelta(seconds=130)
+"""In which the last end is looked at once more, a minute after it."""
+
+
+class Channel(StrEnum):
+    """Which way reports come. Alone, because one channel hides that the other is broken."""
+
+    BOTH = "both"
+    PUSH = "push"
+    POLL = "poll"
+
+
+LIES = {Kind.STALE, Kind.NOT_FOUND, Kind.FORGETFUL, Kind.LOST_PAGE, Kind.SHIFTING_PAGE}
+"""An exchange that says less than is so, in an honest form: then an order may be suspected."""
+
+UNTOLD = {StreamKind.NEVER_SENT, StreamKind.MUTE}
+UNTOLD_GARBAGE = {"unknown_channel", "other_account", "orders_null"}
+"""What leaves no trace on the stream; without polling, nobody can know."""
+
+REFUSED = {Kind.UNAUTHORIZED, Kind.FORBIDDEN}
+OF_ONE_ORDER = {Kind.UNKNOWN_STATUS, Kind.MISSING_FIELD, Kind.WRONG_TYPE, Kind.NAN}
+OF_ONE_ORDER |= {Kind.HUGE_NUMBER, Kind.FUTURE_TIME}
+"""Answers that are complete but for an order: asked again by the next pass, not at once."""
+
+STATED = timedelta(seconds=2)
+NOTICED = timedelta(seconds=5)
+MISHAPS: tuple[tuple[StreamKind | None, str | int | None, timedelta], ...] = (
+    (None, None, STATED),
+    (StreamKind.DROP, None, STATED),
+    (StreamKind.REORDER, None, STATED),
+    (StreamKind.DELAY, 4, STATED),
+    (StreamKind.DUPLICATE, None, STATED),
+    (StreamKind.REPEAT_OLD, None, STATED),
+    (StreamKind.MISSING_HEARTBEAT, None, STATED),
+    (StreamKind.HALF_OPEN, None, NOTICED),
+    (StreamKind.SILENCE, None, NOTICED),
+    (StreamKind.CLOSE, 1000, NOTICED),
+    (StreamKind.CLOSE, 1006, NOTICED),
+    (StreamKind.LOGOUT, None, NOTICED),
+)
+"""What goes wrong once in the calm, and within how long a row has to be true all the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a seed decides before the story begins."""
+
+    channel: Channel
+    interval: int
+    lies: bool
+    skew: timedelta
+    slowest: float
+    mishap: tuple[StreamKind | None, str | int | None, timedelta]
+    page: int | None
+    wrong: float
+    odd: float
+
+    @classmethod
+    def drawn(cls, dice: Random, channel: Channel | None) -> Plan:
+        drawn = dice.choice((Channel.BOTH, Channel.BOTH, Channel.PUSH, Channel.POLL))
+        return cls(
+            channel=channel or drawn,
+            interval=dice.choice((20, 30)),
+            lies=dice.random() < 0.5,
+            skew=timedelta(hours=dice.choice((0, 0, 0, 1, -1))),
+            slowest=dice.choice((0.0015, 0.01, 0.05)),
+            mishap=dice.choice(MISHAPS),
+            page=dice.choice((None, 2, 3)),
+            wrong=dice.choice((0.0, 0.05, 0.15)),
+            odd=dice.choice((0.0, 0.0, 0.3)),
+        )
+
+    @property
+    def bound(self) -> timedelta:
+        """How late a row may be in the calm."""
+        if self.channel is Channel.POLL:
+            return timedelta(seconds=self.interval + 3)
+        return self.mishap[2]
+
+    def allows(self, fault: Fault) -> bool:
+        """Whether a fault belongs into this story."""
+        if fault.kind in LIES:
+            return self.lies and self.channel is not Channel.PUSH
+        if self.channel is Channel.PUSH:
+            untold = fault.kind in UNTOLD or fault.value in UNTOLD_GARBAGE
+            return not untold and fault.kind not in REFUSED | OF_ONE_ORDER
+        return True
+
+
+class Skewed(VirtualClock):
+    """The machine's clock, which is wrong."""
+
+    def __init__(self, skew: timedelta) -> None:
+        super().__init__()
+        self._skew = skew
+
+    def now(self) -> datetime:
+        return super().now() + self._skew
+
+
+class Bot:
+    """Places orders, writes rows, forgets, undoes, cancels. It knows nothing of ordersync."""
+
+    def __init__(self, house: House, witness: Witness, dice: Random, *, careful: bool) -> None:
+        self.house, self.witness, self.dice = house, witness, dice
+        self.careful = careful
+
+    @property
+    def placed(self) -> list[Placed]:
+        return [known.placed for known in self.witness.known.values()]
+
+    async def live(self, until: float, *, every: float, meddles: bool = True) -> None:
+        while self.house.clock.monotonic() < until:
+            await self.house.wait(seconds=self.dice.expovariate(1 / every))
+            deeds: list[Any] = [self.place] * 5 + [self.cancel, self.place_slowly]
+            deeds += [self.undo, self.claim] if meddles and not self.careful else []
+            await self.dice.choice(deeds)()
+
+    async def place(self, *, age: timedelta = timedelta(0), **row: object) -> Known:
+        dice = self.dice
+        terms = market(quote_size="250") if dice.random() < 0.1 else None
+        life = Life.random(dice, span=timedelta(seconds=dice.choice((2, 20, 60))))
+        if terms:
+            life = Life.filled(timedelta(seconds=dice.random() * 9))
+        if self.careful:
+            # A frame about a fee that is lost with its line: only a pass asks for what has ended.
+            life = replace(life, settle_lag=timedelta(0))
+        source = dice.choice(("RETAIL_ADVANCED",) * 4 + ("RETAIL_SIMPLE",))
+        placed = self.house.place(life, age=age, terms=terms, source=source, **row)
+        return self.witness.add(placed, str(row.get("status", OPEN)))
+
+    async def place_slowly(self) -> None:
+        """The row learns the venue's id from the bot only a while later."""
+        known = await self.place(order_id=None)
+        known.is_meddled = True
+        await self.house.wait(seconds=self.dice.random() * 8)
+        self.house.update(known.placed.row_id, order_id=known.placed.order_id)
+
+    async def undo(self) -> None:
+        if self.placed:
+            self.write(self.dice.choice(self.placed), OPEN)
+
+    async def claim(self) -> None:
+        """Its patience with an order ends, and it guesses the end."""
+        waiting = [placed for placed in self.placed if self.house.word(placed) == OPEN]
+        if waiting:
+            word = self.dice.choice(("completed", "failed", "cancelled"))
+            self.write(self.dice.choice(waiting), word)
+
+    def write(self, placed: Placed, word: str) -> None:
+        known = self.witness.known[placed.row_id]
+        known.wrote.add(word)
+        known.is_meddled = True
+        self.house.update(placed.row_id, status=word)
+
+    def scribble(self) -> None:
+        """Write into a row after ordersync has read it and before it writes: now and then."""
+        self.witness.scribbled.clear()  # of a transaction that did not come to its end
+        if self.placed and self.dice.random() < 0.08:
+            placed = self.dice.choice(self.placed)
+            word = self.dice.choice((OPEN, "failed", "completed"))
+            if self.house.word(placed) != word:
+                self.write(placed, word)
+                self.witness.scribbled[placed.row_id] = word
+
+    async def cancel(self) -> None:
+        if self.placed:
+            with contextlib.suppress(ValueError):
+                self.house.world.cancel(self.dice.choice(self.placed).order_id)
+
+
+@dataclass
+class Story:
+    """The parts of one telling."""
+
+    plan: Plan
+    dice: Random
+    house: House
+    witness: Witness
+    bot: Bot
+    disk: Disk
+
+    @property
+    def clock(self) -> VirtualClock | None:
+        return Skewed(self.plan.skew) if self.plan.skew else None
+
+    async def serve(self, until: float) -> None:
+        """The service, killed and started again at any time, and sometimes two of it."""
+        house, dice = self.house, self.dice
+        while house.clock.monotonic() < until:
+            span = min(dice.expovariate(1 / 60), until - house.clock.monotonic())
+            gate = Gate(dice.randint(1, 400)) if dice.random() < 0.5 else None
+            with contextlib.suppress(OrdersyncError):  # the file is away when it starts
+                async with at_work(house, self.disk, gate, clock=self.clock):
+                    if dice.random() < 0.25:
+                        async with at_work(house, self.disk, clock=self.clock):
+                            await house.wait(seconds=span)
+                    else:
+                        await house.wait(seconds=span)
+            await house.wait(seconds=dice.random() * 10)
+
+    async def spoil(self, until: float) -> None:
+        """The database goes away and comes back, and some commits are of doubtful end."""
+        while self.house.clock.monotonic() < until:
+            await self.house.wait(seconds=self.dice.expovariate(1 / 25))
+            self.disk.why = self.dice.choice((BUSY, BUSY, BROKEN))
+            if self.dice.random() < 0.4:
+                self.disk.is_away = True
+                await self.house.wait(seconds=self.dice.random() * 12)
+                self.disk.is_away = False
+            else:
+                self.disk.doubts = [self.dice.choice(list(Doubt))]
+        self.disk.doubts.clear()
+
+    async def storm(self) -> None:
+        self.disk.before = (lambda: None) if self.bot.careful else self.bot.scribble
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.bot.live(STORM, every=8))
+            group.create_task(self.serve(STORM))
+            group.create_task(self.spoil(STORM - 10))
+        self.disk.before = int
+        self.house.faults.clear()
+
+    async def recover(self, service: Service) -> None:
+        """Until the stream is live again. It is proven by what it tells, so the bot trades."""
+        if self.plan.channel is Channel.POLL:
+            await self.house.wait(seconds=self.plan.interval + 5)
+            return
+        health, deadline = stream_of(service).health, self.house.clock.monotonic() + 150
+        while health.state is not State.LIVE:
+            assert self.house.clock.monotonic() < deadline, f"never live again: {health}"
+            await self.bot.place()
+            await self.house.wait(seconds=5)
+        await self.house.wait(seconds=9)  # after many gaps the next is not read at once
+
+    async def calm(self, service: Service) -> None:
+        """Little goes wrong, and each change is in its row in time."""
+        house, (kind, value, _) = self.house, self.plan.mishap
+        began, end = house.clock.now(), house.clock.monotonic() + CALM
+        gaps = sum(stream.health.gaps for stream in service.streams.values())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.bot.live(end, every=4, meddles=False))
+            await house.wait(seconds=self.dice.random() * CALM / 2)
+            if kind is not None and self.plan.channel is not Channel.POLL:
+                house.fault(kind, count=1, value=value)
+        await house.wait(seconds=self.plan.bound.total_seconds())
+        house.faults.clear()
+        if kind is StreamKind.MISSING_HEARTBEAT and service.streams:
+            assert stream_of(service).health.gaps > gaps, "nobody missed the heartbeat"
+        late = list(self.witness.late(began, house.clock.now(), self.plan.bound))
+        assert not late, f"later than {self.plan.bound}: " + "\n".join(late[:5])
+
+    async def rest(self) -> None:
+        """Everything has ended: the table is true, and nobody writes."""
+        house = self.house
+        left = max(house.world.steady_at() - house.clock.now(), timedelta(0))
+        await house.clock.sleep(left + SETTLING)
+        assert house.all_untrue(self.bot.placed) == {}
+        for row_id in self.witness.gone.values():
+            if self.plan.channel is not Channel.PUSH:
+                assert house.row(row_id)["status"] == "unknown"
+        before = house.dump()
+        await house.wait(minutes=1)
+        assert house.dump() == before, "a table that is true is written to"
+
+
+async def tell(seed: int, folder: Path, channel: Channel | None = None) -> str:
+    """Tell the story; what the tables hold in the end, as a digest."""
+    dice = Random(f"story {seed}")  # noqa: S311 - dice
+    plan = Plan.drawn(dice, channel)
+    within = dice.choice((10, 40))
+    kinds = (*Kind, *StreamKind, *StreamKind) if plan.channel is not Channel.POLL else tuple(Kind)
+    drawn = Faults.from_seed(seed, most=10, within_calls=within, kinds=kinds)
+    faults = Faults(fault for fault in drawn.all if plan.allows(fault))
+    interval = "6h" if plan.channel is Channel.PUSH else f"{plan.interval}s"
+    settings = {"stale_after": "1m", "interval": interval}
+    pushes = plan.channel is not Channel.POLL
+    proxy = Proxy(Random(f"proxy {seed}"), plan.page, plan.wrong)  # noqa: S311 - dice
+    proxy.odd = 0.0 if plan.channel is Channel.PUSH else plan.odd
+    async with built(
+        folder, seed=seed, faults=faults, sync=settings, pushes=pushes, around=proxy.around
+    ) as house:
+        witness = Witness(house, may_suspect=plan.lies)
+        bot = Bot(house, witness, dice, careful=plan.channel is Channel.PUSH)
+        gone = house.invent()
+        witness.gone[gone.order_id] = gone.row_id
+        for _ in range(dice.randint(1, 5)):
+            await bot.place(age=ago(hours=dice.choice((0.001, 2, 20))))
+        story = Story(plan, dice, house, witness, bot, Disk(after=witness.look))
+        await story.storm()
+        proxy.wrong = proxy.odd = 0.0
+        async with at_work(house, story.disk, clock=story.clock) as service:
+            await story.recover(service)
+            await story.calm(service)
+            await story.rest()
+        witness.conclude()
+        assert witness.looks > len(bot.placed) / 2
+        return hashlib.sha256(repr(house.dump()).encode()).hexdigest()
+
+
+def play(seed: int, folder: Path, channel: Channel | None = None) -> str:
+    """Tell a story by its number; the digest of all that went over the wire and into the tables."""
+    slowest = Plan.drawn(Random(f"story {seed}"), channel).slowest  # noqa: S311 - dice
+    network = Network(seed, latency=(0.0005, slowest))
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = run_virtually(partial(tell, seed, folder, channel), seed=seed, network=network)
+    return f"{network.digest()} {tables}"

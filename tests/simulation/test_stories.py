@@ -1,0 +1,38 @@
+"""Stories with everything in them; `make simulate` tells more of them.
+
+A story that fails is told again by its number: `make simulate ARGS="--only story --seed 17"`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ordersync.simulator import Faults, Kind, StreamKind
+from tests.simulation.story import Channel, play
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SEEDS = 6
+SEEDS_ALONE = 1
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_story_invents_nothing_is_true_in_time_and_happens_twice_alike(
+    tmp_path: Path, seed: int
+) -> None:
+    assert play(seed, tmp_path / "1") == play(seed, tmp_path / "2")
+
+
+@pytest.mark.parametrize("channel", [Channel.PUSH, Channel.POLL])
+@pytest.mark.parametrize("seed", range(100, 100 + SEEDS_ALONE))
+def test_a_channel_alone_is_enough(tmp_path: Path, channel: Channel, seed: int) -> None:
+    assert play(seed, tmp_path / "1", channel) == play(seed, tmp_path / "2", channel)
+
+
+def test_the_stories_meet_every_kind_of_fault() -> None:
+    kinds = (*Kind, *StreamKind)
+    met = {f.kind for seed in range(60) for f in Faults.from_seed(seed, most=10, kinds=kinds).all}
+    assert met == set(kinds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -10,16 +9,10 @@ import pytest
 
 from ordersync.store.makes.postgres_settings import leads_to_one_server
 from ordersync.store.makes.postgres_wire import Wire
-from ordersync.sync.ingest import Ingest
-from ordersync.truth.evidence import AbsencePolicy
-from tests.contracts.test_group_commit import parcel
-from tests.store.postgres_house import House, filled, made
-from tests.store.test_postgres_plans import touched
+from tests.store.postgres_house import House
 
 if TYPE_CHECKING:
     from tests.servers.place import Server
-
-GROUPS, EACH = 40, 15
 
 
 @pytest.mark.parametrize("door", ["postgres18", "postgres15", "pgbouncer"])
@@ -36,31 +29,21 @@ def test_a_pooler_is_told_from_a_server(request: pytest.FixtureRequest, door: st
         house.close()
 
 
-async def test_a_plan_for_empty_tables_is_not_kept_while_they_fill(postgres18: Server) -> None:
+def test_a_plan_is_made_anew_while_tables_may_fill(postgres18: Server) -> None:
     house = House(postgres18)
+    names = "SELECT name FROM pg_prepared_statements"
+    first: dict[str, int] = {}
     try:
-        house.run(made())
-        house.run(
-            "INSERT INTO trades (id, order_id, status)"  # noqa: S608 - two numbers
-            f" SELECT n, 'v' || n, 'pending' FROM generate_series(1, {GROUPS * EACH}) AS n"
-        )
-        store = await house.open()
-        policy, told_after = AbsencePolicy(), timedelta(minutes=5)
-        ingest = Ingest(store, house.clock, policy=policy, told_after=told_after)
-        house.run("VACUUM (ANALYZE) ordersync_due")
-        for group in range(GROUPS):
-            numbers = range(1 + group * EACH, 1 + (group + 1) * EACH)
-            taken = await ingest.take(parcel(*(filled(f"v{n}") for n in numbers)))
-            assert {o.rows_written for o in taken.outcomes} == {1}
-        await store.close()
-        touched(house)
-        due = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'ordersync_due'"
-        rows = GROUPS * EACH
-        assert house.ask("SELECT count(*) FROM ordersync_due") == rows
-        # Once for each question at most, not once for each key: EACH times as many.
-        assert house.ask(due) <= GROUPS * rows
+        with psycopg.connect(house.url, autocommit=True, prepare_threshold=None) as connection:
+            wire = Wire(connection, prepares=True)
+            for turn in range(1, 41):
+                wire.round_trip([("SELECT %(n)s::int", {"n": 5})])
+                there = connection.execute(names).fetchall()
+                assert len(there) <= 1
+                first |= {name: first.get(name, turn) for (name,) in there}
     finally:
-        await house.aclose()
+        house.close()
+    assert list(first.values()) == [4, 8, 16, 32]
 
 
 def test_a_failed_statement_is_raised_and_leaves_the_line_as_it_was(postgres18: Server) -> None:

@@ -130,11 +130,13 @@ class OwnStatements:
         at = spelling.param
         keys, joined = spelling.each_key("keys"), spelling.joined
         of_account = f"o.account = {at('account')}"
-        # A row for each key, whatever is there of it.
+        # A row for each key, whatever is there of it. The due time by itself: joined, all of an
+        # account's may be gone through for each key where nothing is known of the table.
+        due_at = f"d.account = {at('account')} AND d.order_key = j.value"
         self.truths = (
-            "SELECT j.value, o.version, o.state, o.final_since, o.row_id, d.due_at"
+            "SELECT j.value, o.version, o.state, o.final_since, o.row_id,"
+            f" (SELECT d.due_at FROM {due} AS d WHERE {due_at})"
             f" FROM {keys} LEFT JOIN {orders} AS o ON {of_account} AND o.order_key = j.value"
-            f" LEFT JOIN {due} AS d ON d.account = {at('account')} AND d.order_key = j.value"
         )
         self.versions = (
             f"SELECT o.order_key, o.version FROM {keys} {joined} {orders} AS o"

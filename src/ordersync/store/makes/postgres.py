@@ -184,7 +184,8 @@ _EXPLAINED: tuple[_Explained, ...] = (
         "It is tried again; where it stays so, look for long transactions in pg_stat_activity.",
     ),
     (
-        ("53", "57P", "08", "58", "25P03", "25P04"),
+        # 26000, 42P05: a pooler that passed for a server; from here on nothing is prepared.
+        ("53", "57P", "08", "58", "25P03", "25P04", "26000", "42P05"),
         (),
         StoreBusy,
         "the database cannot serve at the moment ({what}).",

@@ -71,9 +71,13 @@ class PostgresSession:
         self._queued: list[Statement] = []
         self._awaited: dict[int, Callable[[Answer], None]] = {}
         self._log_id: int | None = None
-        self._limits: list[Statement] = [] if is_direct else [(LIMITS, {})]
         self._wire = Wire(connection, prepares=is_direct)
         self._texts: dict[object, str] = {}
+
+    @property
+    def _limits(self) -> list[Statement]:
+        """What is set in each transaction where what was set before may not be there."""
+        return [] if self._wire.prepares else [(LIMITS, {})]
 
     def fetch(self, ask: Ask) -> list[tuple[Any, ...]]:
         """The rows of one statement."""

@@ -102,7 +102,7 @@ class Wire:
 
     def __init__(self, connection: psycopg.Connection[Any], *, prepares: bool) -> None:
         self._pgconn = connection.pgconn
-        self._prepares = prepares
+        self.prepares = prepares
         self._transformer: abc.Transformer = Transformer(connection)
         self._texts: dict[str, _Text] = {}
         self._numbered = 0
@@ -144,7 +144,7 @@ class Wire:
         formats = [form for _, _, form in sent]
         one.times += 1
         # What has no argument (BEGIN, COMMIT) is parsed as soon as it would be found.
-        often = self._prepares and one.times > PREPARED_FROM
+        often = self.prepares and one.times > PREPARED_FROM
         if often and cells and sum([len(cell) for cell in cells if cell]) < PREPARED_BYTES:
             now = time.monotonic()
             if not one.name or oids != one.oids or one.is_old(now):
@@ -201,7 +201,7 @@ class Wire:
             return self._lost()
         if state in _PASSED_ON:
             # It was not one and the same server after all.
-            self._prepares = False
+            self.prepares = False
         return errors.error_from_result(failed)
 
     def _wait(self, *, unsent: bool) -> bool:

@@ -175,7 +175,7 @@ class Stream:
             self._gap.set()
             try:
                 await self._hear(subscription)
-            except (VenueSilent, VenueRefused) as error:
+            except VenueSilent as error:
                 # Before it is closed: that takes its time where nobody answers.
                 self._degrade(str(error), about="ended")
                 raise
@@ -185,7 +185,7 @@ class Stream:
                 self._gap.set()
 
     async def _hear(self, subscription: Subscription) -> None:
-        """Take what it says, to its end. Raises VenueSilent or VenueRefused."""
+        """Take what it says, to its end. Raises VenueSilent."""
         limit = self._push.quiet_limit.total_seconds()
         while True:
             try:

@@ -1,4 +1,4 @@
-"""`python -m mutants [--only WORD] [--limit N] [--processes N]`: each has to be found."""
+"""`python -m mutants [--only WORDS…] [--limit N] [--processes N]`: each has to be found."""
 
 from __future__ import annotations
 
@@ -45,13 +45,14 @@ class Verdict:
 def main() -> int:
     """Plant each, hunt it, and tell."""
     parser = argparse.ArgumentParser(prog="make mutants", description="Plant mistakes; find them.")
-    parser.add_argument("--only", default="", metavar="WORD", help="those whose name has it")
+    parser.add_argument("--only", nargs="+", metavar="WORDS", help="those whose name has them")
     parser.add_argument("--limit", type=int, default=LIMIT, help="of each kind of trial")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     wanted = parser.parse_args()
-    chosen = [mutant for mutant in MUTANTS if wanted.only in mutant.name]
+    names = wanted.only or [""]
+    chosen = [mutant for mutant in MUTANTS if any(name in mutant.name for name in names)]
     if not chosen:
-        parser.error(f"there is no mutant {wanted.only!r}")
+        parser.error(f"there is no mutant {' or '.join(names)!r}")
     began = time.monotonic()
     with ThreadPoolExecutor(wanted.processes) as pool:
         control = pool.submit(hunt, NOBODY, min(wanted.limit, CONTROL_LIMIT))

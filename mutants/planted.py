@@ -153,6 +153,7 @@ MUTANTS = (
         "            # Subscribed first, then the gap is read;"
         " what comes meanwhile is merged all the same.\n            self._gap.set()\n",
         "            self._go_live()\n",
+        TOLD,
     ),
     Mutant(
         "what may be missing is not asked for",
@@ -165,6 +166,7 @@ MUTANTS = (
         "sync/stream.py",
         "if not report.was_answered:",
         "if False:",
+        TOLD,
     ),
     Mutant(
         "what could not be written is not put back",

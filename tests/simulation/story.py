@@ -16,7 +16,7 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ordersync.errors import OrdersyncError
 from ordersync.simulator import Fault, Faults, Kind, Life, StreamKind, market
@@ -62,19 +62,37 @@ OF_ONE_ORDER |= {Kind.HUGE_NUMBER, Kind.FUTURE_TIME}
 
 STATED = timedelta(seconds=2)
 NOTICED = timedelta(seconds=5)
-MISHAPS: tuple[tuple[StreamKind | None, str | int | None, timedelta], ...] = (
-    (None, None, STATED),
-    (StreamKind.DROP, None, STATED),
-    (StreamKind.REORDER, None, STATED),
-    (StreamKind.DELAY, 4, STATED),
-    (StreamKind.DUPLICATE, None, STATED),
-    (StreamKind.REPEAT_OLD, None, STATED),
-    (StreamKind.MISSING_HEARTBEAT, None, STATED),
-    (StreamKind.HALF_OPEN, None, NOTICED),
-    (StreamKind.SILENCE, None, NOTICED),
-    (StreamKind.CLOSE, 1000, NOTICED),
-    (StreamKind.CLOSE, 1006, NOTICED),
-    (StreamKind.LOGOUT, None, NOTICED),
+
+
+class Mishap(NamedTuple):
+    """One thing that goes wrong on the stream; within how long a row has to be true all the same.
+
+    `rest` goes wrong with the question that should make up for it.
+    """
+
+    kind: StreamKind | None
+    value: str | int | None = None
+    bound: timedelta = STATED
+    rest: Kind | None = None
+
+
+MISHAPS = (
+    Mishap(None),
+    Mishap(StreamKind.DROP),
+    Mishap(StreamKind.REORDER),
+    Mishap(StreamKind.DELAY, 4),
+    Mishap(StreamKind.DUPLICATE),
+    Mishap(StreamKind.REPEAT_OLD),
+    Mishap(StreamKind.MISSING_HEARTBEAT),
+    Mishap(StreamKind.GARBAGE, "not_json"),
+    Mishap(StreamKind.GARBAGE, "truncated_utf8"),
+    Mishap(StreamKind.HALF_OPEN, None, NOTICED),
+    Mishap(StreamKind.SILENCE, None, NOTICED),
+    Mishap(StreamKind.CLOSE, 1000, NOTICED),
+    Mishap(StreamKind.CLOSE, 1006, NOTICED),
+    Mishap(StreamKind.LOGOUT, None, NOTICED),
+    Mishap(StreamKind.DROP, None, NOTICED, Kind.SERVER_ERROR),
+    Mishap(StreamKind.GARBAGE, "not_json", NOTICED, Kind.HTML),
 )
 """What goes wrong once in the calm, and within how long a row has to be true all the same."""
 
@@ -88,7 +106,7 @@ class Plan:
     lies: bool
     skew: timedelta
     slowest: float
-    mishap: tuple[StreamKind | None, str | int | None, timedelta]
+    mishap: Mishap
     page: int | None
     wrong: float
     odd: float
@@ -113,7 +131,7 @@ class Plan:
         """How late a row may be in the calm."""
         if self.channel is Channel.POLL:
             return timedelta(seconds=self.interval + 3)
-        return self.mishap[2]
+        return self.mishap.bound
 
     def allows(self, fault: Fault) -> bool:
         """Whether a fault belongs into this story."""
@@ -273,7 +291,7 @@ class Story:
 
     async def calm(self, service: Service) -> None:
         """Little goes wrong, and each change is in its row in time."""
-        house, (kind, value, _) = self.house, self.plan.mishap
+        house, (kind, value, _, rest) = self.house, self.plan.mishap
         began, end = house.clock.now(), house.clock.monotonic() + CALM
         gaps = sum(stream.health.gaps for stream in service.streams.values())
         async with asyncio.TaskGroup() as group:
@@ -281,12 +299,22 @@ class Story:
             await house.wait(seconds=self.dice.random() * CALM / 2)
             if kind is not None and self.plan.channel is not Channel.POLL:
                 house.fault(kind, count=1, value=value)
+                if rest is not None:
+                    await self.meanwhile(rest)
         await house.wait(seconds=self.plan.bound.total_seconds())
         house.faults.clear()
         if kind is StreamKind.MISSING_HEARTBEAT and service.streams:
             assert stream_of(service).health.gaps > gaps, "nobody missed the heartbeat"
         late = list(self.witness.late(began, house.clock.now(), self.plan.bound))
         assert not late, f"later than {self.plan.bound}: " + "\n".join(late[:5])
+
+    async def meanwhile(self, kind: Kind) -> None:
+        """As soon as the stream has suffered, let the next question have no answer."""
+        house, deadline = self.house, self.house.clock.monotonic() + CALM / 2
+        told = house.connections[-1].told
+        while not any(one.faults for one in told) and house.clock.monotonic() < deadline:
+            await house.wait(milliseconds=5)
+        house.faults.add(Fault(kind=kind, on="list", count=1))
 
     async def rest(self) -> None:
         """Everything has ended: the table is true, and nobody writes."""

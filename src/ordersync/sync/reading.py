@@ -5,11 +5,15 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from ordersync.truth.evidence import Reading
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ordersync.ports import Venue
-    from ordersync.truth.evidence import Reading, Sighting
+    from ordersync.truth.evidence import Sighting
 
 
 def list_pays(venue: Venue, orders: int, open_at_venue: int) -> bool:
@@ -39,3 +43,19 @@ def lacks_fill_facts(sighting: Sighting) -> bool:
         and report.filled_qty
         and (report.last_fill_at is None or report.avg_price is None)
     )
+
+
+def is_mute(reading: Reading) -> bool:
+    """Whether nobody answered, or the key was refused: whoever asks on hears the same."""
+    said = reading.sightings or reading.said_again or reading.absences
+    return (
+        not said
+        and bool(reading.silences)
+        and all(not s.garbled and (s.barred or not s.refused) for s in reading.silences)
+    )
+
+
+def spread(reading: Reading, orders: Sequence[str]) -> Reading:
+    """The same, with its silence about these orders too, which were not asked for."""
+    also = msgspec.structs.replace(reading.silences[0], orders=tuple(orders))
+    return reading + Reading(silences=(also,) if orders else ())

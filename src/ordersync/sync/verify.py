@@ -18,7 +18,7 @@ from ordersync.sync.cases import born_at, is_settled
 from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import Parcel
 from ordersync.sync.proof import keep_identity, prove
-from ordersync.sync.reading import ids_of, lacks_fill_facts, list_pays, shown
+from ordersync.sync.reading import ids_of, is_mute, lacks_fill_facts, list_pays, shown, spread
 from ordersync.sync.unread import Unread
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import PassReport, Work
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from ordersync.sync.ingest import Ingest, Taken
     from ordersync.truth.evidence import SaidAgain
 
-IDS_AT_A_TIME = 800
-"""How many ids are asked for before what came is written: no row waits for the last answer."""
+IDS_AT_A_TIME, CALLS_AT_A_TIME = 800, 16
+"""How many ids, by how many calls, are asked for before what came is written: no row waits for
+the last answer."""
 
 NOT_PROVEN = "not found at the venue; not proven yet"
 LONG_AGO = timedelta(days=365)
@@ -140,7 +141,9 @@ class Verification:
         Where few orders say something new, their writes wait for one another in ingest and
         share a commit; never more wait than one question may bring.
         """
-        parts = [ids[n : n + IDS_AT_A_TIME] for n in range(0, len(ids), IDS_AT_A_TIME)]
+        # Where each order is a call of its own, few of them take as long as many elsewhere.
+        size = min(IDS_AT_A_TIME, CALLS_AT_A_TIME * self._venue.batch_size)
+        parts = [ids[n : n + size] for n in range(0, len(ids), size)]
         while parts:
             unwritten = 0
             try:
@@ -152,6 +155,10 @@ class Verification:
                         self._absences += reading.absences
                         self._batch_witnesses |= shown(reading)
                         unwritten += len(reading.sightings)
+                        if is_mute(reading):
+                            # The rest would only wait for the same silence.
+                            reading = spread(reading, [order for one in parts for order in one])
+                            parts.clear()
                         writing.create_task(self._feed(reading, asked_at))
             except ExceptionGroup as several:
                 # As from one write: what the store raised.

@@ -212,7 +212,7 @@ def _taken(said: str, pause: timedelta | None = None) -> VenueSilent:
     """Somebody else listens: who asks at once again is refused again."""
     silent = VenueSilent(
         f"the venue opens no other stream of this account ({said}).",
-        mend="One connection an account: is another program listening?",
+        mend="One connection an account: is another program listening, or `ordersync run`?",
     )
     silent.pause = pause or TAKEN_PAUSE
     return silent

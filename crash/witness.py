@@ -35,7 +35,7 @@ SELECT t.id::text, t.order_id, t.status, t.filled_qty, t.avg_price, t.fee, t.fil
   '[]'::json)
 FROM trades AS t LEFT JOIN ordersync_orders AS o
   ON o.account = 'main' AND o.order_key = 'v:' || t.order_id"""
-_TOLD = "SELECT log_id || '-' || n, body FROM ordersync_events WHERE at >= %s"
+_TOLD = "SELECT log_id || '-' || n, body, at >= %s FROM ordersync_events"
 _WORDS = {
     "open": OPEN,
     "filled": {"completed"},
@@ -176,7 +176,10 @@ def forgotten(
     connection: psycopg.Connection[Any], told: Iterable[Told], since: str
 ) -> tuple[list[str], int]:
     """Events that were told and are not in the log; and how many are there and were not told."""
-    there: Mapping[str, str] = dict(connection.execute(_TOLD.encode(), (since,)).fetchall())
+    # All of the log: what is told after a round began may have been committed just before.
+    logged = connection.execute(_TOLD.encode(), (since,)).fetchall()
+    there: Mapping[str, str] = {name: body for name, body, _ in logged}
+    fresh = {name for name, _, is_fresh in logged if is_fresh}
     events = [each.event for each in told]
     found = [
         f"lost: {event['id']} was told and is not in the log"
@@ -192,7 +195,7 @@ def forgotten(
     found += [
         f"repeated: {name} was told {count} times" for name, count in times.items() if count > 1
     ]
-    return found, len(set(there) - set(times))
+    return found, len(fresh - set(times))
 
 
 def unkept(seen: Seen, bot: Bot) -> list[str]:

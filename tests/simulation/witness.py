@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,7 @@ class Seen:
     at: datetime
     word: str
     filled: float
+    filled_at: str | None = None
 
 
 @dataclass
@@ -96,16 +97,18 @@ class Witness:
 
     def _look(self, connection: sqlite3.Connection) -> None:
         now = self.house.clock.now()
-        found = connection.execute("SELECT id, status, filled_size FROM trades").fetchall()
+        text = "SELECT id, status, filled_size, filled_at FROM trades"
+        found = connection.execute(text).fetchall()
         scribbled, self.scribbled = self.scribbled, {}
-        for row_id, word, filled in found:
+        for row_id, word, filled, filled_at in found:
             if row_id in scribbled:
                 written = scribbled[row_id]
                 assert word == written, f"the bot wrote {written} into row {row_id}, it is {word}"
             seen = self.rows.setdefault(row_id, [])
-            if seen and (seen[-1].word, seen[-1].filled) == (word, filled or 0.0):
+            row = Seen(now, word, filled or 0.0, filled_at)
+            if seen and replace(seen[-1], at=now) == row:
                 continue
-            seen.append(Seen(now, word, filled or 0.0))
+            seen.append(row)
             if row_id in self.known:
                 self._check_row(self.known[row_id], word, filled or 0.0)
             elif row_id in self.gone.values():
@@ -200,12 +203,20 @@ class Witness:
                     continue
                 truth = self.house.world.truth(known.placed.order_id, at)
                 row = self.row_at(known.placed.row_id, due)
-                filled = row.filled if row else 0.0
-                word = row.word if row else OPEN
+                row = row or Seen(due, OPEN, 0.0)
                 later = self.house.world.truth(known.placed.order_id, due)
-                if filled < float(truth.filled_qty) or (truth.final and word != word_of(later)):
-                    yield f"at {due:%H:%M:%S.%f} {known.placed} is {word} {filled}: {truth}"
+                if _is_behind(row, truth, later):
+                    yield f"at {due:%H:%M:%S.%f} {known.placed} is {row}: {truth}"
 
     def row_at(self, row_id: int, at: datetime) -> Seen | None:
         """The row as the last commit up to then left it."""
         return next((s for s in reversed(self.rows.get(row_id, [])) if s.at <= at), None)
+
+
+def _is_behind(row: Seen, truth: Truth, later: Truth) -> bool:
+    """Whether a row says less than what was the case; an end also by when it was filled."""
+    if row.filled < float(truth.filled_qty):
+        return True
+    if not truth.final:
+        return False
+    return row.word != word_of(later) or (bool(truth.filled_qty) and row.filled_at is None)

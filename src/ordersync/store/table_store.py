@@ -84,6 +84,7 @@ class TableStore:
         self._contested_pause = contested_pause
         self._writes_rows = writes_rows
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ordersync-store")
+        self._is_closing = False
         self._session: Session | None = None
         self._mapping: Mapping | None = None
         self._own: OwnStatements | None = None
@@ -99,6 +100,7 @@ class TableStore:
 
     async def close(self) -> None:
         """Give back the connection and the thread."""
+        self._is_closing = True  # whoever still waits was canceled, and his commit may hang, too
         session = self._session
         if session is not None:
             closing = asyncio.get_running_loop().run_in_executor(self._thread, self._give_back)
@@ -225,11 +227,7 @@ class TableStore:
         )
 
     def _advance(
-        self,
-        session: Session,
-        account: str,
-        steps: Sequence[Advance],
-        receipts: Sequence[Receipt] = (),
+        self, session: Session, account: str, steps: Sequence[Advance], *more: Sequence[Receipt]
     ) -> list[Outcome]:
         transaction = Transaction(
             session,
@@ -239,7 +237,7 @@ class TableStore:
             writes_rows=self._writes_rows,
             contested_pause=self._contested_pause,
         )
-        return transaction.run(steps, self._clock, receipts)
+        return transaction.run(steps, self._clock, *more)
 
     async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:
         """What `advance` would write into the rows, without writing."""
@@ -362,6 +360,8 @@ class TableStore:
             raise RuntimeError("the store is not open")
 
         def attempt() -> _T:
+            if self._is_closing:
+                raise StoreBusy("it is being closed.", where=self._database.where)
             if self._session is None:
                 table = self._bound().shape
                 self._session = self._database.connect(writes=self._writes, table=table)

@@ -45,6 +45,7 @@ def drop_receipts(
             session.run(Ask(own.drop_receipts, {**about, "keys": keys}))
             session.commit()
         except BaseException:
+            # Whatever it was: no transaction may stay open on the next request's connection.
             session.rollback()
             raise
     return len(old)

@@ -184,7 +184,7 @@ def test_a_commit_whose_answer_never_came_is_neither_lost_nor_done_twice(
             until(lambda: waits(scene, "SyncRep"), "the commit waits")
             before = waiting(scene, "SyncRep")
             cut_off(scene)
-            # The next commit may hang already when somebody looks: only those that did before are meant.
+            # The next commit may hang before somebody looks: only those from before are meant.
             until(lambda: not before & waiting(scene, "SyncRep"), "it is gone")  # noqa: B023 - asked at once
     assert scene.heal(rows) < ENOUGH
     check_log(scene)

@@ -19,8 +19,8 @@ from ordersync.service.build import (
     build_archive,
     build_store,
     build_venue,
-    read_webhook_secrets,
 )
+from ordersync.service.doors import webhook_door
 from ordersync.sync.audit import Audit, audit
 from ordersync.sync.hints import Hints
 from ordersync.sync.ingest import Ingest
@@ -29,8 +29,6 @@ from ordersync.sync.retention import Retention
 from ordersync.sync.stream import Stream
 from ordersync.sync.work import PassReport
 from ordersync.truth.evidence import AbsencePolicy
-from ordersync.web.guest import listening
-from ordersync.web.webhooks import EXPOSED, Door
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -219,37 +217,14 @@ class Service:
             told = await self.store.revision() is not None
             how = "noticed at once" if told else "looked for every second"
             log.info(f"New rows are {how}")
-        async with self._open_door(), asyncio.TaskGroup() as group:
+        async with (
+            webhook_door(self.settings, self.clock, self._take_hints) as self.hints,
+            asyncio.TaskGroup() as group,
+        ):
             if kept is not None:
                 group.create_task(self.retention.run(kept.after), name="retention")
             for name in self.reconcilers:
                 group.create_task(self._run_account(name), name=f"account {name}")
-
-    @asynccontextmanager
-    async def _open_door(self) -> AsyncIterator[None]:
-        """Webhooks are taken while the block runs, where a section says so. Raises ConfigError."""
-        webhooks = self.settings.webhooks
-        if webhooks is None:
-            yield
-            return
-        # Only now: who syncs once takes no webhooks, and needs no secrets.
-        secrets = read_webhook_secrets(self.settings)
-        self.hints = {name: self._take_hints(name) for name in secrets}
-        door, (host, port) = Door(self.hints, secrets, self.clock), webhooks.address
-        async with contextlib.AsyncExitStack() as stack:
-            try:
-                port = await stack.enter_async_context(listening(door.app, host, port))
-            except OSError as error:
-                raise ConfigError(
-                    str(error),
-                    where=f"{self.settings.path}: webhooks.listen",
-                    mend="End the program that listens there, or choose another port.",
-                ) from None
-            if webhooks.is_exposed:
-                log.warning(" ".join(EXPOSED))
-            accounts = ", ".join(self.hints)
-            log.info(f"Webhooks are taken at {host}:{port}/webhooks/… for: {accounts}")
-            yield
 
     def _take_hints(self, name: str) -> Hints:
         return Hints(

@@ -52,7 +52,8 @@ def error_of(call: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
     try:
         call(*args, **kwargs)
     except requests.exceptions.HTTPError as error:
-        return {"status": error.response.status_code, "message": str(error)}
+        status = error.response.status_code if error.response is not None else None
+        return {"status": status, "message": str(error)}
     return {"status": 200, "message": ""}
 
 

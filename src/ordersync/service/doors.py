@@ -1,0 +1,54 @@
+"""What `run` opens to the network: each door stands while its block runs."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ordersync.errors import ConfigError
+from ordersync.service.build import read_webhook_secrets
+from ordersync.web.guest import listening
+from ordersync.web.webhooks import EXPOSED, Door
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from ordersync.ports import Clock
+    from ordersync.settings import Settings
+    from ordersync.sync.hints import Hints
+
+log = structlog.get_logger("ordersync")
+
+
+@asynccontextmanager
+async def webhook_door(
+    settings: Settings, clock: Clock, take_hints: Callable[[str], Hints]
+) -> AsyncIterator[dict[str, Hints]]:
+    """Webhooks are taken while the block runs, where a section says so; who takes them, by account.
+
+    Raises ConfigError.
+    """
+    webhooks = settings.webhooks
+    if webhooks is None:
+        yield {}
+        return
+    # Only now: who syncs once takes no webhooks, and needs no secrets.
+    secrets = read_webhook_secrets(settings)
+    hints = {name: take_hints(name) for name in secrets}
+    door, (host, port) = Door(hints, secrets, clock), webhooks.address
+    async with AsyncExitStack() as stack:
+        try:
+            port = await stack.enter_async_context(listening(door.app, host, port))
+        except OSError as error:
+            raise ConfigError(
+                str(error),
+                where=f"{settings.path}: webhooks.listen",
+                mend="End the program that listens there, or choose another port.",
+            ) from None
+        if webhooks.is_exposed:
+            log.warning(" ".join(EXPOSED))
+        accounts = ", ".join(hints)
+        log.info(f"Webhooks are taken at {host}:{port}/webhooks/… for: {accounts}")
+        yield hints

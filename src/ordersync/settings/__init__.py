@@ -1,0 +1,32 @@
+"""What `ordersync.toml` and the environment say, checked for shape.
+
+Precedence: flag, then environment (`ORDERSYNC_ACCOUNTS__MAIN__REST_URL`), then file. Whether
+a named table, column or key file exists is for the part that uses it to say; here is only
+what can be seen from the text. Secrets are never in here: a key file is a path.
+"""
+
+from ordersync.settings.accounts import VENUES, Account
+from ordersync.settings.loading import build, check_age, load
+from ordersync.settings.orders import AccountColumn, Database, Orders
+from ordersync.settings.values import parse_duration
+from ordersync.settings.whole import DEFAULT_PATH, Settings
+from ordersync.settings.work import LEAST_RETENTION, Absence, Retention, Sync, Webhooks
+
+__all__ = [
+    "DEFAULT_PATH",
+    "LEAST_RETENTION",
+    "VENUES",
+    "Absence",
+    "Account",
+    "AccountColumn",
+    "Database",
+    "Orders",
+    "Retention",
+    "Settings",
+    "Sync",
+    "Webhooks",
+    "build",
+    "check_age",
+    "load",
+    "parse_duration",
+]

@@ -1,0 +1,59 @@
+"""`[accounts.<name>]`: one set of credentials at a venue."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from ordersync.settings.values import LOOPBACK, Section
+
+VENUES = ("alpaca", "coinbase")
+
+
+class Account(Section):
+    """`[accounts.<name>]`: one set of credentials at a venue."""
+
+    venue: str
+    key_file: str
+    paper: bool | None = Field(default=None, validate_default=True)
+    rest_url: str | None = None
+    ws_url: str | None = None
+
+    @field_validator("venue")
+    @classmethod
+    def _is_a_venue(cls, venue: str) -> str:
+        if venue not in VENUES:
+            known = ", ".join(VENUES)
+            raise ValueError(f"there is no venue {venue!r}. Known venues: {known}.")
+        return venue
+
+    @field_validator("paper")
+    @classmethod
+    def _is_said_where_it_matters(cls, paper: bool | None, info: ValidationInfo) -> bool | None:  # noqa: FBT001 - pydantic calls it so
+        venue = info.data.get("venue")
+        if venue == "alpaca" and paper is None:
+            raise ValueError(
+                "it is missing: nobody guesses whose money it is. "
+                "Write paper = true for paper trading, paper = false for the live account."
+            )
+        if venue == "coinbase" and paper is not None:
+            raise ValueError("there is no paper trading at coinbase. Take it out.")
+        return paper
+
+    @field_validator("rest_url", "ws_url")
+    @classmethod
+    def _is_safe(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
+            raise ValueError(f"{url!r} is no URL. Write it as https://host or wss://host.")
+        if parts.username or parts.password:
+            raise ValueError("a URL must not hold a user or a password. Take them out.")
+        if parts.scheme in {"http", "ws"} and not LOOPBACK.match(parts.hostname):
+            raise ValueError(
+                f"{url!r} is not encrypted, and {parts.hostname} is not this machine. "
+                f"Use {parts.scheme}s:// (plain {parts.scheme} is only for 127.0.0.1)."
+            )
+        return url.rstrip("/")

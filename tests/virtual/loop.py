@@ -107,10 +107,21 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     async def getaddrinfo(
         self, host: bytes | str | None, port: bytes | str | int | None, **_hints: int
     ) -> Any:  # noqa: ANN401
-        """Answer every name with itself: ports alone tell the network's servers apart."""
+        """Answer a name with what the network's `names` have for it, else with itself.
+
+        Ports alone tell the network's servers apart.
+        """
         name = host.decode() if isinstance(host, bytes) else host or "127.0.0.1"
-        address = (name, int(port or 0))
-        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address)]
+        return [
+            (
+                socket.AF_INET6 if ":" in address else socket.AF_INET,
+                socket.SOCK_STREAM,
+                socket.IPPROTO_TCP,
+                "",
+                (address, int(port or 0)),
+            )
+            for address in self.network.names.get(name, [name])
+        ]
 
     async def create_connection(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         return await self.network.connect(*args, **kwargs)

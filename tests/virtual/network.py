@@ -115,7 +115,8 @@ class MemoryServer(asyncio.AbstractServer):
 class Network:
     """The connections of one virtual loop, and what is wrong with them.
 
-    `latency` is the least and the most seconds that anything takes in one direction.
+    `latency` is the least and the most seconds that anything takes in one direction; `names`
+    are what host names lead to where that is not themselves.
     Faults hold for a port until it is healed, for connections old and new.
     """
 
@@ -123,6 +124,7 @@ class Network:
         self.seed = seed
         self.latency = latency
         self.trace: list[Happening] = []
+        self.names: dict[str, list[str]] = {}
         self._connections = 0
         self._accepted: dict[int, int] = {}
         self._servers: dict[int, MemoryServer] = {}

@@ -8,6 +8,7 @@ what can be seen from the text. Secrets are never in here: a key file is a path.
 from ordersync.settings.accounts import VENUES, Account
 from ordersync.settings.loading import build, check_age, load
 from ordersync.settings.orders import AccountColumn, Database, Orders
+from ordersync.settings.subscriptions import Subscriptions
 from ordersync.settings.values import parse_duration
 from ordersync.settings.whole import DEFAULT_PATH, Settings
 from ordersync.settings.work import LEAST_RETENTION, Absence, Retention, Sync, Webhooks
@@ -23,6 +24,7 @@ __all__ = [
     "Orders",
     "Retention",
     "Settings",
+    "Subscriptions",
     "Sync",
     "Webhooks",
     "build",

@@ -12,6 +12,7 @@ from ordersync.errors import ConfigError
 from ordersync.secret_files import read_line
 from ordersync.settings.accounts import Account
 from ordersync.settings.orders import Database, Orders
+from ordersync.settings.subscriptions import Subscriptions
 from ordersync.settings.work import Retention, Sync, Webhooks
 
 DEFAULT_PATH = "ordersync.toml"
@@ -34,6 +35,7 @@ class Settings(BaseSettings):
     sync: Sync = Sync()
     retention: Retention | None = None
     webhooks: Webhooks | None = None
+    subscriptions: Subscriptions = Subscriptions()
 
     @classmethod
     def settings_customise_sources(

@@ -21,12 +21,14 @@ from ordersync.service.build import (
     build_venue,
 )
 from ordersync.service.doors import webhook_door
+from ordersync.sync.answering import Answering
 from ordersync.sync.audit import Audit, audit
 from ordersync.sync.hints import Hints
 from ordersync.sync.ingest import Ingest
 from ordersync.sync.reconcile import Reconciler
 from ordersync.sync.retention import Retention
 from ordersync.sync.stream import Stream
+from ordersync.sync.wanted import Wanted
 from ordersync.sync.work import PassReport
 from ordersync.truth.evidence import AbsencePolicy
 
@@ -102,6 +104,8 @@ class Service:
             for name, venue in self.venues.items()
             if venue.push is not None
         }
+        self.wanted = {name: self._take_wanted(name) for name in self.venues}
+        self.answering = Answering(store, clock, self.wanted)
         self.hints: dict[str, Hints] = {}
         kept = settings.retention or configuration.Retention()
         self.archive = build_archive(settings)
@@ -236,6 +240,17 @@ class Service:
             clock=self.clock,
         )
 
+    def _take_wanted(self, name: str) -> Wanted:
+        return Wanted(
+            name,
+            venue=self.venues[name],
+            store=self.store,
+            ingest=self._ingest,
+            demand=self.reconcilers[name].demand,
+            clock=self.clock,
+            verify=self.reconcilers[name].verify,
+        )
+
     async def _run_account(self, name: str) -> None:
         told = ""
         while trouble := await self._trouble_with(name):
@@ -252,6 +267,7 @@ class Service:
             )
         async with asyncio.TaskGroup() as group:
             group.create_task(self.reconcilers[name].run(), name=f"reconcile {name}")
+            group.create_task(self.wanted[name].run(), name=f"wanted {name}")
             if name in self.hints:
                 group.create_task(self.hints[name].run(), name=f"webhooks {name}")
             if name in self.streams:

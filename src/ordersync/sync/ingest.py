@@ -149,6 +149,12 @@ class Ingest:
         with self._judging:
             self._vouching.again(account, known, at)
 
+    def vouched_at(self, account: str, known: Known) -> datetime | None:
+        """The moment of the latest that was said of this order, stored or not."""
+        with self._judging:
+            truth = self._vouching.latest(account, known)
+        return truth.as_of if truth else None
+
     def _company_of(self, job: _Job) -> list[_Job]:
         """The job and all that wait for the same account, but no two about one order."""
         together, keys = [job], set(job.keys)

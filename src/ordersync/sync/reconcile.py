@@ -20,6 +20,7 @@ from ordersync.sync.cases import waits
 from ordersync.sync.demand import Demand
 from ordersync.sync.parcels import is_watched, key_of
 from ordersync.sync.steps import Steps
+from ordersync.sync.telling import PassLog
 from ordersync.sync.unread import with_all_rows
 from ordersync.sync.verify import Verification
 from ordersync.sync.work import PassReport, Work
@@ -89,7 +90,7 @@ class Reconciler:
         self.demand.vouched = self._at_rest.vouched
         self._steps = Steps()
         self._looked_for_finished_at: datetime | None = None
-        self._told: tuple[object, ...] = ()
+        self._log = PassLog(account)
         self._has_asked = False
         self._full_pass_at: datetime | None = None
         self._pass_lasted = timedelta(0)
@@ -109,8 +110,8 @@ class Reconciler:
         `older_than` leaves younger rows out. `waiting` hears how many orders are waited for.
         """
         work = await self.find_work(older_than=older_than, again=older_than is not None)
-        self._tell_found(len(work.known) + len(work.due))
-        report = await self._verify(work, accept_absent=accept_absent, progress=progress)
+        self._log.tell_found(len(work.known) + len(work.due))
+        report = await self.verify(work, accept_absent=accept_absent, progress=progress)
         spread = self._settings.absence.spread
         deadline = self._clock.now() + PATIENCE
         while report.undecided and self._clock.now() + spread <= deadline:
@@ -118,7 +119,7 @@ class Reconciler:
                 waiting(len(report.undecided), spread)
             await self._clock.sleep(spread)
             again = await self._work_on(report.undecided, asked_before=report.asked)
-            report += await self._verify(again, accept_absent=accept_absent)
+            report += await self.verify(again, accept_absent=accept_absent)
         if older_than is None and report.asked:
             await self._keep_verified(report)
         return report
@@ -190,13 +191,14 @@ class Reconciler:
         read = await self._store.read(self.account, names)
         return Work(known={k.key: k for k in read}, asked_before=asked_before)
 
-    async def _verify(
+    async def verify(
         self,
         work: Work,
         *,
         accept_absent: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> PassReport:
+        """Ask about these now, whatever a pass does meanwhile. Raises what the store raises."""
         verification = Verification(
             self.account,
             work,
@@ -293,13 +295,13 @@ class Reconciler:
             self._looked_for_finished_at = now
         self._steps.note(work, self._at_rest.woken, now)
         if work.known or work.due or work.resting or work.unread:
-            report = await self._verify(work)
+            report = await self.verify(work)
             self._steps.asked_all(now)
-            self._tell(report)
+            self._log.tell(report)
             await self._keep_verified(report)
         else:
             report = PassReport(account=self.account, unidentified=work.unidentified)
-            self._tell(report)
+            self._log.tell(report)
         return report
 
     async def _discover(self, now: datetime) -> None:
@@ -320,7 +322,7 @@ class Reconciler:
             if not k.claims or (k.truth is not None and k.truth.is_final):
                 self._steps.forget(k.key)
         if known:
-            self._tell(await self._verify(Work(known=known)), quiet=True)
+            self._log.tell(await self.verify(Work(known=known)), quiet=True)
 
     async def _ask_wanted(self, now: datetime) -> None:
         """Orders that somebody wants asked about now, whatever is known of them."""
@@ -332,7 +334,7 @@ class Reconciler:
             due = [n for n, k in zip(names, read, strict=True) if k.claims and not waits(k, now)]
             if due:
                 # What it writes ingest tells; what fails is in the next full pass.
-                await self._verify(Work(due=tuple(due)))
+                await self.verify(Work(due=tuple(due)))
         except OrdersyncError:
             self.demand.ask_soon(names)
             raise
@@ -346,43 +348,6 @@ class Reconciler:
                 record, verified_at=self._clock.now(), unverified=unverified[:1000]
             )
         )
-
-    def _tell_found(self, orders: int) -> None:
-        if orders:
-            log.info(f"Found {orders} stale orders to check", account=self.account)
-        else:
-            log.info("No stale orders found", account=self.account)
-
-    def _tell_left_alone(self, report: PassReport) -> None:
-        """Rows that name no order, and words outside the mapping: reported, never touched."""
-        if report.unidentified:
-            rows = _plural(len(report.unidentified), "row")
-            log.warning(f"Left alone: {rows} without an order id", account=self.account)
-        if report.unmapped:
-            words = ", ".join(sorted({str(claim.word) for claim in report.unmapped}))
-            log.warning(f"Left alone: words outside the mapping: {words}", account=self.account)
-
-    def _tell(self, report: PassReport, *, quiet: bool = False) -> None:
-        """What a person should hear of a pass, and only when it is new."""
-        if report.rows_written or not quiet:
-            said = (report.asked, report.rows_written, tuple(report.failed), report.doubt)
-            if report.rows_written or said != self._told:
-                self._tell_found(report.asked)
-                self._tell_left_alone(report)
-                for name, why in list(report.failed.items())[:20]:
-                    log.warning(f"Failed to sync order {name}: {why}", account=self.account)
-                if report.doubt:
-                    log.error(f"Nothing is marked as gone: {report.doubt}", account=self.account)
-                log.info(
-                    f"Sync complete: {report.rows_written} updated,"
-                    f" {len(report.not_found)} not found on exchange, {len(report.failed)} failed",
-                    account=self.account,
-                )
-            self._told = (report.asked, 0, tuple(report.failed), report.doubt)
-
-
-def _plural(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _has_open_truth(known: Known) -> bool:

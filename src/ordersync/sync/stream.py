@@ -59,6 +59,7 @@ UNREADABLE_EVERY = timedelta(minutes=1)
 DEGRADED_EVERY = timedelta(seconds=10)
 """How often the log tells of one kind of trouble; of its end always, if it told of it."""
 
+ASKING = frozenset({Source.POLL, Source.DEMAND})
 ZERO = Decimal(0)
 
 log = structlog.get_logger("ordersync")
@@ -365,7 +366,7 @@ class Stream:
     def _should_have_told(self, event: Event) -> bool:
         at, since = event.evidence.venue_time, self._relied_on_since
         before, after = event.before, event.after
-        if event.source is not Source.POLL or event.kind is not EventKind.CHANGED:
+        if event.source not in ASKING or event.kind is not EventKind.CHANGED:
             return False
         if at is None or since is None or at <= since or before.status is None:
             return False

@@ -1,4 +1,4 @@
-"""What became of a step, in words: notes, outcomes of several rounds as one, lines of the log."""
+"""What became of a step or a pass, in words: notes, rounds as one, lines of the log."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ordersync.ports import Advance
+    from ordersync.sync.work import PassReport
     from ordersync.truth.model import EventEvidence
 
 log = structlog.get_logger("ordersync")
@@ -69,3 +70,49 @@ def tell(outcomes: Iterable[Outcome]) -> None:
                 )
         if outcome.result in {Result.LOST, Result.UNWRITABLE}:
             log.warning(f"Failed to sync order {order}: {outcome.why}")
+
+
+class PassLog:
+    """What a person should hear of the passes over one account, and only when it is new."""
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+        self._told: tuple[object, ...] = ()
+
+    def tell_found(self, orders: int) -> None:
+        """How many orders a pass is about."""
+        if orders:
+            log.info(f"Found {orders} stale orders to check", account=self._account)
+        else:
+            log.info("No stale orders found", account=self._account)
+
+    def tell(self, report: PassReport, *, quiet: bool = False) -> None:
+        """What a pass found and did; where it is to be `quiet`, only if it wrote."""
+        if report.rows_written or not quiet:
+            said = (report.asked, report.rows_written, tuple(report.failed), report.doubt)
+            if report.rows_written or said != self._told:
+                self.tell_found(report.asked)
+                self._tell_left_alone(report)
+                for name, why in list(report.failed.items())[:20]:
+                    log.warning(f"Failed to sync order {name}: {why}", account=self._account)
+                if report.doubt:
+                    log.error(f"Nothing is marked as gone: {report.doubt}", account=self._account)
+                log.info(
+                    f"Sync complete: {report.rows_written} updated,"
+                    f" {len(report.not_found)} not found on exchange, {len(report.failed)} failed",
+                    account=self._account,
+                )
+            self._told = (report.asked, 0, tuple(report.failed), report.doubt)
+
+    def _tell_left_alone(self, report: PassReport) -> None:
+        """Rows that name no order, and words outside the mapping: reported, never touched."""
+        if report.unidentified:
+            rows = _plural(len(report.unidentified), "row")
+            log.warning(f"Left alone: {rows} without an order id", account=self._account)
+        if report.unmapped:
+            words = ", ".join(sorted({str(claim.word) for claim in report.unmapped}))
+            log.warning(f"Left alone: words outside the mapping: {words}", account=self._account)
+
+
+def _plural(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

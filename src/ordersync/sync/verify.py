@@ -24,7 +24,6 @@ from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import PassReport, Work
 from ordersync.sync.zone import TimesCompared
 from ordersync.truth.evidence import Absence, Reading, Sighting, account_proves_itself
-from ordersync.truth.model import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -231,7 +230,7 @@ class Verification:
         taken = await self._ingest.take(
             Parcel(
                 account=self._account,
-                source=Source.POLL,
+                source=self._work.source,
                 asked_at=asked_at,
                 venue_now=self._venue.now(),
                 sightings=reading.sightings,

@@ -9,6 +9,7 @@ from typing import Self
 import msgspec
 
 from ordersync.ports import Claim, Known, OrderName, Outcome, Result, RowId
+from ordersync.truth.model import Source
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +20,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     when it was found true; `rows` gives the key of its row, and `unread` those of orders that
     are to be read in parts, by venue id. `asked_before` is how many orders an
     earlier reading of the same pass asked for: the absent are few or many beside those too.
+    `source` is why it is asked at all.
     """
 
     known: dict[str, Known] = {}
@@ -29,6 +31,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     unidentified: tuple[Claim, ...] = ()
     unmapped: tuple[Claim, ...] = ()
     asked_before: int = 0
+    source: Source = Source.POLL
 
 
 class PassReport(msgspec.Struct, kw_only=True):

@@ -61,18 +61,11 @@ class Service:
         self.settings = settings
         self.clock = clock
         self.store = store
-        policy = settings.sync
         self._ingest = Ingest(
             store,
             clock,
-            policy=AbsencePolicy(
-                unknown_after=policy.unknown_after,
-                count=policy.absence.count,
-                endpoints=policy.absence.endpoints,
-                spread=policy.absence.spread,
-                spread_sighted=policy.absence.spread_sighted,
-            ),
-            told_after=policy.stale_after,
+            policy=_absence_policy(settings.sync),
+            told_after=settings.sync.stale_after,
             follow_replace=settings.orders.follow_replace,
             listener=self._tell,
         )
@@ -284,6 +277,16 @@ class Service:
         if warning:
             log.warning(warning, account=account)
         return ""
+
+
+def _absence_policy(policy: configuration.Sync) -> AbsencePolicy:
+    return AbsencePolicy(
+        unknown_after=policy.unknown_after,
+        count=policy.absence.count,
+        endpoints=policy.absence.endpoints,
+        spread=policy.absence.spread,
+        spread_sighted=policy.absence.spread_sighted,
+    )
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
     OrdersyncError
     ├── AskAgain         a passing condition: the same request may succeed later
     │   ├── StoreBusy        the database is locked or away
+    │   ├── LeaseLost        another ordersync serves the account now
     │   └── VenueSilent      the venue gave no usable answer
     ├── GiveUp           asking again will not help: a person has to mend something
     │   ├── ConfigError      the configuration; says what, where, and the mend
@@ -46,6 +47,13 @@ class AskAgain(OrdersyncError):
 
 class StoreBusy(AskAgain):
     """The database is locked or away for now."""
+
+
+class LeaseLost(AskAgain):
+    """Another ordersync serves the account now; nothing was written."""
+
+    def __init__(self) -> None:
+        super().__init__("another ordersync serves the account now; nothing was written.")
 
 
 class VenueSilent(AskAgain):

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from ordersync.archived import Batch, LogSize, Movable, Reach
     from ordersync.hinted import Receipt
+    from ordersync.leased import Lease
     from ordersync.ports import Absent, Advance, Change, Decide, Finding, Ids
     from ordersync.pushed import Push, Subscription
     from tests.virtual import VirtualClock
@@ -308,6 +309,9 @@ class BareStore:
 
     async def close(self) -> None:
         pass
+
+    def fence(self, account: str, lease: Lease | None) -> None:
+        """Nobody has a lease here: correctness must not need one."""
 
     async def revision(self) -> int | None:
         return self.written_by_others

@@ -35,10 +35,16 @@ class Session(Protocol):
         """The rows of one statement that may have very many: not all at once where it can be."""
 
     def run(self, ask: Ask) -> int:
-        """Run a statement that writes; how many rows it wrote."""
+        """Run a statement that writes; how many rows it found to write.
+
+        Where no transaction was begun it is one by itself.
+        """
 
     def begin(self) -> None:
         """Begin a transaction that sees what others commit (READ COMMITTED, or alone)."""
+
+    held: Ask | None
+    """What must have a row when a transaction commits, else LeaseLost; None: nothing must."""
 
     def commit(self) -> None:
         """End it: what was written is on the disk."""
@@ -116,6 +122,9 @@ class Database(Protocol):
     errors: tuple[type[Exception], ...]
     deadline: float | None
     """After how many seconds a request is given up; None where it always comes to an end."""
+
+    has_one_writer: bool
+    """Whether a transaction that writes keeps out every other: a second would only wait for it."""
 
     def connect(self, *, writes: bool, table: TableShape | None = None) -> Session:
         """A connection; `table` is the one of whose new rows it should hear, where it can.

@@ -75,12 +75,25 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
              PRIMARY KEY (account, webhook_id)){compact}""",
         """CREATE INDEX ordersync_webhooks_at ON {prefix}ordersync_webhooks (account, at)""",
     ),
+    (
+        # Who serves an account, until when by this database's clock; `token` grows with each.
+        """CREATE TABLE {prefix}ordersync_leases (
+             account {key} NOT NULL PRIMARY KEY, holder {key} NOT NULL, process {key} NOT NULL,
+             token {whole} NOT NULL, until_at {key} NOT NULL, config {text} NOT NULL){compact}""",
+        # What those who stand by want of whoever serves the account, and what came of it.
+        """CREATE TABLE {prefix}ordersync_requests (
+             request_id {key} NOT NULL PRIMARY KEY, account {key} NOT NULL, put_at {key} NOT NULL,
+             kind {key} NOT NULL, body {text} NOT NULL, answer {text}){compact}""",
+    ),
 )
 
 VERSION = len(MIGRATIONS)
 
 WITH_ARCHIVE = 2
 """The first version that knows what moved out."""
+
+WITH_LEASES = 4
+"""The first version that knows who serves an account."""
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS {prefix}ordersync_schema (
              version {whole} NOT NULL, at {key} NOT NULL)"""

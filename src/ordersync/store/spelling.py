@@ -27,6 +27,8 @@ class Spelling(ABC):
     create_index = "CREATE INDEX"
     has_partial_indexes = True
     swallowed_by = "a trigger?"
+    tell_of_requests = ""
+    """The statement that wakes those who listen, where this make has such a thing."""
     joined = "JOIN"
     """How a list of keys is joined: SQLite must be told to begin with the list."""
 
@@ -140,6 +142,17 @@ class Spelling(ABC):
         """What makes a SELECT hold its rows until the transaction ends."""
         del alias
         return ""
+
+    def moment(self, span: str = "") -> str:
+        """Now, as our own tables hold a time; or so many microseconds of an argument later.
+
+        By the database's clock, whatever the zone. SQLite runs on our machine: it is told.
+        """
+        return self.param("later" if span else "now")
+
+    def held(self, select: str) -> str:
+        """A SELECT whose one row stays as it is until the commit that comes right after it."""
+        return select
 
     def upsert(self, upsert: Upsert, values: str) -> str:
         """One statement for an Upsert. `values` is its VALUES or SELECT; `o` the table."""

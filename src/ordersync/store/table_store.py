@@ -1,25 +1,22 @@
 """The order store: the user's table and ours beside it, on any make of database.
 
-Everything runs on the store's own thread, one function a request, over one connection. A
-connection that is lost is made anew by the next request; what was asked meanwhile fails as
-StoreBusy, and is asked again by whoever asked.
+Everything runs on the store's own line, one function a request, over one connection.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from ordersync.archived import Batch, LogSize
-from ordersync.errors import ConfigError, StoreBusy
+from ordersync.errors import ConfigError
 from ordersync.ports import AccountRecord, OrderName
 from ordersync.store import schema, sql
 from ordersync.store.advance import Transaction
 from ordersync.store.findings import look_for_findings
+from ordersync.store.leases import LeaseTexts, TableLeases, arguments, held_by
+from ordersync.store.line import Line
 from ordersync.store.lookup import Lookup
 from ordersync.store.mapping import Mapping, bind
 from ordersync.store.own import OwnStatements
@@ -36,6 +33,7 @@ if TYPE_CHECKING:
 
     from ordersync.archived import Movable, Reach
     from ordersync.hinted import Receipt
+    from ordersync.leased import Lease
     from ordersync.ports import (
         Advance,
         Change,
@@ -53,9 +51,6 @@ if TYPE_CHECKING:
     from ordersync.store.database import Database, Session
 
 _T = TypeVar("_T")
-
-CLOSE_PATIENCE = 5.0
-"""How many seconds a commit may take that is under way when we are told to end."""
 
 _decode_account = msgspec.json.Decoder(AccountRecord).decode
 
@@ -83,59 +78,41 @@ class TableStore:
         self._where = where
         self._contested_pause = contested_pause
         self._writes_rows = writes_rows
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ordersync-store")
-        self._is_closing = False
-        self._session: Session | None = None
+        self.line = Line(database, "ordersync-store")
         self._mapping: Mapping | None = None
         self._own: OwnStatements | None = None
         self._lookup: Lookup | None = None
         self._retention: Retention | None = None
-        self._writes = False
+        self._leases: dict[str, Lease] = {}
+        self._lease_texts: LeaseTexts | None = None
 
     # --- opening and closing ---------------------------------------------------------------
 
     async def open(self, *, create: bool) -> None:
         """Connect, check the mapping against the table, make our tables if `create`."""
-        await self._run(lambda: self._open(create=create))
+        await self.line.run(lambda: self._open(create=create))
 
     async def close(self) -> None:
         """Give back the connection and the thread."""
-        self._is_closing = True  # whoever still waits was canceled, and his commit may hang, too
-        session = self._session
-        if session is not None:
-            closing = asyncio.get_running_loop().run_in_executor(self._thread, self._give_back)
-            try:
-                await asyncio.wait_for(asyncio.shield(closing), CLOSE_PATIENCE)
-            except TimeoutError:
-                # A commit that hangs: whether it is there is read at the next start.
-                session.interrupt()
-                await closing
-        self._thread.shutdown(wait=True)
-        # Where the opening was canceled, the thread may have connected only now.
-        self._give_back()
-
-    def _give_back(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
+        await self.line.close()
 
     def _open(self, *, create: bool) -> None:
         self._mapping = mapping = bind(self._database, self._orders, where=self._where)
-        self._writes = create
-        self._session = session = self._database.connect(writes=create, table=mapping.shape)
+        session = self.line.connect(writes=create, table=mapping.shape)
         spelling = self._database.spelling
-        self._own = OwnStatements(spelling, mapping.shape.schema)
-        self._lookup = lookup = Lookup(spelling, mapping, self._own, self._clock)
+        self._own = own = OwnStatements(spelling, mapping.shape.schema)
+        self._lease_texts = LeaseTexts(own)
+        self._lookup = lookup = Lookup(spelling, mapping, own, self._clock)
         self._check_where(session)
         lookup.learn_times(session)
         where = self._database.where
-        schema.check_version(session, self._own, where=where)
+        schema.check_version(session, own, where=where)
         if create:
-            schema.migrate(session, self._own, where=where, at=spell(self._clock.now()))
-        version = schema.version_of(session, self._own)
+            schema.migrate(session, own, where=where, at=spell(self._clock.now()))
+        version = schema.version_of(session, own)
         lookup.has_tables = version > 0
         lookup.has_archive = version >= schema.WITH_ARCHIVE
-        self._retention = Retention(self._own, lookup, mapping)
+        self._retention = Retention(own, lookup, mapping)
 
     def _check_where(self, session: Session) -> None:
         if self._orders.where is None:
@@ -154,6 +131,30 @@ class TableStore:
                 where=f"{self._where}: orders.where",
                 mend="Write one SQL condition over the table's columns.",
             )
+
+    def fence(self, account: str, lease: Lease | None) -> None:
+        """From now on write for this account only while this lease is held."""
+        if lease is None:
+            self._leases.pop(account, None)
+        else:
+            self._leases[account] = lease
+
+    def leases(self) -> TableLeases:
+        """Who serves an account; once it is open. On a line of their own, where a second helps.
+
+        A renewal must not wait until the store has read a hundred thousand orders.
+        """
+        line, shared = self.line, self._database.has_one_writer
+        if not shared:
+            line = Line(self._database, "ordersync-leases", writes=self.line.writes)
+        return TableLeases(line, self.own, self._clock, is_shared=shared)
+
+    @property
+    def own(self) -> OwnStatements:
+        """The statements about our own tables. RuntimeError before it was opened."""
+        if self._own is None:
+            raise RuntimeError("the store is not open")
+        return self._own
 
     # --- what is there ---------------------------------------------------------------------
 
@@ -215,7 +216,8 @@ class TableStore:
         self, account: str, steps: Sequence[Advance], receipts: Sequence[Receipt] = ()
     ) -> list[Outcome]:
         """Write row, truth and event of each step in one transaction, and the receipts."""
-        return await self._with(lambda session: self._advance(session, account, steps, receipts))
+        write = self._advance
+        return await self._with(lambda s: write(s, account, steps, receipts), of=account)
 
     async def carry(
         self, account: str, names: Sequence[OrderName], decide: Decide
@@ -223,7 +225,7 @@ class TableStore:
         """Read, decide and write in one hop to the store's thread: a hop each costs a commit."""
         read = self._looks().read
         return await self._with(
-            lambda s: self._advance(s, account, decide(read(s, account, names)))
+            lambda s: self._advance(s, account, decide(read(s, account, names))), of=account
         )
 
     def _advance(
@@ -231,7 +233,7 @@ class TableStore:
     ) -> list[Outcome]:
         transaction = Transaction(
             session,
-            self._ours(),
+            self.own,
             self._looks().about(account),
             account,
             writes_rows=self._writes_rows,
@@ -257,7 +259,7 @@ class TableStore:
         if not self._looks().has_tables:
             return AccountRecord(account=account)
 
-        ask = Ask(self._ours().account_body, {"account": account})
+        ask = Ask(self.own.account_body, {"account": account})
         rows = await self._with(lambda session: session.fetch(ask))
         return _decode_account(rows[0][0]) if rows else AccountRecord(account=account)
 
@@ -268,26 +270,26 @@ class TableStore:
         def keep(session: Session) -> None:
             session.begin()
             try:
-                session.upsert(self._ours().account, [(record.account, body)])
+                session.upsert(self.own.account, [(record.account, body)])
                 session.commit()
             except BaseException:
                 session.rollback()
                 raise
 
-        await self._with(keep)
+        await self._with(keep, of=record.account)
 
     # --- webhooks that were taken ----------------------------------------------------------
 
     async def list_receipts(self, account: str, webhook_ids: Sequence[str]) -> set[str]:
         """Those of these webhooks that were taken."""
         keys = msgspec.json.encode(list(webhook_ids)).decode()
-        ask = Ask(self._ours().receipts, {"account": account, "keys": keys})
+        ask = Ask(self.own.receipts, {"account": account, "keys": keys})
         return {row[0] for row in await self._with(lambda session: session.fetch(ask))}
 
     async def drop_receipts(self, account: str, *, before: datetime, limit: int) -> int:
         """Forget the oldest of before then."""
-        ours, about = self._ours(), {"account": account, "before": spell(before)}
-        return await self._with(lambda session: drop_receipts(session, ours, about, limit))
+        ours, about = self.own, {"account": account, "before": spell(before)}
+        return await self._with(lambda s: drop_receipts(s, ours, about, limit), of=account)
 
     async def find_venue_ids(self, account: str, client_ids: Sequence[str]) -> Dict[str, str]:
         """By client id the venue's, where a row tells both."""
@@ -317,7 +319,7 @@ class TableStore:
     async def move_out(self, account: str, batch: Batch) -> list[Movable]:
         """Delete what was archived and note where it is."""
         go, now = self._retains().move_out, self._clock.now()
-        return await self._with(lambda session: go(session, account, batch, now))
+        return await self._with(lambda session: go(session, account, batch, now), of=account)
 
     async def measure_log(self) -> LogSize:
         """How many events are stored."""
@@ -350,50 +352,21 @@ class TableStore:
             raise RuntimeError("the store is not open")
         return self._retention
 
-    def _ours(self) -> OwnStatements:
-        if self._own is None:
-            raise RuntimeError("the store is not open")
-        return self._own
+    async def _with(self, work: Callable[[Session], _T], *, of: str | None = None) -> _T:
+        """Run it on the line; what writes for the account `of` holds the account's lease."""
+        self._bound()
+        lease = self._leases.get(of) if of is not None else None
 
-    async def _with(self, work: Callable[[Session], _T]) -> _T:
-        if self._mapping is None:
-            raise RuntimeError("the store is not open")
-
-        def attempt() -> _T:
-            if self._is_closing:
-                raise StoreBusy("it is being closed.", where=self._database.where)
-            if self._session is None:
-                table = self._bound().shape
-                self._session = self._database.connect(writes=self._writes, table=table)
+        def hold(session: Session) -> _T:
+            session.held = self._held(lease) if lease is not None else None
             try:
-                return work(self._session)
-            except self._database.errors:
-                if not self._session.is_alive:
-                    self._session.close()
-                    self._session = None
-                raise
+                return work(session)
+            finally:
+                session.held = None  # others may share the line
 
-        return await self._run(attempt)
+        return await self.line.with_session(hold)
 
-    async def _run(self, work: Callable[[], _T]) -> _T:
-        """Run on the store's thread; a driver's error becomes StoreBusy or StoreRefused."""
-        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        try:
-            if self._database.deadline is None:
-                return await future
-            async with asyncio.timeout(self._database.deadline) as limit:
-                return await asyncio.shield(future)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            if self._session is not None:
-                self._session.interrupt()
-                with contextlib.suppress(*self._database.errors):
-                    return await future  # it came to its end after all
-            raise StoreBusy(
-                f"no answer within {self._database.deadline:.0f} s.",
-                where=self._database.where,
-                mend="It is tried again; see whether the server behind the pooler runs.",
-            ) from None
-        except self._database.errors as error:
-            raise self._database.explain(error) from error
+    def _held(self, lease: Lease) -> Ask:
+        if self._lease_texts is None:
+            raise RuntimeError("the store is not open")
+        return Ask(self._lease_texts.held, {**arguments(self._clock), **held_by(lease)})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from ordersync.errors import LeaseLost
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -15,6 +17,7 @@ class AtOnce(ABC):
     """That part of `database.Session` which only a pipeline gains by."""
 
     sends_together = False
+    held: Ask | None = None
 
     @abstractmethod
     def fetch(self, ask: Ask) -> list[tuple[Any, ...]]:
@@ -23,6 +26,11 @@ class AtOnce(ABC):
     @abstractmethod
     def upsert(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> Sequence[bool]:
         """Write these; for each whether it was written."""
+
+    def check_held(self) -> None:
+        """Look, right before the commit, whether the lease is still there. Raises LeaseLost."""
+        if self.held is not None and not self.fetch(self.held):
+            raise LeaseLost
 
     def stream(self, ask: Ask) -> Iterable[tuple[Any, ...]]:
         """All rows at once."""

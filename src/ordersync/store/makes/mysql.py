@@ -58,6 +58,7 @@ class MysqlServer:
     errors: tuple[type[Exception], ...] = (pymysql.MySQLError,)
     # Beyond the driver's own time-out, which is that of one statement.
     deadline: float | None = 65.0
+    has_one_writer = False
 
     def __init__(self, url: str, password: str | None = None) -> None:
         self._address = address_of(url, password)

@@ -59,8 +59,6 @@ LETTERS_AT_ONCE = 1 << 20
 PATIENCE = 10
 """Seconds to wait for another ordersync that makes the tables."""
 
-_DUPLICATE_INDEX = 1061
-
 
 class MysqlSession(AtOnce):
     """Implements `database.Session`. `most_bytes` is what the server takes in one packet."""
@@ -105,7 +103,7 @@ class MysqlSession(AtOnce):
             return self._execute(text % Literals(ask.arguments))
         except OperationalError as error:
             # MySQL has no IF NOT EXISTS for an index, and a migration may be a second try.
-            if code_of(error) != _DUPLICATE_INDEX:
+            if code_of(error) != ER.DUP_KEYNAME:
                 raise
             return 0
 
@@ -115,6 +113,7 @@ class MysqlSession(AtOnce):
 
     def commit(self) -> None:
         """End it."""
+        self.check_held()
         self._execute("COMMIT")
         self._release_names()
 

@@ -30,6 +30,8 @@ OUR_TABLES = (
     "accounts",
     "archived",
     "webhooks",
+    "leases",
+    "requests",
     "log_ids",
 )
 
@@ -140,6 +142,16 @@ class MysqlSpelling(Spelling):
     def no_index_for(self, condition: str) -> str:
         """No planner looks into a function."""
         return f"coalesce({condition}, 0) <> 0"
+
+    def moment(self, span: str = "") -> str:
+        """The statement's time: one that waited for a lock is judged by when it came."""
+        later = f" + INTERVAL {self.param(span)} MICROSECOND" if span else ""
+        form = self.verbatim("'%Y-%m-%dT%H:%i:%s.%fZ'")
+        return f"DATE_FORMAT(UTC_TIMESTAMP(6){later}, {form})"
+
+    def held(self, select: str) -> str:
+        """In the words that both makes know."""
+        return f"{select} LOCK IN SHARE MODE"
 
     def lock(self, alias: str) -> str:
         """Held until the transaction ends. MariaDB knows no OF."""

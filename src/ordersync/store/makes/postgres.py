@@ -52,6 +52,7 @@ class PostgresServer:
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
     # Beyond the server's own time-out: a pooler whose server is away lets its clients wait.
     deadline: float | None = 65.0
+    has_one_writer = False
 
     def __init__(self, url: str, password: str | None = None) -> None:
         self._parameters = _parameters(url)

@@ -53,6 +53,7 @@ class PostgresSession:
     """Implements `database.Session`. `revision` and `close` are those of a Listener, if any."""
 
     sends_together = True
+    held: Ask | None = None
 
     def __init__(
         self,
@@ -131,6 +132,8 @@ class PostgresSession:
 
     def commit(self) -> None:
         """End it, with what still waits."""
+        if self.held is not None:
+            self._queued.append((self.held.text, self.held.arguments))
         self._queued.append(("COMMIT", {}))
         answers = self._send([])
         self._begun = False

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BIGINT = 2**63
 CHANNEL = "ordersync_rows"
+NO_LEASE = "ordersync: the lease is gone"
 TRIGGER = "ordersync_notify"
 OUR_TABLES = (
     "schema",
@@ -27,6 +28,8 @@ OUR_TABLES = (
     "accounts",
     "archived",
     "webhooks",
+    "leases",
+    "requests",
 )
 
 
@@ -38,6 +41,7 @@ class PostgresSpelling(Spelling):
     key_type = 'TEXT COLLATE "C"'
     swallowed_by = "a trigger, or a policy of row-level security?"
     create_index = "CREATE INDEX CONCURRENTLY"
+    tell_of_requests = f"SELECT pg_notify('{CHANNEL}', '')"
 
     def grants(
         self,
@@ -159,6 +163,17 @@ class PostgresSpelling(Spelling):
     def json_text(self, expression: str, *path: str) -> str:
         """A text inside a JSON text."""
         return f"{_as_json(expression)} #>> '{{{','.join(path)}}}'"
+
+    def moment(self, span: str = "") -> str:
+        """By the clock itself: `now()` would be the transaction's beginning."""
+        later = f" + {self.param(span)} * interval '1 microsecond'" if span else ""
+        form = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
+        return f"to_char((clock_timestamp(){later}) AT TIME ZONE 'UTC', {form})"
+
+    def held(self, select: str) -> str:
+        """An error where it has no row: it travels with the COMMIT, which then does not happen."""
+        text = f"coalesce(max(held.token::text), '{NO_LEASE}')"
+        return f"SELECT CAST({text} AS bigint) FROM ({select} FOR SHARE) AS held"
 
     def lock(self, alias: str) -> str:
         """Held until the transaction ends."""

@@ -18,7 +18,9 @@ from psycopg import errors
 from psycopg.adapt import Transformer
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 
+from ordersync.errors import LeaseLost
 from ordersync.store.makes.postgres_cells import as_sent
+from ordersync.store.makes.postgres_spelling import NO_LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,7 +115,8 @@ class Wire:
     def round_trip(self, statements: Sequence[Statement]) -> list[Answer]:
         """Send all of these, wait for all answers. Raises psycopg's error of the first that fails.
 
-        In a transaction or, where none is open, as one.
+        Raises LeaseLost where a commit had to be held by a lease that is gone. In a transaction
+        or, where none is open, as one.
         """
         # All of it first: what cannot be spelled leaves the connection as it was.
         ready = [self._spell(text, arguments) for text, arguments in statements]
@@ -191,7 +194,7 @@ class Wire:
             raise self._failed(failed, asked)
         return results
 
-    def _failed(self, failed: PGresult, asked: Sequence[_Text | None]) -> psycopg.Error:
+    def _failed(self, failed: PGresult, asked: Sequence[_Text | None]) -> Exception:
         """What failed, as psycopg's error. What was to be prepared may not be."""
         for one in asked:
             if one is not None:
@@ -202,7 +205,8 @@ class Wire:
         if state in _PASSED_ON:
             # It was not one and the same server after all.
             self.prepares = False
-        return errors.error_from_result(failed)
+        error = errors.error_from_result(failed)
+        return LeaseLost() if NO_LEASE in str(error) else error
 
     def _wait(self, *, unsent: bool) -> bool:
         pgconn = self._pgconn

@@ -86,6 +86,7 @@ class SqliteFile:
 
     errors: tuple[type[Exception], ...] = (sqlite3.Error, sqlite3.Warning)
     deadline: float | None = None
+    has_one_writer = True
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -258,6 +259,7 @@ class SqliteSession(AtOnce):
 
     def commit(self) -> None:
         """End the transaction."""
+        self.check_held()
         self._connection.execute("COMMIT")
 
     def rollback(self) -> None:

@@ -263,8 +263,8 @@ async def test_tables_of_the_third_version_are_brought_forward_for_leases(
 ) -> None:
     it = await opened(*pending(1))
     await it.store.close()
-    it.bench.run("DROP TABLE ordersync_leases")
-    it.bench.run("DROP TABLE ordersync_requests")
+    for name in schema.tables_since(3):
+        it.bench.run(f"DROP TABLE ordersync_{name}")
     it.bench.run("UPDATE ordersync_schema SET version = 3")
     reader = it.bench.store(it.orders, it.clock)
     assert isinstance(reader, TableStore)

@@ -168,7 +168,8 @@ async def test_tables_of_the_second_version_are_brought_forward_for_receipts(
     it = await opened(*pending(1))
     await ingest_one(it.store, FILLED)
     await it.store.close()
-    it.bench.run("DROP TABLE ordersync_webhooks")
+    for name in schema.tables_since(2):
+        it.bench.run(f"DROP TABLE ordersync_{name}")
     it.bench.run("UPDATE ordersync_schema SET version = 2")
 
     reader = it.bench.store(it.orders, it.clock)

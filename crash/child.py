@@ -101,6 +101,7 @@ class Ordersync:
                 **os.environ,
                 "PYTHONPATH": str(ROOT / "src"),
                 "ORDERSYNC_CONFIG": "ordersync.toml",
+                "ORDERSYNC_WEB__LISTEN": "127.0.0.1:0",
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

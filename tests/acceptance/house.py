@@ -205,6 +205,8 @@ class House:
             "HOME": str(self.folder),
             "PYTHONPATH": str(SOURCE),
             "PYTHONWARNINGS": "default",
+            # Any free port: several houses stand on one machine.
+            "ORDERSYNC_WEB__LISTEN": "127.0.0.1:0",
             **more,
         }
 

@@ -261,6 +261,7 @@ class Premises(ABC):
             "orders": {name: value for name, value in mapping.items() if value is not None},
             "accounts": {"main": self.section(url or self.url, key), **self.more_accounts},
             "sync": self.sync_settings,
+            "web": {"enabled": False},
             **self.more_settings,
         }
         return configuration.build(self.folder / "ordersync.toml", content)

@@ -7,22 +7,26 @@ from typing import TYPE_CHECKING
 from ordersync import settings as configuration
 from ordersync.archive_files import ArchiveFolder
 from ordersync.errors import ConfigError
+from ordersync.store.listing import TableLists
 from ordersync.store.makes import database_at
 from ordersync.store.mapping import bind
 from ordersync.store.owner import statements_for_owner, version_there
 from ordersync.store.table_store import TableStore
+from ordersync.store.tokens import TableTokens
 from ordersync.store.views import TableViews
 from ordersync.venues.opening import open_venue
 from ordersync.web.secrets import read_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from ordersync.archived import Archive
     from ordersync.ports import Clock, OrderStore, OrderViews, Venue
     from ordersync.settings import Account, Settings
     from ordersync.standard_webhooks import Secret
     from ordersync.store.database import Database
+    from ordersync.tokened import TokenStore
 
 
 def build_store(settings: Settings, clock: Clock, *, shadow: bool = False) -> OrderStore:
@@ -62,6 +66,30 @@ def schema_statements(settings: Settings, role: str | None, *, notify: bool) -> 
 def build_views(settings: Settings) -> OrderViews:
     """The read side of this configuration. Raises ConfigError."""
     return TableViews(build_database(settings), settings.orders, where=str(settings.path))
+
+
+def build_lists(
+    settings: Settings, clock: Clock, vouched: Callable[[str, str], datetime | None]
+) -> TableLists:
+    """The lists of this configuration's rows.
+
+    `vouched` says of an account and an order since when it was surely said again, though nothing
+    of that is stored. Raises ConfigError, StoreBusy or StoreRefused.
+    """
+    return TableLists(
+        build_database(settings),
+        settings.orders,
+        clock,
+        accounts=tuple(settings.served_accounts),
+        where=str(settings.path),
+        stale_after=settings.sync.stale_after,
+        vouched=vouched,
+    )
+
+
+def build_tokens(settings: Settings) -> TokenStore:
+    """Where the tokens of those who call are kept. Raises ConfigError, StoreBusy, …."""
+    return TableTokens(build_database(settings), settings.orders)
 
 
 def build_archive(settings: Settings) -> Archive:

@@ -21,6 +21,7 @@ from ordersync.service.build import (
     build_venue,
 )
 from ordersync.service.doors import webhook_door
+from ordersync.service.web_door import check_exposure, serve_api
 from ordersync.sync.answering import Answering
 from ordersync.sync.audit import Audit, audit
 from ordersync.sync.hints import Hints
@@ -208,6 +209,7 @@ class Service:
     async def run(self) -> None:
         """Keep every account true until cancelled, and move out what ended long ago."""
         kept = self.settings.retention
+        await check_exposure(self.settings, self.clock)
         if kept is not None:
             await self.archive.check(make=True)
         with contextlib.suppress(AskAgain):  # the passes see to that, and tell of it
@@ -222,6 +224,13 @@ class Service:
                 group.create_task(self.retention.run(kept.after), name="retention")
             for name in self.reconcilers:
                 group.create_task(self._run_account(name), name=f"account {name}")
+            if self.settings.web.enabled:
+                faces = serve_api(self.settings, self.clock, self._vouched)
+                group.create_task(faces, name="api")
+
+    def _vouched(self, account: str, order: str) -> datetime | None:
+        """Since when this order was surely said again, though nothing of that was written."""
+        return self.reconcilers[account].demand.vouched(order)
 
     def _take_hints(self, name: str) -> Hints:
         return Hints(

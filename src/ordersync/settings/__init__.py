@@ -10,6 +10,7 @@ from ordersync.settings.loading import build, check_age, load
 from ordersync.settings.orders import AccountColumn, Database, Orders
 from ordersync.settings.subscriptions import Subscriptions
 from ordersync.settings.values import parse_duration
+from ordersync.settings.web import Web
 from ordersync.settings.whole import DEFAULT_PATH, Settings
 from ordersync.settings.work import LEAST_RETENTION, Absence, Retention, Sync, Webhooks
 
@@ -26,6 +27,7 @@ __all__ = [
     "Settings",
     "Subscriptions",
     "Sync",
+    "Web",
     "Webhooks",
     "build",
     "check_age",

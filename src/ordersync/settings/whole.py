@@ -13,6 +13,7 @@ from ordersync.secret_files import read_line
 from ordersync.settings.accounts import Account
 from ordersync.settings.orders import Database, Orders
 from ordersync.settings.subscriptions import Subscriptions
+from ordersync.settings.web import Web
 from ordersync.settings.work import Retention, Sync, Webhooks
 
 DEFAULT_PATH = "ordersync.toml"
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     retention: Retention | None = None
     webhooks: Webhooks | None = None
     subscriptions: Subscriptions = Subscriptions()
+    web: Web = Web()
 
     @classmethod
     def settings_customise_sources(

@@ -84,6 +84,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE {prefix}ordersync_requests (
              request_id {key} NOT NULL PRIMARY KEY, account {key} NOT NULL, put_at {key} NOT NULL,
              kind {key} NOT NULL, body {text} NOT NULL, answer {text}){compact}""",
+        # Who may call: of each token only its digest.
+        """CREATE TABLE {prefix}ordersync_tokens (
+             name {key} NOT NULL PRIMARY KEY, scope {key} NOT NULL, digest {key} NOT NULL,
+             created_at {key} NOT NULL, expires_at {key}, revoked_at {key}){compact}""",
     ),
 )
 

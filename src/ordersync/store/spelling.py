@@ -9,8 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from ordersync.store.statement import Ask
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ordersync.store.shape import ColumnShape, TableShape
     from ordersync.store.statement import Upsert
@@ -137,6 +139,10 @@ class Spelling(ABC):
         """The user's table, as a statement names it."""
         prefix = f"{self.quote(shape.schema)}." if shape.schema else ""
         return prefix + self.quote(shape.name)
+
+    def begin_snapshot(self, fetch: Callable[[Ask], object]) -> None:
+        """Begin a transaction that only reads, and sees one moment."""
+        fetch(Ask("BEGIN"))
 
     def lock(self, alias: str) -> str:
         """What makes a SELECT hold its rows until the transaction ends."""

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from ordersync.store.makes.mysql_literals import key_form, key_literal, listed
 from ordersync.store.shape import Kind
 from ordersync.store.spelling import Spelling
+from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ordersync.store.shape import ColumnShape, TableShape
     from ordersync.store.statement import Upsert
@@ -32,6 +33,7 @@ OUR_TABLES = (
     "webhooks",
     "leases",
     "requests",
+    "tokens",
     "log_ids",
 )
 
@@ -152,6 +154,11 @@ class MysqlSpelling(Spelling):
     def held(self, select: str) -> str:
         """In the words that both makes know."""
         return f"{select} LOCK IN SHARE MODE"
+
+    def begin_snapshot(self, fetch: Callable[[Ask], object]) -> None:
+        """One snapshot for all statements to come."""
+        fetch(Ask("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        fetch(Ask("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"))
 
     def lock(self, alias: str) -> str:
         """Held until the transaction ends. MariaDB knows no OF."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from ordersync.store.shape import Kind
 from ordersync.store.spelling import Spelling
+from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ordersync.store.shape import ColumnShape, TableShape
 
@@ -30,6 +31,7 @@ OUR_TABLES = (
     "webhooks",
     "leases",
     "requests",
+    "tokens",
 )
 
 
@@ -174,6 +176,10 @@ class PostgresSpelling(Spelling):
         """An error where it has no row: it travels with the COMMIT, which then does not happen."""
         text = f"coalesce(max(held.token::text), '{NO_LEASE}')"
         return f"SELECT CAST({text} AS bigint) FROM ({select} FOR SHARE) AS held"
+
+    def begin_snapshot(self, fetch: Callable[[Ask], object]) -> None:
+        """One snapshot for all statements to come."""
+        fetch(Ask("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
 
     def lock(self, alias: str) -> str:
         """Held until the transaction ends."""

@@ -1,0 +1,112 @@
+"""The door for programs and people: the API on a listener of its own, opened by `run`.
+
+Whatever happens to it, orders go on being verified: a port that somebody else has, or a database
+that is away, is told and tried again. Only what would let strangers in ends the start.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ordersync.errors import AskAgain, ConfigError
+from ordersync.service.build import build_lists, build_tokens
+from ordersync.web.api.faces import Faces
+from ordersync.web.api.keyring import Keyring
+from ordersync.web.api.rules import Rules
+from ordersync.web.guest import listening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from starlette.types import ASGIApp
+
+    from ordersync.ports import Clock
+    from ordersync.settings import Settings
+
+TRY_AGAIN = timedelta(seconds=30)
+
+EXPOSED = (
+    "the API is called over plain http from other machines: tokens can be read on their way.",
+    "Let a proxy with TLS stand before it, and listen on 127.0.0.1.",
+)
+"""What a person should hear where it is not on loopback, and the mend."""
+
+log = structlog.get_logger("ordersync")
+
+
+async def check_exposure(settings: Settings, clock: Clock) -> None:
+    """Raise ConfigError where other machines could call and nobody has a token."""
+    web = settings.web
+    if not web.enabled or not (web.is_exposed or web.require_token):
+        return
+    if await Keyring(build_tokens(settings), clock).has_any():
+        return
+    why = "other machines may reach it" if web.is_exposed else "web.require_token is set"
+    raise ConfigError(
+        f"there is no token, and {why}.",
+        where=f"{settings.path}: web.listen ({web.listen})",
+        mend="Make one with: ordersync token new --scope read --name NAME. "
+        "Or listen on 127.0.0.1:8642.",
+    )
+
+
+async def serve_api(
+    settings: Settings, clock: Clock, vouched: Callable[[str, str], datetime | None]
+) -> None:
+    """Serve the API until cancelled. `vouched`: see `build_lists`."""
+    while True:
+        try:
+            lists = build_lists(settings, clock, vouched)
+            break
+        except AskAgain as error:
+            log.warning(f"The API is not served yet: {error}")
+            await clock.sleep(TRY_AGAIN)
+    # Only now: it takes a while to load, and the first pass need not wait for it.
+    from ordersync.web.api.application import application  # noqa: PLC0415
+
+    web = settings.web
+    faces = Faces(
+        clock=clock,
+        lists=lists,
+        keyring=Keyring(build_tokens(settings), clock),
+        rules=Rules(
+            exposed=web.is_exposed,
+            require_token=web.require_token,
+            hosts=frozenset(web.hosts),
+            origins=frozenset(web.origins),
+        ),
+        accounts=tuple(settings.served_accounts),
+        stale_after=settings.sync.stale_after,
+    )
+    try:
+        await _listen(application(faces), settings, clock)
+    finally:
+        lists.close()
+
+
+async def _listen(app: ASGIApp, settings: Settings, clock: Clock) -> None:
+    """Answer until cancelled; where the port is taken, say so once and try again."""
+    host, port = settings.web.address
+    is_told = False
+    while True:
+        try:
+            async with listening(app, host, port) as bound:
+                shown = f"[{host}]" if ":" in host else host
+                log.info(f"The API answers at http://{shown}:{bound}, described at /docs")
+                if settings.web.is_exposed:
+                    log.warning(" ".join(EXPOSED))
+                while True:
+                    await clock.sleep(timedelta(days=1))
+        except OSError as error:
+            if not is_told:
+                log.warning(
+                    f"The API is not served: {error} Orders are kept true all the same. End the"
+                    " program that listens there, or set web.listen to another port;"
+                    " web.enabled = false serves none."
+                )
+            is_told = True
+            await clock.sleep(TRY_AGAIN)

@@ -1,0 +1,212 @@
+"""A row beside what the exchange says of its order: in what they differ, and how urgent that is."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ordersync.listed import Listed, State
+from ordersync.ports import Meaning, OrderName, Overlay
+from ordersync.store.plan import order_names
+from ordersync.store.projection import patch
+from ordersync.store.words import label_of
+from ordersync.truth.chain import chain_of, is_replaced
+from ordersync.truth.model import digits
+from ordersync.truth.urgency import Discrepancy, is_stale, urgency
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ordersync.ports import AccountRecord, Claim, Known
+    from ordersync.store.mapping import Mapping
+    from ordersync.truth.model import Order
+
+LONGEST_CHAIN = 100
+_NOTHING = timedelta(0)
+_FILLS = {"filled_qty", "avg_price", "fee", "filled_at"}
+
+UNVERIFIED_KEPT = 1_000
+"""So many names an account's record holds at most: where it is full, there may be more."""
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """When an account was last verified as a whole, and but for which orders."""
+
+    at: datetime | None = None
+    but_for: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, record: AccountRecord) -> Verified:
+        """As an account's record says it."""
+        if len(record.unverified) >= UNVERIFIED_KEPT:
+            return cls()
+        return cls(at=record.verified_at, but_for=frozenset(record.unverified))
+
+    def of_order(self, known: Known, vouched: Callable[[str], datetime | None]) -> datetime | None:
+        """When the exchange last vouched for what is stored of this order; None: never."""
+        if known.truth is None:
+            return None
+        name = known.key[2:]
+        moments = [known.truth.as_of]
+        if self.at is not None and name not in self.but_for:
+            moments.append(self.at)
+        later = vouched(name)
+        return max(*moments, later) if later is not None else max(moments)
+
+
+class Judge:
+    """Compares rows with truths, all at one moment."""
+
+    def __init__(
+        self,
+        mapping: Mapping,
+        *,
+        now: datetime,
+        stale_after: timedelta,
+        read: Callable[[str, OrderName], Known],
+    ) -> None:
+        """`read` looks further along a chain of orders that replaced one another."""
+        self._mapping = mapping
+        self._now = now
+        self._stale_after = stale_after
+        self._read = read
+
+    def listed(
+        self,
+        account: str,
+        known: Known,
+        claim: Claim | None,
+        verified_at: datetime | None,
+        source: str | None = None,
+    ) -> Listed:
+        """The row, or what is known of an order without one, as it is told."""
+        shown, waits = self._shown(account, known)
+        overlay = known.absent.overlay if known.absent else None
+        age = self._age(known, claim, shown)
+        verified_age = None if verified_at is None else max(self._now - verified_at, _NOTHING)
+        found = None
+        if claim is not None and not waits:
+            found = self._difference(known, claim, shown, overlay)
+        if found is None and not _is_final(claim, shown):
+            found = _absent(overlay)
+            if found is None and (verified_age is None or verified_age >= self._stale_after):
+                found = Discrepancy.UNVERIFIED
+        names = order_names(claim, known.truth)
+        made_at = claim.created_at if claim else None
+        if made_at is None and known.truth is not None:
+            made_at = known.truth.created_at
+        return Listed(
+            account=account,
+            row_id=str(claim.row_id) if claim else known.row_id,
+            venue_order_id=names.venue_order_id,
+            client_order_id=names.client_order_id,
+            owner=names.owner,
+            symbol=names.symbol,
+            side=(shown and shown.side) or self._text(claim, "side"),
+            quantity=digits(shown.quantity) if shown else None,
+            filled_qty=digits(shown.filled_qty) if shown else None,
+            avg_price=digits(shown.avg_price) if shown else None,
+            fee=digits(shown.fee) if shown else None,
+            row_word=claim.word if claim else None,
+            exchange_status=label_of(shown, overlay),
+            state=self._state(claim, shown, overlay, age, found),
+            created_at=made_at,
+            age_seconds=_seconds(age),
+            last_verified_at=verified_at,
+            verified_age_seconds=_seconds(verified_age),
+            source=source,
+            stale=age is not None and is_stale(age, found, self._stale_after),
+            discrepancy=found,
+            urgency=urgency(age or _NOTHING, found, self._stale_after),
+        )
+
+    def _age(self, known: Known, claim: Claim | None, shown: Order | None) -> timedelta | None:
+        begun = claim.created_at if claim else None
+        begun = begun or (shown.created_at if shown else None)
+        if begun is None and known.absent is not None:
+            begun = known.absent.case.opened_at
+        return None if begun is None else max(self._now - begun, _NOTHING)
+
+    def _difference(
+        self, known: Known, claim: Claim, shown: Order | None, overlay: Overlay | None
+    ) -> Discrepancy | None:
+        made = patch(
+            self._mapping,
+            claim,
+            shown,
+            overlay,
+            alone=len(known.claims) == 1,
+            asked_at=self._now,
+            now=self._now,
+        )
+        if made is None:
+            label = label_of(shown, overlay)
+            untrue = label is not None and not self._mapping.words.is_true(claim.word, label)
+            if not untrue or claim.meaning is Meaning.UNMAPPED or _absent(overlay):
+                return None
+            return None if self._mapping.words.is_intention(claim.word) else Discrepancy.STATUS
+        if "status" in made.cells:
+            return _absent(overlay) or Discrepancy.STATUS
+        return Discrepancy.FILLS if _FILLS & made.cells.keys() else None
+
+    def _state(
+        self,
+        claim: Claim | None,
+        shown: Order | None,
+        overlay: Overlay | None,
+        age: timedelta | None,
+        found: Discrepancy | None,
+    ) -> State:
+        if _is_final(claim, shown):
+            return State.FINAL
+        if overlay is Overlay.UNKNOWN or (claim and claim.meaning is Meaning.UNKNOWN):
+            return State.UNKNOWN
+        if overlay is Overlay.SUSPECT:
+            return State.SUSPECT
+        stale = age is not None and is_stale(age, found, self._stale_after)
+        return State.STALE if stale else State.OPEN
+
+    def _shown(self, account: str, known: Known) -> tuple[Order | None, bool]:
+        """What the row shows: of a chain the end with the fills of all; and whether it waits.
+
+        As `sync/chains` decides when it writes.
+        """
+        truth = known.truth
+        if truth is None:
+            return None, False
+        chain, seen = [truth], {truth.venue_order_id}
+        while is_replaced(chain[-1]) and chain[-1].replaced_by not in seen:
+            heir = self._read(account, OrderName(chain[-1].replaced_by))
+            if heir.claims or len(seen) > LONGEST_CHAIN:
+                return truth, False  # another row goes on
+            if heir.truth is None:
+                return truth, True
+            seen.add(chain[-1].replaced_by)
+            chain.append(heir.truth)
+        while self._mapping.follow_replace and chain[0].replaces and len(seen) <= LONGEST_CHAIN:
+            before = self._read(account, OrderName(chain[0].replaces))
+            if before.claims or not is_replaced(before.truth) or before.truth is None:
+                break
+            seen.add(chain[0].replaces)
+            chain.insert(0, before.truth)
+        return (truth if len(chain) == 1 else chain_of(chain)), False
+
+    def _text(self, claim: Claim | None, field: str) -> str | None:
+        return self._mapping.text(claim.cells, field) if claim else None
+
+
+def _is_final(claim: Claim | None, shown: Order | None) -> bool:
+    """Whether nothing waits for it any more: by its row where there is one, else by the truth."""
+    if claim is None or claim.meaning is Meaning.UNMAPPED:
+        return shown is not None and shown.is_final
+    return claim.meaning is Meaning.FINAL
+
+
+def _absent(overlay: Overlay | None) -> Discrepancy | None:
+    return Discrepancy(overlay.value) if overlay is not None else None
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else round(span.total_seconds(), 3)

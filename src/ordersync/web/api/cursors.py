@@ -1,0 +1,50 @@
+"""Where the next page begins, as an opaque text that knows which query it belongs to."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ordersync.web.api.problems import Refusal
+
+if TYPE_CHECKING:
+    from ordersync.listed import Place
+
+_decode = msgspec.json.Decoder(tuple[str, tuple[str, ...]]).decode
+
+
+def to_cursor(place: Place | None, query: object) -> str | None:
+    """The cursor of a place in the answer to a query."""
+    if place is None:
+        return None
+    text = msgspec.json.encode((_mark(query), place))
+    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+def from_cursor(cursor: str | None, query: object) -> Place | None:
+    """The place; raises Refusal (400) where the cursor is none, or of another query."""
+    if cursor is None:
+        return None
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        mark, place = _decode(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error, UnicodeEncodeError):
+        what = "it was not made here."
+    else:
+        if mark == _mark(query):
+            return place
+        what = "it belongs to another query."
+    raise Refusal(
+        400,
+        "cursor",
+        f"the cursor cannot be used: {what}",
+        mend="Give `next` of the page before, with the same parameters.",
+    )
+
+
+def _mark(query: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(query)).hexdigest()[:12]

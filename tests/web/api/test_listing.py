@@ -1,0 +1,103 @@
+"""Orders over HTTP: rows beside what the exchange says, a page at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ordersync.simulator import Life
+from tests.system.caller import calling, with_api
+from tests.system.house import ago
+from tests.virtual import virtually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@virtually
+async def test_open_orders_are_listed_beside_what_the_exchange_says(tmp_path: Path) -> None:
+    async with with_api(tmp_path, orders={"owner": "bot_id"}) as house:
+        order = house.place(Life.open(), age=ago(hours=2), bot_id=7)
+        house.place(Life.filled())
+        async with calling(house) as caller:
+            listed = await caller.get("/api/v1/orders")
+            (one,) = listed["orders"]
+            assert listed["next"] is None
+            assert one["row_id"] == str(order.row_id)
+            assert one["venue_order_id"] == order.order_id
+            assert one["client_order_id"] == order.client_id
+            assert (one["owner"], one["account"], one["symbol"]) == ("7", "main", "BTC-USD")
+            assert (one["row_word"], one["exchange_status"]) == ("pending", "new")
+            assert (one["state"], one["stale"], one["discrepancy"]) == ("open", False, None)
+            assert one["urgency"] == "normal"
+            assert one["quantity"] == "1"
+            assert one["age_seconds"] == pytest.approx(7205, abs=1)
+            assert one["verified_age_seconds"] < 5
+
+
+@virtually
+async def test_final_orders_come_by_their_end_the_latest_first(tmp_path: Path) -> None:
+    async with with_api(tmp_path) as house:
+        placed = [house.place(Life.filled(ago(hours=1, seconds=60 * n))) for n in range(5)]
+        async with calling(house) as caller:
+            await house.wait(seconds=300)
+            seen: list[str] = []
+            cursor: str | None = None
+            while True:
+                more: dict[str, str] = {"cursor": cursor} if cursor else {}
+                page = await caller.get("/api/v1/orders", state="final", limit=2, **more)
+                assert len(page["orders"]) <= 2
+                seen += [one["row_id"] for one in page["orders"]]
+                cursor = page["next"]
+                if cursor is None:
+                    break
+            assert seen == [str(one.row_id) for one in reversed(placed)]
+
+
+@virtually
+async def test_pages_of_open_orders_leave_none_out_and_none_twice(tmp_path: Path) -> None:
+    async with with_api(tmp_path) as house:
+        placed = [house.place(Life.open()) for _ in range(7)]
+        async with calling(house) as caller:
+            seen: list[str] = []
+            page = await caller.get("/api/v1/orders", limit=3)
+            while True:
+                seen += [one["row_id"] for one in page["orders"]]
+                if page["next"] is None:
+                    break
+                page = await caller.get("/api/v1/orders", limit=3, cursor=page["next"])
+            assert seen == [str(one.row_id) for one in placed]
+
+
+@virtually
+async def test_a_cursor_of_another_query_is_refused(tmp_path: Path) -> None:
+    async with with_api(tmp_path) as house:
+        for _ in range(3):
+            house.place(Life.open())
+        async with calling(house) as caller:
+            page = await caller.get("/api/v1/orders", limit=2)
+            cursor = page["next"]
+            path = "/api/v1/orders"
+            other = await caller.problem(path, 400, params={"cursor": cursor, "symbol": "X"})
+            assert "another query" in other["detail"]
+            for broken in ("x", "", "ÿ", cursor[:-3], "W10"):
+                await caller.problem(path, 400, params={"cursor": broken})
+
+
+@virtually
+async def test_what_is_not_known_is_a_problem_that_names_the_place(tmp_path: Path) -> None:
+    async with with_api(tmp_path) as house, calling(house) as caller:
+        wrong = await caller.problem("/api/v1/orders?onwer=7&limit=0", 422)
+        assert {one["where"] for one in wrong["errors"]} == {"query.onwer", "query.limit"}
+        await caller.problem("/api/v1/nothing", 404)
+        await caller.problem("/api/v1/orders", 405, method="DELETE")
+
+
+@virtually
+async def test_it_is_alive_at_once_and_ready_when_all_was_verified(tmp_path: Path) -> None:
+    async with with_api(tmp_path) as house:
+        house.place(Life.open())
+        async with calling(house) as caller:
+            assert await caller.get("/healthz") == {"status": "alive"}
+            assert await caller.get("/readyz") == {"ready": True, "why": None}

@@ -20,10 +20,11 @@ import msgspec
 from ordersync import settings as configuration
 from ordersync.service import serving as serving_orders
 from ordersync.simulator import Fault, Faults, Life, World, app, limit_gtc, serving
+from ordersync.store.statement import Ask
 from tests.virtual import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from starlette.applications import Starlette
@@ -167,6 +168,17 @@ class Premises(ABC):
         # The bot may be careless with its disk; nothing here cuts the power.
         connection.execute("PRAGMA synchronous = OFF")
         return connection
+
+    @contextlib.contextmanager
+    def locked(self, service: Service) -> Iterator[None]:
+        """Somebody else writes for as long as the block runs."""
+        # Each attempt would wait five seconds of a real clock for the lock: SQLite's own.
+        session = service.store._session  # type: ignore[attr-defined]  # noqa: SLF001
+        session.run(Ask("PRAGMA busy_timeout = 0"))
+        with contextlib.closing(self._connect()) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.rollback()
 
     def row(self, row_id: int) -> Row:
         with contextlib.closing(self._connect()) as connection:

@@ -293,13 +293,10 @@ async def test_what_the_stream_says_while_the_database_is_away_is_written_when_i
 ) -> None:
     async with at_work(tmp_path) as (house, service, (order,)):
         await house.wait(seconds=29)
-        with contextlib.closing(house._connect()) as other:  # noqa: SLF001 - a bot that locks
-            other.execute("BEGIN IMMEDIATE")
-            # Each attempt to write waits five seconds of a real clock: SQLite's own.
+        with house.locked(service):
             await house.wait(seconds=2)
             assert house.truth(order).filled_qty == Decimal("0.25")
             assert len(stream_of(service).backlog) == 1
-            other.rollback()
         await house.until_true(order, within=5, step=0.1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from datetime import timedelta
 from decimal import Decimal
@@ -166,12 +165,9 @@ async def test_an_account_whose_only_order_is_absent_can_be_live(tmp_path: Path)
 async def test_a_stream_that_nobody_can_write_is_not_live(tmp_path: Path) -> None:
     async with at_work(tmp_path) as (house, service, (order,)):
         await house.wait(seconds=29)
-        with contextlib.closing(house._connect()) as other:  # noqa: SLF001 - a bot that locks
-            other.execute("BEGIN IMMEDIATE")
-            # Each attempt to write waits five seconds of a real clock: SQLite's own.
+        with house.locked(service):
             await house.wait(seconds=2)
             assert stream_of(service).health.state is State.DEGRADED
-            other.rollback()
         await house.until_true(order, within=5, step=0.1)
         await house.wait(seconds=20)
         assert stream_of(service).health.state is State.LIVE

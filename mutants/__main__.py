@@ -19,7 +19,9 @@ from rich.table import Table
 from mutants.planted import INSIDE, MUTANTS, SOURCE, Mutant
 
 LIMIT = 200
-PATIENCE = 1_200.0
+PATIENCE = 3_600.0
+"""Seconds for one hunt. Who was not found by then is alive: a slow machine is no witness."""
+
 ROOT = SOURCE.parent
 NOBODY = Mutant("(nothing is changed)", "__init__.py", "", "", INSIDE)
 CONTROL_LIMIT = 25
@@ -94,7 +96,7 @@ def hunt(mutant: Mutant, limit: int) -> Verdict:
                 timeout=PATIENCE,
             )
         except subprocess.TimeoutExpired:
-            return Verdict(mutant, "time", 0, PATIENCE, "it came to no end")
+            return Verdict(mutant, "", 0, PATIENCE, "the hunt took too long")
     took = time.monotonic() - began
     found = done.stdout.strip().split("\t")
     if done.returncode == 0 and len(found) > 1:

@@ -62,6 +62,8 @@ OF_ONE_ORDER |= {Kind.HUGE_NUMBER, Kind.FUTURE_TIME}
 
 STATED = timedelta(seconds=2)
 NOTICED = timedelta(seconds=5)
+ATTEMPTS = 3
+"""How often one question is asked before its answer is given up."""
 
 
 class Mishap(NamedTuple):
@@ -314,7 +316,7 @@ class Story:
         told = house.connections[-1].told
         while not any(one.faults for one in told) and house.clock.monotonic() < deadline:
             await house.wait(milliseconds=5)
-        house.faults.add(Fault(kind=kind, on="list", count=1))
+        house.faults.add(Fault(kind=kind, on="list", count=ATTEMPTS + 1))
 
     async def rest(self) -> None:
         """Everything has ended: the table is true, and nobody writes."""

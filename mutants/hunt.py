@@ -12,7 +12,6 @@ from pathlib import Path
 import ordersync
 from tests.simulation.trials import Trial, attempt, be_quiet, reason
 
-
 TRIAL_LIMIT = 120.0
 """Seconds of processor time for one trial: it takes three; who waits for ever is found so."""
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from ordersync.simulator import Fault, Faults, Life, Step, StreamKind, What
 from tests.simulation.disk import Disk
+from tests.simulation.plan import STATED
 from tests.simulation.ports import Gate
-from tests.simulation.story import STATED
 from tests.simulation.witness import Witness
 from tests.simulation.work import at_work
 from tests.system.house import House, built

@@ -13,20 +13,20 @@ import contextlib
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from enum import StrEnum
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ordersync.errors import OrdersyncError
 from ordersync.simulator import Fault, Faults, Kind, Life, StreamKind, market
 from ordersync.sync.stream import State
 from tests.simulation.disk import BROKEN, BUSY, Disk, Doubt
+from tests.simulation.plan import Channel, Plan
 from tests.simulation.ports import Gate
 from tests.simulation.wire import Proxy
 from tests.simulation.witness import Known, Witness
 from tests.simulation.work import at_work
-from tests.system.house import OPEN, House, Placed, ago, built, stream_of
+from tests.system.house import OPEN, House, Placed, Premises, ago, built, stream_of
 from tests.virtual import Network, VirtualClock, run_virtually
 
 if TYPE_CHECKING:
@@ -39,110 +39,8 @@ STORM, CALM = 120.0, 50.0
 SETTLING = timedelta(seconds=130)
 """In which the last end is looked at once more, a minute after it."""
 
-
-class Channel(StrEnum):
-    """Which way reports come. Alone, because one channel hides that the other is broken."""
-
-    BOTH = "both"
-    PUSH = "push"
-    POLL = "poll"
-
-
-LIES = {Kind.STALE, Kind.NOT_FOUND, Kind.FORGETFUL, Kind.LOST_PAGE, Kind.SHIFTING_PAGE}
-"""An exchange that says less than is so, in an honest form: then an order may be suspected."""
-
-UNTOLD = {StreamKind.NEVER_SENT, StreamKind.MUTE}
-UNTOLD_GARBAGE = {"unknown_channel", "other_account", "orders_null"}
-"""What leaves no trace on the stream; without polling, nobody can know."""
-
-REFUSED = {Kind.UNAUTHORIZED, Kind.FORBIDDEN}
-OF_ONE_ORDER = {Kind.UNKNOWN_STATUS, Kind.MISSING_FIELD, Kind.WRONG_TYPE, Kind.NAN}
-OF_ONE_ORDER |= {Kind.HUGE_NUMBER, Kind.FUTURE_TIME}
-"""Answers that are complete but for an order: asked again by the next pass, not at once."""
-
-STATED = timedelta(seconds=2)
-NOTICED = timedelta(seconds=5)
 ATTEMPTS = 3
 """How often one question is asked before its answer is given up."""
-
-
-class Mishap(NamedTuple):
-    """One thing that goes wrong on the stream; within how long a row has to be true all the same.
-
-    `rest` goes wrong with the question that should make up for it.
-    """
-
-    kind: StreamKind | None
-    value: str | int | None = None
-    bound: timedelta = STATED
-    rest: Kind | None = None
-
-
-MISHAPS = (
-    Mishap(None),
-    Mishap(StreamKind.DROP),
-    Mishap(StreamKind.REORDER),
-    Mishap(StreamKind.DELAY, 4),
-    Mishap(StreamKind.DUPLICATE),
-    Mishap(StreamKind.REPEAT_OLD),
-    Mishap(StreamKind.MISSING_HEARTBEAT),
-    Mishap(StreamKind.GARBAGE, "not_json"),
-    Mishap(StreamKind.GARBAGE, "truncated_utf8"),
-    Mishap(StreamKind.HALF_OPEN, None, NOTICED),
-    Mishap(StreamKind.SILENCE, None, NOTICED),
-    Mishap(StreamKind.CLOSE, 1000, NOTICED),
-    Mishap(StreamKind.CLOSE, 1006, NOTICED),
-    Mishap(StreamKind.LOGOUT, None, NOTICED),
-    Mishap(StreamKind.DROP, None, NOTICED, Kind.SERVER_ERROR),
-    Mishap(StreamKind.GARBAGE, "not_json", NOTICED, Kind.HTML),
-)
-"""What goes wrong once in the calm, and within how long a row has to be true all the same."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a seed decides before the story begins."""
-
-    channel: Channel
-    interval: int
-    lies: bool
-    skew: timedelta
-    slowest: float
-    mishap: Mishap
-    page: int | None
-    wrong: float
-    odd: float
-
-    @classmethod
-    def drawn(cls, dice: Random, channel: Channel | None) -> Plan:
-        drawn = dice.choice((Channel.BOTH, Channel.BOTH, Channel.PUSH, Channel.POLL))
-        return cls(
-            channel=channel or drawn,
-            interval=dice.choice((20, 30)),
-            lies=dice.random() < 0.5,
-            skew=timedelta(hours=dice.choice((0, 0, 0, 1, -1))),
-            slowest=dice.choice((0.0015, 0.01, 0.05)),
-            mishap=dice.choice(MISHAPS),
-            page=dice.choice((None, 2, 3)),
-            wrong=dice.choice((0.0, 0.05, 0.15)),
-            odd=dice.choice((0.0, 0.0, 0.3)),
-        )
-
-    @property
-    def bound(self) -> timedelta:
-        """How late a row may be in the calm."""
-        if self.channel is Channel.POLL:
-            return timedelta(seconds=self.interval + 3)
-        return self.mishap.bound
-
-    def allows(self, fault: Fault) -> bool:
-        """Whether a fault belongs into this story."""
-        if fault.kind in LIES:
-            return self.lies and self.channel is not Channel.PUSH
-        if self.channel is Channel.PUSH:
-            untold = fault.kind in UNTOLD or fault.value in UNTOLD_GARBAGE
-            return not untold and fault.kind not in REFUSED | OF_ONE_ORDER
-        return True
 
 
 class Skewed(VirtualClock):
@@ -157,11 +55,22 @@ class Skewed(VirtualClock):
 
 
 class Bot:
-    """Places orders, writes rows, forgets, undoes, cancels. It knows nothing of ordersync."""
+    """Places orders, writes rows, forgets, undoes, cancels. It knows nothing of ordersync.
 
-    def __init__(self, house: House, witness: Witness, dice: Random, *, careful: bool) -> None:
+    How an order is placed and canceled, the heirs know.
+    """
+
+    def __init__(self, house: Premises, witness: Witness, dice: Random, *, careful: bool) -> None:
         self.house, self.witness, self.dice = house, witness, dice
         self.careful = careful
+
+    def order(self, age: timedelta, row: dict[str, object]) -> Placed:
+        """An order of any kind, and its row."""
+        raise NotImplementedError
+
+    def ask_to_cancel(self, order_id: str) -> None:
+        """Raises ValueError where the exchange will not hear of it."""
+        raise NotImplementedError
 
     @property
     def placed(self) -> list[Placed]:
@@ -175,16 +84,7 @@ class Bot:
             await self.dice.choice(deeds)()
 
     async def place(self, *, age: timedelta = timedelta(0), **row: object) -> Known:
-        dice = self.dice
-        terms = market(quote_size="250") if dice.random() < 0.1 else None
-        life = Life.random(dice, span=timedelta(seconds=dice.choice((2, 20, 60))))
-        if terms:
-            life = Life.filled(timedelta(seconds=dice.random() * 9))
-        if self.careful:
-            # A frame about a fee that is lost with its line: only a pass asks for what has ended.
-            life = replace(life, settle_lag=timedelta(0))
-        source = dice.choice(("RETAIL_ADVANCED",) * 4 + ("RETAIL_SIMPLE",))
-        placed = self.house.place(life, age=age, terms=terms, source=source, **row)
+        placed = self.order(age, row)
         return self.witness.add(placed, str(row.get("status", OPEN)))
 
     async def place_slowly(self) -> None:
@@ -224,7 +124,28 @@ class Bot:
     async def cancel(self) -> None:
         if self.placed:
             with contextlib.suppress(ValueError):
-                self.house.world.cancel(self.dice.choice(self.placed).order_id)
+                self.ask_to_cancel(self.dice.choice(self.placed).order_id)
+
+
+class Trader(Bot):
+    """A bot that trades at Coinbase."""
+
+    house: House
+
+    def order(self, age: timedelta, row: dict[str, object]) -> Placed:
+        dice = self.dice
+        terms = market(quote_size="250") if dice.random() < 0.1 else None
+        life = Life.random(dice, span=timedelta(seconds=dice.choice((2, 20, 60))))
+        if terms:
+            life = Life.filled(timedelta(seconds=dice.random() * 9))
+        if self.careful:
+            # A frame about a fee that is lost with its line: only a pass asks for what has ended.
+            life = replace(life, settle_lag=timedelta(0))
+        source = dice.choice(("RETAIL_ADVANCED",) * 4 + ("RETAIL_SIMPLE",))
+        return self.house.place(life, age=age, terms=terms, source=source, **row)
+
+    def ask_to_cancel(self, order_id: str) -> None:
+        self.house.world.cancel(order_id)
 
 
 @dataclass
@@ -233,7 +154,7 @@ class Story:
 
     plan: Plan
     dice: Random
-    house: House
+    house: Premises
     witness: Witness
     bot: Bot
     disk: Disk
@@ -269,6 +190,23 @@ class Story:
             else:
                 self.disk.doubts = [self.dice.choice(list(Doubt))]
         self.disk.doubts.clear()
+
+    async def tell(self, proxy: Proxy) -> str:
+        """From the first order to the last word; what the tables hold then, as a digest."""
+        house, dice, bot = self.house, self.dice, self.bot
+        gone = house.invent()
+        self.witness.gone[gone.order_id] = gone.row_id
+        for _ in range(dice.randint(1, 5)):
+            await bot.place(age=ago(hours=dice.choice((0.001, 2, 20))))
+        await self.storm()
+        proxy.wrong = proxy.odd = 0.0
+        async with at_work(house, self.disk, clock=self.clock) as service:
+            await self.recover(service)
+            await self.calm(service)
+            await self.rest()
+        self.witness.conclude()
+        assert self.witness.looks > len(bot.placed) / 2
+        return hashlib.sha256(repr(house.dump()).encode()).hexdigest()
 
     async def storm(self) -> None:
         self.disk.before = (lambda: None) if self.bot.careful else self.bot.scribble
@@ -321,7 +259,7 @@ class Story:
     async def rest(self) -> None:
         """Everything has ended: the table is true, and nobody writes."""
         house = self.house
-        left = max(house.world.steady_at() - house.clock.now(), timedelta(0))
+        left = max(house.steady_at() - house.clock.now(), timedelta(0))
         await house.clock.sleep(left + SETTLING)
         assert house.all_untrue(self.bot.placed) == {}
         for row_id in self.witness.gone.values():
@@ -349,21 +287,9 @@ async def tell(seed: int, folder: Path, channel: Channel | None = None) -> str:
         folder, seed=seed, faults=faults, sync=settings, pushes=pushes, around=proxy.around
     ) as house:
         witness = Witness(house, may_suspect=plan.lies)
-        bot = Bot(house, witness, dice, careful=plan.channel is Channel.PUSH)
-        gone = house.invent()
-        witness.gone[gone.order_id] = gone.row_id
-        for _ in range(dice.randint(1, 5)):
-            await bot.place(age=ago(hours=dice.choice((0.001, 2, 20))))
+        bot = Trader(house, witness, dice, careful=plan.channel is Channel.PUSH)
         story = Story(plan, dice, house, witness, bot, Disk(after=witness.look))
-        await story.storm()
-        proxy.wrong = proxy.odd = 0.0
-        async with at_work(house, story.disk, clock=story.clock) as service:
-            await story.recover(service)
-            await story.calm(service)
-            await story.rest()
-        witness.conclude()
-        assert witness.looks > len(bot.placed) / 2
-        return hashlib.sha256(repr(house.dump()).encode()).hexdigest()
+        return await story.tell(proxy)
 
 
 def play(seed: int, folder: Path, channel: Channel | None = None) -> str:

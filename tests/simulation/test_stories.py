@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ordersync.simulator import Faults, Kind, StreamKind
-from tests.simulation.story import Channel, play
+from tests.simulation import broker
+from tests.simulation.plan import Channel
+from tests.simulation.story import play
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SEEDS = 6
 SEEDS_ALONE = 1
+SEEDS_AT_THE_BROKER = 4
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -24,6 +27,13 @@ def test_a_story_invents_nothing_is_true_in_time_and_happens_twice_alike(
     tmp_path: Path, seed: int
 ) -> None:
     assert play(seed, tmp_path / "1") == play(seed, tmp_path / "2")
+
+
+@pytest.mark.parametrize("seed", range(SEEDS_AT_THE_BROKER))
+def test_a_story_at_the_broker_is_true_in_time_and_happens_twice_alike(
+    tmp_path: Path, seed: int
+) -> None:
+    assert broker.play(seed, tmp_path / "1") == broker.play(seed, tmp_path / "2")
 
 
 @pytest.mark.parametrize("channel", [Channel.PUSH, Channel.POLL])

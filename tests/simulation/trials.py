@@ -12,15 +12,16 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
-from tests.simulation import golden, kernel, story
+from tests.simulation import broker, golden, kernel, story
 
 
 class Trial(StrEnum):
-    """What can be tried; in the order of their price."""
+    """What can be tried; `story` is told at Coinbase, `broker` at Alpaca."""
 
     KERNEL = "kernel"
     GOLDEN = "golden"
     STORY = "story"
+    BROKER = "broker"
 
 
 @cache
@@ -53,9 +54,10 @@ def attempt(trial: Trial, number: int, *, twice: bool = False) -> None:
         if trial is Trial.GOLDEN:
             golden.play(_cases()[number], Path(folder))
             return
-        told = story.play(number, Path(folder, "1"))
+        play = broker.play if trial is Trial.BROKER else story.play
+        told = play(number, Path(folder, "1"))
         if twice:
-            again = story.play(number, Path(folder, "2"))
+            again = play(number, Path(folder, "2"))
             assert again == told, "another trace the second time"
 
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.system.house import OPEN, House, Placed, word_of
+from tests.system.house import OPEN, House, Placed, Premises, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ordersync.simulator import Truth
-    from ordersync.simulator.condition import PlacedOrder
+    from tests.system.house import Truth
+
 
 STATUSES = {
     "PENDING": {"pending_new"},
@@ -63,7 +63,7 @@ class Seen:
 class Witness:
     """Looks at the database whenever the service has committed, and remembers what it saw."""
 
-    house: House
+    house: Premises
     known: dict[int, Known] = field(default_factory=dict)
     gone: dict[str, int] = field(default_factory=dict)
     may_suspect: bool = True
@@ -156,7 +156,7 @@ class Witness:
     def _check_truth(self, order_id: str, status: str, state: dict[str, Any]) -> None:
         """No state that never was, no fill that never was or was lost, no end that was undone."""
         truths = self.truths(order_id)
-        possible = set().union(*(STATUSES[truth.status] for truth in truths))
+        possible = set().union(*(self.words_for(truth) for truth in truths))
         if any(truth.filled_qty for truth in truths):
             possible.add("partially_filled")
         assert status in possible, f"{order_id} is said to be {status}, was {possible}"
@@ -172,14 +172,15 @@ class Witness:
         told_at = datetime.fromisoformat(state["as_of"]) - self.house.clock.now()
         assert told_at <= CLOCK_STEP, f"{order_id} is vouched for {told_at} from now"
 
-    def order(self, order_id: str) -> PlacedOrder:
-        order = self.house.world.order(order_id)
-        assert order is not None, f"nobody placed {order_id}"
-        return order
+    def words_for(self, truth: Truth) -> set[str]:
+        """Our statuses for an order that is so at the exchange."""
+        return STATUSES[truth.status]
 
     def moments(self, order_id: str) -> list[datetime]:
         """When something happened to it, so far."""
-        order, now = self.order(order_id), self.house.clock.now()
+        assert isinstance(self.house, House)
+        order, now = self.house.world.order(order_id), self.house.clock.now()
+        assert order is not None, f"nobody placed {order_id}"
         moments: list[datetime] = [order.created_at, *(mark.at for mark in order.marks)]
         for asked in order.cancels:
             moments += [asked, asked + order.life.cancel_lag]
@@ -188,7 +189,7 @@ class Witness:
     def truths(self, order_id: str) -> list[Truth]:
         """How the order stood after each thing that happened to it so far."""
         now = self.house.clock.now()
-        return [self.house.world.truth(order_id, at) for at in (*self.moments(order_id), now)]
+        return [self.house.truth_of(order_id, at) for at in (*self.moments(order_id), now)]
 
     # --- how late ----------------------------------------------------------------------------
 
@@ -201,10 +202,10 @@ class Witness:
                 due = max(at, known.since) + bound
                 if not (start <= at and due <= end):
                     continue
-                truth = self.house.world.truth(known.placed.order_id, at)
+                truth = self.house.truth_of(known.placed.order_id, at)
                 row = self.row_at(known.placed.row_id, due)
                 row = row or Seen(due, OPEN, 0.0)
-                later = self.house.world.truth(known.placed.order_id, due)
+                later = self.house.truth_of(known.placed.order_id, due)
                 if _is_behind(row, truth, later):
                     yield f"at {due:%H:%M:%S.%f} {known.placed} is {row}: {truth}"
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ordersync.ports import Clock
-    from tests.system.house import House
+    from tests.system.house import Premises
 
 
 @contextlib.asynccontextmanager
 async def at_work(
-    house: House, disk: Disk, gate: Gate | None = None, *, clock: Clock | None = None
+    house: Premises, disk: Disk, gate: Gate | None = None, *, clock: Clock | None = None
 ) -> AsyncIterator[Service]:
     """As `serving` composes it, with a store on this disk; cancelled at the end of the block.
 

@@ -16,9 +16,11 @@ from tests.system.house import TABLE, Placed, Premises, ago, naive
 from tests.virtual import VirtualClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from datetime import datetime
     from pathlib import Path
+
+    from starlette.types import ASGIApp
 
     from ordersync.simulator.alpaca.condition import PlacedOrder
 
@@ -108,8 +110,11 @@ class AlpacaHouse(Premises):
     def new_id(self) -> str:
         return self.world.new_id()
 
-    def truth(self, placed: Placed, at: datetime | None = None) -> alpaca.Truth:
-        return self.world.truth(placed.order_id, at)
+    def truth_of(self, order_id: str, at: datetime | None = None) -> alpaca.Truth:
+        return self.world.truth(order_id, at)
+
+    def steady_at(self) -> datetime:
+        return self.world.steady_at()
 
     def section(self, url: str, key: alpaca.ApiKey | alpaca.Token | None) -> dict[str, Any]:
         key_file = (key or self.account.key).write(self.folder / "alpaca.json")
@@ -144,6 +149,7 @@ async def at_alpaca(
     sync: dict[str, Any] | None = None,
     orders: dict[str, Any] | None = None,
     paper: bool = True,
+    around: Callable[[ASGIApp], ASGIApp] | None = None,
     **broker: Any,  # noqa: ANN401 - whatever the broker takes
 ) -> AsyncIterator[AlpacaHouse]:
     """A house with a broker that is being served; call it in virtual time."""
@@ -151,7 +157,7 @@ async def at_alpaca(
     world = alpaca.World(clock.now, seed=seed)
     faults = faults or Faults()
     application = alpaca.app(world, faults, paper=paper, **broker)
-    async with serving(application, port=PORT) as url:
+    async with serving(around(application) if around else application, port=PORT) as url:
         house = AlpacaHouse(
             folder=folder,
             clock=clock,

@@ -107,8 +107,12 @@ class Premises(ABC):
         """An id that no order has."""
 
     @abstractmethod
-    def truth(self, placed: Placed, at: datetime | None = None) -> Truth:
-        """What really is the case with an order."""
+    def truth_of(self, order_id: str, at: datetime | None = None) -> Truth:
+        """What really is the case with an order, or was at `at`."""
+
+    @abstractmethod
+    def steady_at(self) -> datetime:
+        """When everything that will happen to the orders has happened."""
 
     @abstractmethod
     def section(self, url: str, key: Any) -> dict[str, Any]:  # noqa: ANN401 - as the exchange has it
@@ -211,6 +215,10 @@ class Premises(ABC):
         return {key[2:]: overlay for key, overlay in found}
 
     # --- what is really the case -----------------------------------------------------------------
+
+    def truth(self, placed: Placed, at: datetime | None = None) -> Truth:
+        """What really is the case with the order of a row."""
+        return self.truth_of(placed.order_id, at)
 
     def untrue(self, placed: Placed) -> list[str]:
         """In what a row differs from the exchange; empty where it is true."""
@@ -379,8 +387,11 @@ class House(Premises):
     def new_id(self) -> str:
         return self.world.new_id()
 
-    def truth(self, placed: Placed, at: datetime | None = None) -> Truth:
-        return self.world.truth(placed.order_id, at)
+    def truth_of(self, order_id: str, at: datetime | None = None) -> CoinbaseTruth:
+        return self.world.truth(order_id, at)
+
+    def steady_at(self) -> datetime:
+        return self.world.steady_at()
 
     def section(self, url: str, key: Account | None) -> dict[str, Any]:
         account = key or self.account

@@ -44,6 +44,25 @@ async def test_a_thousand_open_orders_are_watched_for_a_third_of_the_budget(tmp_
 
 
 @virtually
+async def test_orders_that_are_gone_do_not_spend_what_the_others_need(tmp_path: Path) -> None:
+    async with at_alpaca(tmp_path) as house:
+        gone = [house.invent() for _ in range(8)]
+        order = house.place(Life.filled(ago(hours=1, minutes=3)))
+        async with house.running() as service:
+            await house.wait(minutes=1)
+            house.forget_asked()
+            await house.wait(minutes=1)
+            assert stream_of(service).health.state is State.LIVE
+            # Half of the minute is theirs at most: the other half looks at what is there.
+            assert len(house.asked(*LOOK_UPS, "account", "clock")) <= 0.25 * A_MINUTE
+            house.fault(StreamKind.DROP)
+            await house.wait(minutes=1)
+            await house.until_true(order, within=2.5, step=0.1)
+            await house.wait(minutes=5)
+        assert {house.word(one) for one in gone} == {"unknown"}
+
+
+@virtually
 async def test_ten_thousand_open_orders_are_verified_as_fast_as_the_rate_permits(
     tmp_path: Path,
 ) -> None:

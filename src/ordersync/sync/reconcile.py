@@ -19,6 +19,7 @@ from ordersync.sync.at_rest import AtRest
 from ordersync.sync.cases import waits
 from ordersync.sync.demand import Demand
 from ordersync.sync.parcels import is_watched, key_of
+from ordersync.sync.patience import Patience
 from ordersync.sync.steps import Steps
 from ordersync.sync.telling import PassLog
 from ordersync.sync.unread import with_all_rows
@@ -89,6 +90,7 @@ class Reconciler:
         self._at_rest = AtRest()
         self.demand.vouched = self._at_rest.vouched
         self._steps = Steps()
+        self._patience = Patience()
         self._looked_for_finished_at: datetime | None = None
         self._log = PassLog(account)
         self._has_asked = False
@@ -295,7 +297,8 @@ class Reconciler:
             self._looked_for_finished_at = now
         self._steps.note(work, self._at_rest.woken, now)
         if work.known or work.due or work.resting or work.unread:
-            report = await self.verify(work)
+            interval = self._settings.interval
+            report = await self._patience.spare(work, now, interval, self.verify)
             self._steps.asked_all(now)
             self._log.tell(report)
             await self._keep_verified(report)

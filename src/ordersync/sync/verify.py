@@ -21,7 +21,7 @@ from ordersync.sync.proof import keep_identity, prove
 from ordersync.sync.reading import ids_of, is_mute, lacks_fill_facts, list_pays, shown, spread
 from ordersync.sync.unread import Unread
 from ordersync.sync.windows import creation_windows
-from ordersync.sync.work import PassReport, Work
+from ordersync.sync.work import NOT_PROVEN, PassReport, Work
 from ordersync.sync.zone import TimesCompared
 from ordersync.truth.evidence import Absence, Reading, Sighting, account_proves_itself
 
@@ -38,7 +38,6 @@ IDS_AT_A_TIME, CALLS_AT_A_TIME = 800, 16
 """How many ids, by how many calls, are asked for before what came is written: no row waits for
 the last answer."""
 
-NOT_PROVEN = "not found at the venue; not proven yet"
 LONG_AGO = timedelta(days=365)
 
 

@@ -11,6 +11,8 @@ import msgspec
 from ordersync.ports import Claim, Known, OrderName, Outcome, Result, RowId
 from ordersync.truth.model import Source
 
+NOT_PROVEN = "not found at the venue; not proven yet"
+
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """What a pass is about: orders by key as stored, and due orders without an open row.

@@ -9,6 +9,7 @@ import typer
 
 from ordersync import __version__
 from ordersync.cli.output import Exit, Output
+from ordersync.cli.token_commands import tokens
 
 app = typer.Typer(
     name="ordersync",
@@ -18,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(tokens)
 
 _USAGE_ERROR = 2
 _FLAGS = frozenset({"--json"})

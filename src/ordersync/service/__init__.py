@@ -7,6 +7,7 @@ The doors (`cli`, `demo`) call it; what they get back are ports and plain data.
 from ordersync.service.build import build_archive, build_venue, build_views, schema_statements
 from ordersync.service.examine import check_proposal, examine, propose
 from ordersync.service.serving import Service, serving
+from ordersync.service.tokens import list_tokens, new_token, revoke_token
 from ordersync.store.guess import Unsure
 from ordersync.store.proposal import Proposal
 
@@ -19,7 +20,10 @@ __all__ = [
     "build_views",
     "check_proposal",
     "examine",
+    "list_tokens",
+    "new_token",
     "propose",
+    "revoke_token",
     "schema_statements",
     "serving",
 ]

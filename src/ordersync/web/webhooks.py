@@ -8,7 +8,6 @@ ask for that, every other status does not.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from ordersync.errors import OrdersyncError, VenueSilent
 from ordersync.hinted import WEBHOOK_ID_LIMIT
 from ordersync.standard_webhooks import ID, SIGNATURE, TIMESTAMP, is_signed, is_timely
 from ordersync.sync.hints import Took
+from ordersync.web.draining import drain
 from ordersync.web.payload import NoOrderError, NotJsonError, names_in
 
 if TYPE_CHECKING:
@@ -38,11 +38,6 @@ BODY_LIMIT = 256 * 1024
 BODY_WITHIN = timedelta(seconds=10)
 BODIES_LIMIT = 100
 """How many bodies are read at once: together they take 25 MB at most."""
-
-DRAINED_LIMIT = 2 * 1024 * 1024
-DRAINED_WITHIN = timedelta(seconds=3)
-"""So much of a body that is refused is read and dropped: closed before, the connection would be
-reset, and the sender never see the answer."""
 
 TIMED_OUT = 408
 CROWDED_PAUSE, AWAY_PAUSE = timedelta(seconds=1), timedelta(seconds=5)
@@ -91,7 +86,7 @@ class Door:
             took = await self._taken(request)
         except _Refused as refusal:
             if refusal.closes and refusal.status != TIMED_OUT:
-                await _drain(request)
+                await drain(request)
             content = {"error": str(refusal)}
             return JSONResponse(content, refusal.status, headers=refusal.headers)
         return JSONResponse({"result": took.value})
@@ -174,14 +169,3 @@ class Door:
         if before is None or now - before >= SAY_EVERY:
             self._said_at[account] = now
             log.warning(f"A webhook was not taken: {why}", account=account)
-
-
-async def _drain(request: Request) -> None:
-    """Let what is still coming pass by, for a while; nothing of it is kept."""
-    dropped = 0
-    with contextlib.suppress(TimeoutError, ClientDisconnect):
-        async with asyncio.timeout(DRAINED_WITHIN.total_seconds()):
-            async for part in request.stream():
-                dropped += len(part)
-                if dropped > DRAINED_LIMIT:
-                    return

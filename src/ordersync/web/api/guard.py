@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import Response
 
 from ordersync.errors import OrdersyncError
 from ordersync.tokened import Scope
 from ordersync.web.api.problems import Refusal, of_error
+from ordersync.web.draining import drain
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Send
@@ -76,12 +78,11 @@ class Guard:
         allowed = origin if origin and is_ours and origin in self._rules.origins else None
         answer = _dressed(send, allowed)
         if response is not None:
+            if _has_body(headers):
+                await drain(Request(scope, receive))
             await response(scope, receive, answer)
             return
-        try:
-            await self._app(scope, _bounded(receive), answer)
-        except Refusal as refusal:  # of the body, raised where it is read
-            await refusal.response(scope, receive, answer)
+        await self._app(scope, _bounded(receive), answer)
 
     def _check_host(self, headers: Headers) -> str:
         """The name by which we are called."""
@@ -162,8 +163,7 @@ class Guard:
 
     @staticmethod
     def _check_body(scope: Call, headers: Headers) -> None:
-        declared = headers.get("content-length")
-        has_body = "transfer-encoding" in headers or declared not in {None, "0"}
+        declared, has_body = headers.get("content-length"), _has_body(headers)
         if declared is not None and (not declared.isdecimal() or int(declared[:12]) > BODY_LIMIT):
             raise Refusal(413, "too-long", f"the body is longer than {BODY_LIMIT} bytes.")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -174,6 +174,10 @@ class Guard:
                 "the body has to be JSON.",
                 mend="Send it with: Content-Type: application/json",
             )
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def _unauthorized(what: str, *, invalid: bool = False) -> Refusal:

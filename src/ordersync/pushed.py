@@ -13,8 +13,9 @@ import msgspec
 from ordersync.truth.evidence import Sighting, Silence
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -60,4 +61,10 @@ class Push(Protocol):
         """Connect and subscribe; it is entered when the venue has confirmed, left by closing.
 
         Entering raises VenueSilent (ask again) or VenueRefused (the key; a person has to mend it).
+        """
+
+    async def tell_again(self, since: datetime) -> Sequence[Heard]:
+        """What it told since then (the venue's clock), where it tells again; else nothing.
+
+        It may be incomplete, and never raises: how orders stand is asked for all the same.
         """

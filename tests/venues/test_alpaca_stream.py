@@ -18,7 +18,10 @@ from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.pushed import Heard, Subscription
 from ordersync.truth.model import Status
 from ordersync.venues.alpaca.key import AlpacaKey
+from ordersync.venues.alpaca.replay import Replay
 from ordersync.venues.alpaca.stream import TradeUpdates
+from ordersync.venues.budget import RateBudget
+from ordersync.venues.reader import Reader
 from tests.venues.broker import text
 from tests.virtual import Direction, Network, VirtualClock, run_virtually, virtually
 
@@ -70,6 +73,13 @@ class Studio:
 @contextlib.asynccontextmanager
 async def studio(key: AlpacaKey | None = None) -> AsyncIterator[tuple[Studio, TradeUpdates]]:
     made, clock = Studio(), VirtualClock()
+    reader = Reader(
+        "http://127.0.0.1:1",
+        clock,
+        RateBudget(clock, per_second=1, burst=1),
+        sign=lambda _: {},
+        venue_now=clock.now,
+    )
     key = key or AlpacaKey(key_id="PK", secret="s3cret")  # noqa: S106 - a test's own
     async with serve(made.talk, "127.0.0.1", PORT, process_request=made.door, compression=None):
         yield (
@@ -79,6 +89,7 @@ async def studio(key: AlpacaKey | None = None) -> AsyncIterator[tuple[Studio, Tr
                 key,
                 venue_now=clock.now,
                 poll=lambda: timedelta(seconds=2),
+                replay=Replay(reader, clock.now),
                 mend="Mend the key.",
             ),
         )

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ordersync.ports import OrderName
-from ordersync.sync.parcels import key_of
+from ordersync.sync.parcels import Parcel, key_of
 from ordersync.truth.evidence import Sighting, Silence
 from ordersync.truth.merge import join, order_of
+from ordersync.truth.model import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 ORDERS_LIMIT = 50_000
@@ -33,6 +34,21 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     sightings: list[Sighting]
     garbled: list[Silence]
     heard_at: datetime
+
+    def parcel(
+        self, account: str, venue_now: datetime, vouched: Callable[[str], datetime | None]
+    ) -> Parcel:
+        """It as what ingest takes; `vouched` tells since when an order was said again."""
+        orders = {s.report.venue_order_id or "" for s in self.sightings}
+        return Parcel(
+            account=account,
+            source=Source.STREAM,
+            asked_at=self.heard_at,
+            venue_now=venue_now,
+            sightings=self.sightings,
+            garbled=self.garbled,
+            vouched={f"v:{order}": at for order in orders if (at := vouched(order)) is not None},
+        )
 
 
 class Backlog:

@@ -22,7 +22,7 @@ import structlog
 from ordersync.errors import AskAgain, OrdersyncError, VenueRefused, VenueSilent
 from ordersync.ports import OrderName
 from ordersync.sync.backlog import Backlog
-from ordersync.sync.parcels import Parcel
+from ordersync.sync.telling import RareWarnings
 from ordersync.truth.model import EventKind, Source, Status
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ AWAY_PAUSE = timedelta(seconds=1)
 UNREADABLE_EVERY = timedelta(minutes=1)
 DEGRADED_EVERY = timedelta(seconds=10)
 """How often the log tells of one kind of trouble; of its end always, if it told of it."""
+
+TOLD_TWICE = timedelta(seconds=5)
+"""So much more than the gap is told again, where a venue does that: frames may have been late."""
 
 ASKING = frozenset({Source.POLL, Source.DEMAND})
 ZERO = Decimal(0)
@@ -126,7 +129,8 @@ class Stream:
         self._relied_on_since: datetime | None = None
         self._untold: OrderedDict[str, datetime] = OrderedDict()
         self._told: OrderedDict[str, _Told] = OrderedDict()
-        self._said_at: dict[str, datetime] = {}
+        self._told_until: datetime | None = None
+        self._warn = RareWarnings(account, clock).say
         self._has_told_of_it = True
         demand.watch(self._pace)
 
@@ -211,7 +215,7 @@ class Stream:
             self.health.unreadable += 1
             count = self.health.unreadable
             what = f"Unreadable in the stream ({count} so far): {silence.why}"
-            self._say("unreadable", what, every=UNREADABLE_EVERY)
+            self._warn("unreadable", what, every=UNREADABLE_EVERY)
         if lost:
             self._miss(lost)
 
@@ -229,6 +233,7 @@ class Stream:
         while True:
             await self._gap.wait()
             self._gap.clear()
+            await self._hear_again()
             report = await self._demand.read_gap()
             if not report.was_answered:
                 self._gap.set()
@@ -240,8 +245,16 @@ class Stream:
                     self._go_live()
             await self._clock.sleep(pause / 2)
 
+    async def _hear_again(self) -> None:
+        """Take what the venue tells again of the gap: of each end in it, nobody has to ask."""
+        if self._told_until is not None:
+            for heard in await self._push.tell_again(self._told_until):
+                # It proves nothing about the stream, neither that it tells nor that it lost.
+                self._take(msgspec.structs.replace(heard, missed="", is_snapshot=True))
+
     def _go_live(self) -> None:
         """Nothing is missing. Once doubted, it also has to tell of a change to be relied on."""
+        self._told_until = None
         self._untold.clear()
         self._relied_on_since = self._venue.now()
         if self.health.is_proven and self.health.state is not State.LIVE:
@@ -257,11 +270,13 @@ class Stream:
 
         `about` is the kind of why: a person hears of one kind only so often.
         """
+        if self.health.state is State.LIVE:
+            self._told_until = self._venue.now() - self._push.quiet_limit - TOLD_TWICE
         if self.health.state is not State.DEGRADED:
             self.health.since = self._clock.now()
         self.health.state, self.health.why = State.DEGRADED, why
         text = f"Push is degraded, asking every {CLOSE_WATCH.seconds} s instead: {why}"
-        self._has_told_of_it |= self._say(about, text, every=DEGRADED_EVERY)
+        self._has_told_of_it |= self._warn(about, text, every=DEGRADED_EVERY)
         self._untold.clear()
         self._relied_on_since = None
         self._demand.watch(self._pace)
@@ -284,7 +299,9 @@ class Stream:
             while self.backlog:
                 load = self.backlog.take(ORDERS_A_COMMIT)
                 try:
-                    taken = await self._ingest.take(self._parcel(load))
+                    taken = await self._ingest.take(
+                        load.parcel(self.account, self._venue.now(), self._demand.vouched)
+                    )
                 except OrdersyncError as error:
                     # Nothing of it is lost: it waits, and what comes meanwhile joins it.
                     if lost := self.backlog.put_back(load):
@@ -298,21 +315,6 @@ class Stream:
                     pause = AWAY_PAUSE / 8
                     self._follow_up(load, taken)
 
-    def _parcel(self, load: Load) -> Parcel:
-        return Parcel(
-            account=self.account,
-            source=Source.STREAM,
-            asked_at=load.heard_at,
-            venue_now=self._venue.now(),
-            sightings=load.sightings,
-            garbled=load.garbled,
-            vouched={
-                f"v:{order}": at
-                for order in {s.report.venue_order_id or "" for s in load.sightings}
-                if (at := self._demand.vouched(order)) is not None
-            },
-        )
-
     def _follow_up(self, load: Load, taken: Taken) -> None:
         """What a stream cannot say is asked for: how an end was settled, what was unreadable."""
         orders = {
@@ -324,15 +326,6 @@ class Stream:
         orders |= {OrderName(order): None for s in load.garbled for order in s.orders}
         self._demand.ask_soon(orders)
         self._demand.stir(s.report.venue_order_id or "" for s in load.sightings)
-
-    def _say(self, about: str, what: str, *, every: timedelta) -> bool:
-        """Tell a person, but of one kind of thing only so often; whether it was told."""
-        now, before = self._clock.now(), self._said_at.get(about)
-        if before is not None and now - before < every:
-            return False
-        self._said_at[about] = now
-        log.warning(what, account=self.account)
-        return True
 
     # --- what it does not say ----------------------------------------------------------------
 

@@ -13,8 +13,9 @@ from ordersync.truth.model import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime, timedelta
 
-    from ordersync.ports import Advance
+    from ordersync.ports import Advance, Clock
     from ordersync.sync.work import PassReport
     from ordersync.truth.model import EventEvidence
 
@@ -116,3 +117,21 @@ class PassLog:
 
 def _plural(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+class RareWarnings:
+    """Warnings about an account, of one kind only so often."""
+
+    def __init__(self, account: str, clock: Clock) -> None:
+        self._account = account
+        self._clock = clock
+        self._said_at: dict[str, datetime] = {}
+
+    def say(self, about: str, what: str, *, every: timedelta) -> bool:
+        """Warn of this kind of thing, unless that was done a moment ago; whether it was."""
+        now, before = self._clock.now(), self._said_at.get(about)
+        if before is not None and now - before < every:
+            return False
+        self._said_at[about] = now
+        log.warning(what, account=self._account)
+        return True

@@ -59,6 +59,11 @@ class Unusable(msgspec.Struct, frozen=True, kw_only=True):
     pause: timedelta | None = None
     raw: str = ""
 
+    @property
+    def is_useless_again(self) -> bool:
+        """Whether asking the same again would be answered alike."""
+        return self.blame in {Blame.KEY, Blame.REQUEST}
+
 
 Answer = Payload | NotFound | Unusable
 

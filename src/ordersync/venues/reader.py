@@ -45,17 +45,22 @@ class Reader:
             base_url=base_url,
             timeout=TIMEOUT.total_seconds(),
             follow_redirects=False,
-            headers={"user-agent": "ordersync", "accept": "application/json"},
+            headers={"user-agent": "ordersync"},
         )
         self.calls = 0
 
     async def get(
-        self, path: str, query: Sequence[tuple[str, str]] = (), *, public: bool = False
+        self,
+        path: str,
+        query: Sequence[tuple[str, str]] = (),
+        *,
+        public: bool = False,
+        accept: str = "application/json",
     ) -> Answer:
         """Ask until an answer is worth something or patience ends. Never raises for an answer."""
         answer: Answer = Unusable(why="nobody asked", blame=Blame.SILENT)
         for attempt in range(ATTEMPTS):
-            answer = await self._ask(path, query, public=public)
+            answer = await self._ask(path, query, public=public, accept=accept)
             if not isinstance(answer, Unusable) or answer.blame is not Blame.SILENT:
                 return answer
             backoff = FIRST_BACKOFF * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
@@ -70,12 +75,14 @@ class Reader:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _ask(self, path: str, query: Sequence[tuple[str, str]], *, public: bool) -> Answer:
+    async def _ask(
+        self, path: str, query: Sequence[tuple[str, str]], *, public: bool, accept: str
+    ) -> Answer:
         await self._budget.take()
         self.calls += 1
-        headers = {} if public else self._sign(path)
+        headers = {"accept": accept, **({} if public else self._sign(path))}
         try:
-            response = await self._client.get(path, params=list(query), headers=dict(headers))
+            response = await self._client.get(path, params=list(query), headers=headers)
         except httpx2.RequestError as error:
             return no_answer(error)
         self._budget.learn(response.headers, self._venue_now())

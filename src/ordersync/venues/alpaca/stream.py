@@ -1,8 +1,8 @@
 """`trade_updates` as a `ports` Push: connecting, the first two messages, and signs of life.
 
-The stream has no snapshot, no numbering and no replay: what is lost on it is only found by
-asking, so its safety poll never ends. It has no heartbeats either; pings of our own take their
-place. Frames are binary with JSON in them, or text.
+The stream has no snapshot and no numbering: what is lost on it is only found by asking, so its
+safety poll never ends. Another endpoint may tell it again (`replay`). It has no heartbeats
+either; pings of our own take their place. Frames are binary with JSON in them, or text.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
     from ordersync.venues.alpaca.key import AlpacaKey
+    from ordersync.venues.alpaca.replay import Replay
 
 _T = TypeVar("_T")
 
@@ -57,9 +58,11 @@ class TradeUpdates:
         *,
         venue_now: Callable[[], datetime],
         poll: Callable[[], timedelta],
+        replay: Replay,
         mend: str,
     ) -> None:
         self.url = url
+        self.tell_again = replay.since
         self._key = key
         self._venue_now = venue_now
         self._poll = poll

@@ -12,6 +12,7 @@ from ordersync.ports import Finding, Identity, Severity
 from ordersync.truth.evidence import Absence, Reading, Sighting, Silence
 from ordersync.venues.alpaca import parse
 from ordersync.venues.alpaca.orders import PAGE, OrderCalls
+from ordersync.venues.alpaca.replay import Replay
 from ordersync.venues.alpaca.stream import TradeUpdates
 from ordersync.venues.answers import Blame, Unusable
 from ordersync.venues.asking import ask_in_batches, page_of, silence_of
@@ -97,6 +98,7 @@ class Alpaca:
             key,
             venue_now=self.now,
             poll=self._poll_every,
+            replay=Replay(self._reader, self.now),
             mend=self._mend(),
         )
 

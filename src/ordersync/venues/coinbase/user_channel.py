@@ -70,6 +70,11 @@ class UserChannel:
         self._portfolio = portfolio
         self._turn = 0
 
+    async def tell_again(self, since: datetime) -> Sequence[Heard]:
+        """Nothing: a new subscription begins with a snapshot of what is open."""
+        del since
+        return ()
+
     @contextlib.asynccontextmanager
     async def subscribe(self) -> AsyncIterator[UserSubscription]:
         """Connect and subscribe to user and heartbeats; entered when the venue has confirmed."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ordersync.ports import Advance, OrderName, Result
 from ordersync.settings import Orders
+from ordersync.store.log import TableLog
 from ordersync.store.makes.sqlite import SqliteFile
 from ordersync.store.table_store import TableStore
 from ordersync.store.views import TableViews
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from ordersync.logged import EventLog
     from ordersync.ports import Absent, Clock, Known, Note, OrderStore, OrderViews, Outcome
     from ordersync.truth.model import Order
 
@@ -199,6 +201,9 @@ class Bench(Protocol):
     def views(self, orders: Orders) -> OrderViews:
         """The read side."""
 
+    def log(self, orders: Orders) -> EventLog:
+        """The event log, as listeners read it."""
+
     def ours(self) -> Ours:
         """What stands in our tables."""
 
@@ -311,6 +316,9 @@ class SqliteBench:
 
     def views(self, orders: Orders) -> OrderViews:
         return TableViews(SqliteFile(self.path), orders, where="ordersync.toml")
+
+    def log(self, orders: Orders) -> EventLog:
+        return TableLog(SqliteFile(self.path), orders, where="ordersync.toml")
 
     def ours(self) -> Ours:
         return Ours(

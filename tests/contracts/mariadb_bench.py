@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pymysql
 
+from ordersync.store.log import TableLog
 from ordersync.store.makes.mysql import MysqlServer
 from ordersync.store.table_store import TableStore
 from ordersync.store.views import TableViews
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from pymysql.cursors import Cursor
 
+    from ordersync.logged import EventLog
     from ordersync.ports import Clock, OrderStore, OrderViews
     from ordersync.settings import Orders
     from tests.contracts.bench import Row, Table, Watch
@@ -152,6 +154,9 @@ class MariadbBench:
 
     def views(self, orders: Orders) -> OrderViews:
         return TableViews(MysqlServer(self.url), orders, where="ordersync.toml")
+
+    def log(self, orders: Orders) -> EventLog:
+        return TableLog(MysqlServer(self.url), orders, where="ordersync.toml")
 
     def ours(self) -> Ours:
         return Ours(

@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
+from ordersync.store.log import TableLog
 from ordersync.store.makes.postgres import PostgresServer
 from ordersync.store.table_store import TableStore
 from ordersync.store.views import TableViews
@@ -18,6 +19,7 @@ from tests.contracts.bench import PAUSE, Kind, Ours, quoted
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from ordersync.logged import EventLog
     from ordersync.ports import Clock, OrderStore, OrderViews
     from ordersync.settings import Orders
     from tests.contracts.bench import Row, Table, Watch
@@ -134,6 +136,9 @@ class PostgresBench:
 
     def views(self, orders: Orders) -> OrderViews:
         return TableViews(PostgresServer(self.store_url), orders, where="ordersync.toml")
+
+    def log(self, orders: Orders) -> EventLog:
+        return TableLog(PostgresServer(self.store_url), orders, where="ordersync.toml")
 
     def ours(self) -> Ours:
         return Ours(

@@ -8,6 +8,7 @@ from ordersync import settings as configuration
 from ordersync.archive_files import ArchiveFolder
 from ordersync.errors import ConfigError
 from ordersync.store.listing import TableLists
+from ordersync.store.log import TableLog
 from ordersync.store.makes import database_at
 from ordersync.store.mapping import bind
 from ordersync.store.owner import statements_for_owner, version_there
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ordersync.archived import Archive
+    from ordersync.logged import EventLog
     from ordersync.ports import Clock, OrderStore, OrderViews, Venue
     from ordersync.settings import Account, Settings
     from ordersync.standard_webhooks import Secret
@@ -90,6 +92,11 @@ def build_lists(
 def build_tokens(settings: Settings) -> TokenStore:
     """Where the tokens of those who call are kept. Raises ConfigError, StoreBusy, …."""
     return TableTokens(build_database(settings), settings.orders)
+
+
+def build_log(settings: Settings) -> EventLog:
+    """The event log of this configuration; nothing is connected yet. Raises ConfigError."""
+    return TableLog(build_database(settings), settings.orders, where=str(settings.path))
 
 
 def build_archive(settings: Settings) -> Archive:

@@ -17,6 +17,7 @@ from ordersync.judging import judge_key
 from ordersync.ports import Severity
 from ordersync.service.build import (
     build_archive,
+    build_log,
     build_store,
     build_venue,
 )
@@ -26,6 +27,7 @@ from ordersync.sync.answering import Answering
 from ordersync.sync.audit import Audit, audit
 from ordersync.sync.hints import Hints
 from ordersync.sync.ingest import Ingest
+from ordersync.sync.outbox import Outbox
 from ordersync.sync.reconcile import Reconciler
 from ordersync.sync.retention import Retention
 from ordersync.sync.stream import Stream
@@ -71,6 +73,7 @@ class Service:
             listener=self._tell,
         )
         self._listener = listener
+        self.outbox = Outbox(build_log(settings), clock)
         self.venues: dict[str, Venue] = {
             name: build_venue(settings, name, account, clock)
             for name, account in settings.served_accounts.items()
@@ -111,6 +114,7 @@ class Service:
         """What was committed, to whoever listens; and to the stream that should have told it."""
         for stream in self.streams.values():
             stream.compare(events)
+        self.outbox.tell(events)
         if self._listener is not None:
             self._listener(events)
 
@@ -225,8 +229,9 @@ class Service:
             for name in self.reconcilers:
                 group.create_task(self._run_account(name), name=f"account {name}")
             if self.settings.web.enabled:
-                faces = serve_api(self.settings, self.clock, self._vouched)
+                faces = serve_api(self.settings, self.clock, self._vouched, self.outbox)
                 group.create_task(faces, name="api")
+                group.create_task(self.outbox.run(), name="outbox")
 
     def _vouched(self, account: str, order: str) -> datetime | None:
         """Since when this order was surely said again, though nothing of that was written."""
@@ -324,4 +329,5 @@ async def serving(
     finally:
         for venue in service.venues.values():
             await venue.close()
+        await service.outbox.close()
         await store.close()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ordersync.ports import Clock
     from ordersync.settings import Settings
+    from ordersync.sync.outbox import Outbox
 
 TRY_AGAIN = timedelta(seconds=30)
 
@@ -55,7 +56,10 @@ async def check_exposure(settings: Settings, clock: Clock) -> None:
 
 
 async def serve_api(
-    settings: Settings, clock: Clock, vouched: Callable[[str, str], datetime | None]
+    settings: Settings,
+    clock: Clock,
+    vouched: Callable[[str, str], datetime | None],
+    outbox: Outbox,
 ) -> None:
     """Serve the API until cancelled. `vouched`: see `build_lists`."""
     while True:
@@ -72,6 +76,7 @@ async def serve_api(
     faces = Faces(
         clock=clock,
         lists=lists,
+        outbox=outbox,
         keyring=Keyring(build_tokens(settings), clock),
         rules=Rules(
             exposed=web.is_exposed,

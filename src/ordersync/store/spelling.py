@@ -28,6 +28,8 @@ class Spelling(ABC):
     open_rows = "(account, row_id) WHERE final = 0"
     create_index = "CREATE INDEX"
     has_partial_indexes = True
+    commits_in_order = False
+    """Whether a commit's number in the event log is always above those of all before it."""
     swallowed_by = "a trigger?"
     tell_of_requests = ""
     """The statement that wakes those who listen, where this make has such a thing."""

@@ -25,6 +25,8 @@ HEAD_WITHIN_SECONDS = 10.0
 
 IDLE_SECONDS = 30
 CONNECTIONS_LIMIT = 2_000
+ABORT = "ordersync.abort"
+"""The ASGI extension by which an application drops a connection: its "abort" is to be called."""
 
 
 class _Impatient(H11Protocol):
@@ -39,6 +41,8 @@ class _Impatient(H11Protocol):
 
         async def in_time(scope: Scope, receive: Receive, send: Send) -> None:
             self._stop_waiting()
+            # For who sends for long: a client that takes nothing would keep what waits for it.
+            scope.setdefault("extensions", {})[ABORT] = {"abort": self.transport.abort}
             # Cancelled means that the server leaves: the client gets no answer, and sends again.
             with contextlib.suppress(asyncio.CancelledError):
                 await inner(scope, receive, send)

@@ -51,6 +51,7 @@ class SqliteSpelling(Spelling):
     compact = " WITHOUT ROWID"
     # CROSS JOIN keeps SQLite from walking all of an account's truths once for each key.
     joined = "CROSS JOIN"
+    commits_in_order = True
 
     def each_key(self, name: str) -> str:
         """The JSON list in an argument as a table."""

@@ -8,6 +8,7 @@ import msgspec
 
 from ordersync.listed import OrderLists
 from ordersync.ports import Clock
+from ordersync.sync.outbox import Outbox
 from ordersync.web.api.keyring import Keyring
 from ordersync.web.api.rules import Rules
 
@@ -17,6 +18,7 @@ class Faces(msgspec.Struct, frozen=True, kw_only=True):
 
     clock: Clock
     lists: OrderLists
+    outbox: Outbox
     keyring: Keyring
     rules: Rules
     accounts: tuple[str, ...]

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import msgspec
 from msgspec import Meta
 
+from ordersync.archived import Archived
 from ordersync.truth.urgency import Discrepancy, Urgency
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Place = tuple[str, ...]
 """How far a walk through a list has come: what its last order is sorted by, as text."""
@@ -118,6 +119,40 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     totals: Totals
 
 
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that a text named, and the key under which its truth is stored."""
+
+    order: Listed
+    key: str
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """Events of an order as JSON texts, oldest first, and what moved out of the database."""
+
+    events: list[str]
+    archived: list[Archived]
+    next: Place | None = None
+
+
+class OwnerShown(msgspec.Struct, frozen=True, kw_only=True):
+    """One value of the owner column, and the rows that it waits for."""
+
+    owner: Annotated[str | None, Meta(description="The value; null: rows without one.")]
+    blocked: Annotated[bool, Meta(description="Whether any of its rows says open.")]
+    open_orders: Annotated[int, Meta(description="How many do.")]
+    blocked_since: Annotated[
+        datetime | None, Meta(description="When the oldest of these was made.")
+    ]
+    untruly_blocked_seconds_today: Annotated[
+        float,
+        Meta(
+            description="For how long today, in UTC, a row said open although the exchange had "
+            "finished; what overlaps counts once."
+        ),
+    ]
+    orders: Annotated[list[str], Meta(description="The keys of its open rows, at most 20.")]
+
+
 class OrderLists(Protocol):
     """Lists of rows, for those who ask over HTTP. Raises StoreBusy or StoreRefused.
 
@@ -133,3 +168,12 @@ class OrderLists(Protocol):
 
     async def verified_at(self) -> Mapping[str, datetime | None]:
         """By account when all of it was last verified, as it is stored."""
+
+    async def match(self, text: str, account: str | None = None) -> Sequence[Found]:
+        """The orders that a text names: by row id, else by venue id, else by client id."""
+
+    async def past(self, account: str, key: str, *, after: Place | None, limit: int) -> Past:
+        """The events of an order, and where else something about it is."""
+
+    async def owners(self) -> Sequence[OwnerShown]:
+        """Every owner who waits, or waited untruly today."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ordersync.archived import Archive
     from ordersync.logged import EventLog
-    from ordersync.ports import Clock, OrderStore, OrderViews, Venue
+    from ordersync.ports import Clock, Known, OrderStore, OrderViews, Venue
     from ordersync.settings import Account, Settings
     from ordersync.standard_webhooks import Secret
     from ordersync.store.database import Database
@@ -71,12 +71,12 @@ def build_views(settings: Settings) -> OrderViews:
 
 
 def build_lists(
-    settings: Settings, clock: Clock, vouched: Callable[[str, str], datetime | None]
+    settings: Settings, clock: Clock, vouched: Callable[[str, Known], datetime | None]
 ) -> TableLists:
     """The lists of this configuration's rows.
 
-    `vouched` says of an account and an order since when it was surely said again, though nothing
-    of that is stored. Raises ConfigError, StoreBusy or StoreRefused.
+    `vouched` says of an account and an order since when it is vouched for as far as this process
+    knows, stored or not. Raises ConfigError, StoreBusy or StoreRefused.
     """
     return TableLists(
         build_database(settings),

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
 
-    from ordersync.ports import Clock, OrderStore, Venue
+    from ordersync.ports import Clock, Known, OrderStore, Venue
     from ordersync.settings import Settings
     from ordersync.sync.work import Work
     from ordersync.truth.model import Event
@@ -104,6 +104,7 @@ class Service:
         self.wanted = {name: self._take_wanted(name) for name in self.venues}
         self.answering = Answering(store, clock, self.wanted)
         self.hints: dict[str, Hints] = {}
+        self.troubles: dict[str, str] = {}
         kept = settings.retention or configuration.Retention()
         self.archive = build_archive(settings)
         self.retention = Retention(
@@ -229,13 +230,12 @@ class Service:
             for name in self.reconcilers:
                 group.create_task(self._run_account(name), name=f"account {name}")
             if self.settings.web.enabled:
-                faces = serve_api(self.settings, self.clock, self._vouched, self.outbox)
-                group.create_task(faces, name="api")
+                group.create_task(serve_api(self), name="api")
                 group.create_task(self.outbox.run(), name="outbox")
 
-    def _vouched(self, account: str, order: str) -> datetime | None:
-        """Since when this order was surely said again, though nothing of that was written."""
-        return self.reconcilers[account].demand.vouched(order)
+    def vouched(self, account: str, known: Known) -> datetime | None:
+        """Since when an order is vouched for as far as it is known here, stored or not."""
+        return self.wanted[account].verified_at(known)
 
     def _take_hints(self, name: str) -> Hints:
         return Hints(
@@ -287,7 +287,9 @@ class Service:
         try:
             warning = await self.check_key(account)
         except (VenueSilent, VenueRefused) as error:
+            self.troubles[account] = str(error)
             return str(error)
+        self.troubles.pop(account, None)
         if warning:
             log.warning(warning, account=account)
         return ""

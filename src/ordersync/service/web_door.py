@@ -7,25 +7,27 @@ that is away, is told and tried again. Only what would let strangers in ends the
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from ordersync.errors import AskAgain, ConfigError
 from ordersync.service.build import build_lists, build_tokens
+from ordersync.service.conditions import Kept, conditions
+from ordersync.service.passes import Passes, Passing
 from ordersync.web.api.faces import Faces
 from ordersync.web.api.keyring import Keyring
 from ordersync.web.api.rules import Rules
 from ordersync.web.guest import listening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from starlette.types import ASGIApp
 
-    from ordersync.ports import Clock
+    from ordersync.ports import Clock, Known
     from ordersync.settings import Settings
+    from ordersync.sync.answering import Answering
     from ordersync.sync.outbox import Outbox
 
 TRY_AGAIN = timedelta(seconds=30)
@@ -55,16 +57,22 @@ async def check_exposure(settings: Settings, clock: Clock) -> None:
     )
 
 
-async def serve_api(
-    settings: Settings,
-    clock: Clock,
-    vouched: Callable[[str, str], datetime | None],
-    outbox: Outbox,
-) -> None:
-    """Serve the API until cancelled. `vouched`: see `build_lists`."""
+class Served(Kept, Passing, Protocol):
+    """As much of a service as the API answers from."""
+
+    answering: Answering
+    outbox: Outbox
+
+    def vouched(self, account: str, known: Known) -> datetime | None:
+        """Since when an order is vouched for as far as it is known here, stored or not."""
+
+
+async def serve_api(service: Served) -> None:
+    """Serve the API until cancelled."""
+    settings, clock = service.settings, service.clock
     while True:
         try:
-            lists = build_lists(settings, clock, vouched)
+            lists = build_lists(settings, clock, service.vouched)
             break
         except AskAgain as error:
             log.warning(f"The API is not served yet: {error}")
@@ -76,7 +84,7 @@ async def serve_api(
     faces = Faces(
         clock=clock,
         lists=lists,
-        outbox=outbox,
+        outbox=service.outbox,
         keyring=Keyring(build_tokens(settings), clock),
         rules=Rules(
             exposed=web.is_exposed,
@@ -86,6 +94,9 @@ async def serve_api(
         ),
         accounts=tuple(settings.served_accounts),
         stale_after=settings.sync.stale_after,
+        answering=service.answering,
+        passes=Passes(service),
+        conditions=lambda verified: conditions(service, verified),
     )
     try:
         await _listen(application(faces), settings, clock)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LONGEST_CHAIN = 100
 _NOTHING = timedelta(0)
+_OVERLAID = {Overlay.SUSPECT: Discrepancy.SUSPECT, Overlay.UNKNOWN: Discrepancy.UNKNOWN}
 _FILLS = {"filled_qty", "avg_price", "fee", "filled_at"}
 
 UNVERIFIED_KEPT = 1_000
@@ -44,16 +45,15 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
             return cls()
         return cls(at=record.verified_at, but_for=frozenset(record.unverified))
 
-    def of_order(self, known: Known, vouched: Callable[[str], datetime | None]) -> datetime | None:
-        """When the exchange last vouched for what is stored of this order; None: never."""
-        if known.truth is None:
-            return None
-        name = known.key[2:]
-        moments = [known.truth.as_of]
-        if self.at is not None and name not in self.but_for:
+    def of_order(self, known: Known, here: datetime | None) -> datetime | None:
+        """When the exchange last vouched for what is stored of this order; None: never.
+
+        `here` is what this process knows of that.
+        """
+        moments = [here, known.truth.as_of if known.truth else None]
+        if known.truth is not None and known.key[2:] not in self.but_for:
             moments.append(self.at)
-        later = vouched(name)
-        return max(*moments, later) if later is not None else max(moments)
+        return max((at for at in moments if at is not None), default=None)
 
 
 class Judge:
@@ -205,7 +205,7 @@ def _is_final(claim: Claim | None, shown: Order | None) -> bool:
 
 
 def _absent(overlay: Overlay | None) -> Discrepancy | None:
-    return Discrepancy(overlay.value) if overlay is not None else None
+    return _OVERLAID.get(overlay) if overlay is not None else None
 
 
 def _seconds(span: timedelta | None) -> float | None:

@@ -6,28 +6,30 @@ by when they ended: whatever the bot's history holds, a page costs a page.
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from ordersync.listed import Page, State, Status, Totals
+from ordersync.listed import Found, Page, Past, State, Status, Wanted
 from ordersync.ports import AccountRecord, Known, Meaning, OrderName
 from ordersync.store import schema
 from ordersync.store.beside import Judge, Verified
+from ordersync.store.blocked import Blocked
 from ordersync.store.ended import Ended, EndedStatements
 from ordersync.store.lookup import Lookup
 from ordersync.store.mapping import bind
+from ordersync.store.named import Named
+from ordersync.store.open_rows import Row, cut, is_after, may_fit, nameless, rank, totals_of
 from ordersync.store.own import OwnStatements
 from ordersync.store.readers import Readers
 from ordersync.store.statement import Ask, keys_of
-from ordersync.truth.urgency import Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime, timedelta
 
-    from ordersync.listed import Listed, Place, Wanted
+    from ordersync.listed import Listed, OwnerShown, Place
     from ordersync.ports import Claim, Clock
     from ordersync.settings import Orders
     from ordersync.store.database import Database, Session
@@ -44,18 +46,11 @@ _decode_account = msgspec.json.Decoder(AccountRecord).decode
 _OPEN = frozenset({None, State.OPEN})
 
 
-class Row(NamedTuple):
-    """An open row, and whose it is."""
-
-    account: str
-    claim: Claim
-
-
 class TableLists:
     """Implements `listed.OrderLists`.
 
-    `vouched` says of an account and a venue id since when it was surely said again, though nothing
-    of that is stored.
+    `vouched` says of an account and an order since when it is vouched for as far as this process
+    knows, stored or not. It is asked on a reader's thread.
     """
 
     def __init__(
@@ -67,7 +62,7 @@ class TableLists:
         accounts: Sequence[str],
         where: str,
         stale_after: timedelta,
-        vouched: Callable[[str, str], datetime | None],
+        vouched: Callable[[str, Known], datetime | None],
     ) -> None:
         self._clock = clock
         self._accounts = tuple(accounts)
@@ -79,6 +74,9 @@ class TableLists:
         self.own = OwnStatements(database.spelling, self.mapping.shape.schema)
         self.lookup = Lookup(database.spelling, self.mapping, self.own, clock)
         self._ended = EndedStatements(self.own)
+        self._named = Named(self.mapping, self.own, self.lookup)
+        self._blocked = Blocked(self.mapping, self.own)
+        self._turn = asyncio.Lock()
         self._sources_text = _sources_text(self.own)
         self._version = 0
 
@@ -96,6 +94,48 @@ class TableLists:
         """A page of open rows, with the totals of all that are wanted."""
         return await self._ask(lambda s: self._status(s, wanted, after, limit))
 
+    async def match(self, text: str, account: str | None = None) -> list[Found]:
+        """The orders that a text names: by row id, else by venue id, else by client id."""
+        accounts = [name for name in self._accounts if account in {None, name}]
+
+        def look(session: Session) -> list[Found]:
+            with self.readers.one_moment(session):
+                found = self._named.find(session, text, accounts)
+                sources = self._sources(session, ((name, k.key) for name, k, _ in found))
+            judge = self._judge(session)
+            listed = []
+            for name, known, claim in found:
+                verified = Verified.of(self._record(session, name))
+                at = verified.of_order(known, self._vouched(name, known))
+                one = judge.listed(name, known, claim, at, sources.get((name, known.key)))
+                listed.append(Found(order=one, key=known.key))
+            return listed
+
+        return await self._ask(look)
+
+    async def past(self, account: str, key: str, *, after: Place | None, limit: int) -> Past:
+        """The events of an order, oldest first, and where else something about it is."""
+
+        def look(session: Session) -> Past:
+            events, place = self._named.events(session, account, key, after, limit)
+            archived = self._named.archived(session, account, key)
+            return Past(events=events, archived=archived, next=place)
+
+        return await self._ask(look)
+
+    async def owners(self) -> list[OwnerShown]:
+        """Every owner who waits, or waited untruly today."""
+
+        def look(session: Session) -> list[OwnerShown]:
+            now = self._clock.now()
+            self._blocked.look(session, now, has_tables=self.lookup.has_tables)
+            rows = self._beside(session, self._open_rows(session, Wanted()))
+            waiting = ((listed, known.final_since) for _, known, listed in rows)
+            return self._blocked.owners(waiting, self._accounts, now)
+
+        async with self._turn:  # what is remembered of the log is for one at a time
+            return await self._ask(look)
+
     async def verified_at(self) -> dict[str, datetime | None]:
         """By account when all of it was last verified."""
 
@@ -109,7 +149,7 @@ class TableLists:
             self._look_for_tables(session)
             return look(session)
 
-        return await self.readers.ask(prepared, at_one_moment=True)
+        return await self.readers.ask(prepared)
 
     def _look_for_tables(self, session: Session) -> None:
         """What of our tables is there, until all of it is."""
@@ -121,14 +161,14 @@ class TableLists:
     # --- open rows -------------------------------------------------------------------------
 
     def _open_page(self, session: Session, wanted: Wanted, after: Place | None, limit: int) -> Page:
-        rows = [row for row in self._open_rows(session, wanted) if _is_after(row, after)]
+        rows = [row for row in self._open_rows(session, wanted) if is_after(row, after)]
         judged = self._fitting(self._judged(session, rows), wanted)
-        return _cut(judged, limit)
+        return cut(judged, limit)
 
     def _status(self, session: Session, wanted: Wanted, after: Place | None, limit: int) -> Status:
         rows = self._open_rows(session, wanted)
         fitting = list(self._fitting(self._judged(session, rows), wanted))
-        page = _cut((pair for pair in fitting if _is_after(pair[0], after)), limit)
+        page = cut((pair for pair in fitting if is_after(pair[0], after)), limit)
         return Status(page=page, totals=totals_of([one for _, one in fitting]))
 
     def _open_rows(self, session: Session, wanted: Wanted) -> list[Row]:
@@ -138,36 +178,44 @@ class TableLists:
             if wanted.account not in {None, account}:
                 continue
             claims = self.lookup.open_rows(session, account)
-            found += [Row(account, claim) for claim in claims if _may_fit(claim, wanted)]
-        return sorted(found, key=_rank)
+            found += [Row(account, claim) for claim in claims if may_fit(claim, wanted)]
+        return sorted(found, key=rank)
 
     def _judged(self, session: Session, rows: Sequence[Row]) -> Iterator[tuple[Row, Listed]]:
-        """Each row as it is told; read in parts, as they are taken."""
+        """Each row that is still open, as it is told; read in parts, as they are taken."""
+        return ((row, listed) for row, _, listed in self._beside(session, rows))
+
+    def _beside(self, session: Session, rows: Sequence[Row]) -> Iterator[tuple[Row, Known, Listed]]:
+        """The same, with what is stored of its order."""
         judge = self._judge(session)
         verified = {name: Verified.of(self._record(session, name)) for name in self._accounts}
         for n in range(0, len(rows), AT_A_TIME):
             part = rows[n : n + AT_A_TIME]
-            known = self._known_of(session, part)
-            sighted = ((account, k.key) for (account, _), k in known.items() if k.truth)
-            sources = self._sources(session, sighted)
+            with self.readers.one_moment(session):
+                # The rows once more: what was written since they were found is in the truths.
+                known = self._known_of(session, part)
+                sighted = ((account, k.key) for (account, _), (k, _) in known.items() if k.truth)
+                sources = self._sources(session, sighted)
             for row in part:
-                one = known[row.account, row.claim.row_id]
-                at = verified[row.account].of_order(one, self._voucher(row.account))
+                one, claim = known[row.account, row.claim.row_id]
+                if claim.meaning is Meaning.FINAL:
+                    continue
+                at = verified[row.account].of_order(one, self._vouched(row.account, one))
                 source = sources.get((row.account, one.key))
-                yield row, judge.listed(row.account, one, row.claim, at, source)
+                yield row, one, judge.listed(row.account, one, claim, at, source)
 
     def _known_of(
         self, session: Session, rows: Sequence[Row]
-    ) -> dict[tuple[str, int | str], Known]:
-        """What is stored of each row's order; of a row that names none, nothing."""
-        found: dict[tuple[str, int | str], Known] = {}
+    ) -> dict[tuple[str, int | str], tuple[Known, Claim]]:
+        """What is stored of each row's order, and the row now; of one that names none, nothing."""
+        found: dict[tuple[str, int | str], tuple[Known, Claim]] = {}
         for account in self._accounts:
-            claims = [row.claim for row in rows if row.account == account]
-            for known in self.lookup.read_claims(session, account, claims):
-                found.update(((account, claim.row_id), known) for claim in known.claims)
-            for claim in claims:
-                if (account, claim.row_id) not in found:
-                    found[account, claim.row_id] = _nameless(claim)
+            keys = [row.claim.row_id for row in rows if row.account == account]
+            for known in self.lookup.read_rows(session, account, keys) if keys else []:
+                found.update(((account, c.row_id), (known, c)) for c in known.claims)
+        for account, claim in rows:
+            if (account, claim.row_id) not in found:
+                found[account, claim.row_id] = nameless(claim), claim
         return found
 
     def _sources(
@@ -191,9 +239,6 @@ class TableLists:
             return known
 
         return Judge(self.mapping, now=self._clock.now(), stale_after=self._stale_after, read=read)
-
-    def _voucher(self, account: str) -> Callable[[str], datetime | None]:
-        return lambda venue_order_id: self._vouched(account, venue_order_id)
 
     def _record(self, session: Session, account: str) -> AccountRecord:
         if not self.lookup.has_tables:
@@ -238,7 +283,11 @@ class TableLists:
         rows: dict[Ended, tuple[Known, Claim | None]] = {}
         for account in self._accounts:
             names = {one.name: one for one in ended if one.account == account}
-            for known in self.lookup.read(session, account, list(names)) if names else []:
+            if not names:
+                continue
+            with self.readers.one_moment(session):
+                read = self.lookup.read(session, account, list(names))
+            for known in read:
                 claim = known.claims[0] if known.claims else None
                 rows.update((o, (known, claim)) for o in names.values() if o.key == known.key)
         judge = self._judge(session)
@@ -252,74 +301,11 @@ class TableLists:
             if claim is not None and claim.meaning in {Meaning.OPEN, Meaning.UNKNOWN}:
                 yield one, None
                 continue
-            at = verified[one.account].of_order(known, self._voucher(one.account))
+            at = verified[one.account].of_order(known, self._vouched(one.account, known))
             source = sources.get((one.account, one.key))
             listed = judge.listed(one.account, known, claim, at, source)
             fits = wanted.owner in {None, listed.owner} and wanted.symbol in {None, listed.symbol}
             yield one, listed if fits else None
-
-
-def totals_of(listed: Sequence[Listed], orphans: int = 0) -> Totals:
-    """These open rows, counted."""
-    ages = [one.verified_age_seconds for one in listed if one.verified_age_seconds is not None]
-    urgencies = Counter(one.urgency for one in listed)
-    states = Counter(one.state for one in listed)
-    return Totals(
-        open=len(listed),
-        stale=sum(one.stale for one in listed),
-        suspect=states[State.SUSPECT],
-        unknown=states[State.UNKNOWN],
-        orphans=orphans,
-        fresh=urgencies[Urgency.FRESH],
-        normal=urgencies[Urgency.NORMAL],
-        warning=urgencies[Urgency.WARNING],
-        critical=urgencies[Urgency.CRITICAL],
-        oldest_verified_age_seconds=max(ages, default=None),
-    )
-
-
-def _cut(judged: Iterable[tuple[Row, Listed]], limit: int) -> Page:
-    """The first of these, and where the next ones begin."""
-    found: list[tuple[Row, Listed]] = []
-    for pair in judged:
-        if len(found) == limit:
-            last, _ = found[-1]
-            return Page(orders=[one for _, one in found], next=_place(last))
-        found.append(pair)
-    return Page(orders=[one for _, one in found])
-
-
-def _may_fit(claim: Claim, wanted: Wanted) -> bool:
-    """Whether the row itself speaks against it: what only the truth knows is looked at later."""
-    made = claim.created_at
-    return (
-        wanted.owner in {None, claim.owner}
-        and (wanted.since is None or (made is not None and made >= wanted.since))
-        and (wanted.until is None or (made is not None and made < wanted.until))
-        and (wanted.symbol is None or claim.symbol in {None, wanted.symbol})
-    )
-
-
-def _rank(row: Row) -> tuple[bool, int, str]:
-    """By what open rows are sorted: their keys; numbers before texts."""
-    key = row.claim.row_id
-    return (False, key, "") if isinstance(key, int) else (True, 0, key)
-
-
-def _place(row: Row) -> Place:
-    key = row.claim.row_id
-    return ("number" if isinstance(key, int) else "text", str(key))
-
-
-def _is_after(row: Row, after: Place | None) -> bool:
-    if after is None:
-        return True
-    kind, key = after
-    return _rank(row) > ((False, int(key), "") if kind == "number" else (True, 0, key))
-
-
-def _nameless(claim: Claim) -> Known:
-    return Known(key=f"r:{claim.row_id}", truth=None, version=0, claims=(claim,))
 
 
 def _sources_text(own: OwnStatements) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from ordersync.errors import StoreBusy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ordersync.store.database import Database, Session
 
@@ -28,25 +29,18 @@ class Readers:
         self._idle: list[Session] = []
         self._is_closed = False
 
-    async def ask(self, look: Callable[[Session], _T], *, at_one_moment: bool = False) -> _T:
-        """Answer on a connection of its own. Raises StoreBusy or StoreRefused.
-
-        `at_one_moment`: all that `look` reads is as it was at its first read.
-        """
+    async def ask(self, look: Callable[[Session], _T]) -> _T:
+        """Answer on a connection of its own. Raises StoreBusy or StoreRefused."""
         if self._is_closed:
             raise StoreBusy("it is being closed.", where=self._database.where)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._answer, look, at_one_moment)
+        return await loop.run_in_executor(self._threads, self._answer, look)
 
-    def _answer(self, look: Callable[[Session], _T], at_one_moment: bool) -> _T:  # noqa: FBT001 - an executor passes no names
+    def _answer(self, look: Callable[[Session], _T]) -> _T:
         session: Session | None = None
         try:
             session = self._idle.pop() if self._idle else self._database.connect(writes=False)
-            if at_one_moment:
-                self._database.spelling.begin_snapshot(session.fetch)
             answer = look(session)
-            if at_one_moment:
-                session.rollback()
         except BaseException as error:
             # Broken, or in the middle of something: the next one gets a new connection.
             if session is not None:
@@ -59,6 +53,18 @@ class Readers:
         else:
             self._idle.append(session)
         return answer
+
+    @contextmanager
+    def one_moment(self, session: Session) -> Iterator[None]:
+        """All that is read in the block is as it was at its first read.
+
+        The block has to be short: at some databases nobody can write meanwhile.
+        """
+        self._database.spelling.begin_snapshot(session.fetch)
+        try:
+            yield
+        finally:
+            session.rollback()
 
     def close(self) -> None:
         """Give back the connections; questions that are being answered are waited for."""

@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from ordersync.sync.parcels import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import datetime, timedelta
 
     from ordersync.ports import OrderName
     from ordersync.sync.work import PassReport
+
+
+class Passed(msgspec.Struct, frozen=True):
+    """A full pass over the account: when it began, how long it took, how many orders it asked."""
+
+    at: datetime
+    lasted: timedelta
+    asked: int
 
 
 class Demand:
@@ -31,6 +41,7 @@ class Demand:
         self._look_ups: dict[str, OrderName] = {}
         self._gap_readers: list[asyncio.Future[PassReport]] = []
         self._nudged = asyncio.Event()
+        self.passed: Passed | None = None
 
     # --- what others leave -------------------------------------------------------------------
 

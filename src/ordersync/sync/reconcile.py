@@ -17,7 +17,7 @@ from ordersync.errors import AskAgain, OrdersyncError
 from ordersync.ports import Claim, Known, Meaning, OrderName
 from ordersync.sync.at_rest import AtRest
 from ordersync.sync.cases import waits
-from ordersync.sync.demand import Demand
+from ordersync.sync.demand import Demand, Passed
 from ordersync.sync.parcels import is_watched, key_of
 from ordersync.sync.patience import Patience
 from ordersync.sync.steps import Steps
@@ -280,6 +280,7 @@ class Reconciler:
             self.demand.put_back(readers)
             raise
         self._full_pass_at, self._pass_lasted = now, self._clock.now() - now
+        self.demand.passed = Passed(now, self._pass_lasted, report.asked)
         for reader in readers:
             if not reader.done():
                 reader.set_result(report)
@@ -343,7 +344,12 @@ class Reconciler:
             raise
 
     async def _keep_verified(self, report: PassReport) -> None:
-        """One row an account and pass: when all was verified, but for whom."""
+        """One row an account and pass: when all was verified, but for whom.
+
+        Where nobody could be, what the last pass vouched for stands.
+        """
+        if report.asked and len(report.failed) >= report.asked:
+            return
         record = await self._store.get_account(self.account)
         unverified = tuple(sorted(report.failed))
         await self._store.keep_account(

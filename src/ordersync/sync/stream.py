@@ -13,7 +13,6 @@ import random
 from collections import OrderedDict
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,6 +21,7 @@ import structlog
 from ordersync.errors import AskAgain, OrdersyncError, VenueRefused, VenueSilent
 from ordersync.ports import OrderName
 from ordersync.sync.backlog import Backlog
+from ordersync.sync.health import Health, State
 from ordersync.sync.telling import RareWarnings
 from ordersync.truth.model import EventKind, Source, Status
 
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from ordersync.sync.ingest import Ingest, Taken
     from ordersync.truth.model import Event
 
+__all__ = ["Health", "State", "Stream"]
+
 CLOSE_WATCH = timedelta(seconds=2)
 """How often the account is asked about while its stream cannot be relied on."""
 
-FIRST_PAUSE = timedelta(milliseconds=250)
-LONGEST_PAUSE = timedelta(seconds=30)
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(milliseconds=250), timedelta(seconds=30)
 REFUSED_PAUSE = timedelta(seconds=60)
 STEADY_AFTER = timedelta(seconds=5)
 """How long a stream has to last before the next failure counts as a first one."""
@@ -52,8 +53,7 @@ pauses grow while there is always another, so that a stream of nonsense is no st
 TOLD_WITHIN = timedelta(seconds=3)
 """How much later than asking a stream may tell of a change before it counts as mute."""
 
-REMEMBERED = 10_000
-ORDERS_A_COMMIT = 500
+REMEMBERED, ORDERS_A_COMMIT = 10_000, 500
 AWAY_PAUSE = timedelta(seconds=1)
 UNREADABLE_EVERY = timedelta(minutes=1)
 DEGRADED_EVERY = timedelta(seconds=10)
@@ -66,29 +66,6 @@ ASKING = frozenset({Source.POLL, Source.DEMAND})
 ZERO = Decimal(0)
 
 log = structlog.get_logger("ordersync")
-
-
-class State(StrEnum):
-    """How far a stream can be relied on."""
-
-    CONNECTING = "connecting"  # never was live yet
-    LIVE = "live"  # confirmed, and nothing is known to be missing
-    DEGRADED = "degraded"  # closed, refused, mute, or a gap is not read yet
-
-
-class Health(msgspec.Struct):
-    """What is known of a stream. `is_proven`: it told of a change since it was last doubted.
-
-    `since` is when `state` became so; `connections`, `gaps` and `unreadable` only count up.
-    """
-
-    since: datetime
-    state: State = State.CONNECTING
-    why: str = ""
-    is_proven: bool = True
-    connections: int = 0
-    gaps: int = 0
-    unreadable: int = 0
 
 
 class _Told(msgspec.Struct, gc=False):
@@ -235,6 +212,7 @@ class Stream:
             self._gap.clear()
             await self._hear_again()
             report = await self._demand.read_gap()
+            self.health.repaired += report.rows_written
             if not report.was_answered:
                 self._gap.set()
             if self._gap.is_set():
@@ -258,8 +236,7 @@ class Stream:
         self._untold.clear()
         self._relied_on_since = self._venue.now()
         if self.health.is_proven and self.health.state is not State.LIVE:
-            self.health.state, self.health.why = State.LIVE, ""
-            self.health.since = self._clock.now()
+            self.health.recover(self._clock.now())
             if self._has_told_of_it:
                 log.info("Push is live", account=self.account)
             self._has_told_of_it = False

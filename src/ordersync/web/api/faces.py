@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
 
 import msgspec
 
 from ordersync.listed import OrderLists
 from ordersync.ports import Clock
+from ordersync.sync.answering import Answering
+from ordersync.sync.audit import Audit
 from ordersync.sync.outbox import Outbox
+from ordersync.sync.work import PassReport
+from ordersync.web.api.conditions import AccountShown
 from ordersync.web.api.keyring import Keyring
 from ordersync.web.api.rules import Rules
+
+Conditions = Callable[[Mapping[str, datetime | None]], Sequence[AccountShown]]
+"""How each account is kept, given when each was last verified as a whole."""
+
+
+class Passes(Protocol):
+    """Passes that somebody asks for. Raises StoreBusy or StoreRefused."""
+
+    async def verify_all(self) -> Sequence[PassReport]:
+        """The next full pass of every account; who asks at the same time shares it."""
+
+    async def clean_up(self, older_than: timedelta) -> Sequence[PassReport]:
+        """Verify and repair old open rows, once."""
+
+    async def preview(self, older_than: timedelta) -> Sequence[Audit]:
+        """What that would write."""
 
 
 class Faces(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,3 +45,6 @@ class Faces(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules
     accounts: tuple[str, ...]
     stale_after: timedelta
+    answering: Answering
+    passes: Passes
+    conditions: Conditions

@@ -1,0 +1,61 @@
+"""Passes that somebody asks for while the service runs: all accounts now, or the old rows once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from ordersync.sync.work import PassReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ordersync.sync.audit import Audit
+    from ordersync.sync.reconcile import Reconciler
+
+PATIENCE = timedelta(seconds=60)
+"""How long whoever asks waits for the end of a pass."""
+
+
+class Passing(Protocol):
+    """As much of a service as this needs."""
+
+    reconcilers: dict[str, Reconciler]
+    troubles: dict[str, str]
+
+    async def sync(self, *, older_than: timedelta | None = None) -> list[PassReport]:
+        """A pass over the rows that are this old."""
+
+    async def preview(self, *, older_than: timedelta | None = None) -> list[Audit]:
+        """What it would write."""
+
+
+class Passes:
+    """Implements `web.api.acting.Passes`."""
+
+    def __init__(self, service: Passing) -> None:
+        self._service = service
+
+    async def verify_all(self) -> Sequence[PassReport]:
+        """The next full pass of every account; who asks at the same time shares it."""
+        names = list(self._service.reconcilers)
+        return await asyncio.gather(*(self._next_pass(name) for name in names))
+
+    async def _next_pass(self, account: str) -> PassReport:
+        why = self._service.troubles.get(account)
+        if not why:
+            try:
+                async with asyncio.timeout(PATIENCE.total_seconds()):
+                    return await self._service.reconcilers[account].demand.read_gap()
+            except TimeoutError:
+                why = f"no pass ended within {PATIENCE.seconds} s"
+        return PassReport(account=account, troubles={why: None}, failed={account: why})
+
+    async def clean_up(self, older_than: timedelta) -> Sequence[PassReport]:
+        """What `ordersync cleanup` does: verify and repair old open rows, once."""
+        return await self._service.sync(older_than=older_than)
+
+    async def preview(self, older_than: timedelta) -> Sequence[Audit]:
+        """What that would write."""
+        return await self._service.preview(older_than=older_than)

@@ -1,0 +1,88 @@
+"""Open rows as a list: what they are sorted by, which may fit, a page, their totals. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from ordersync.listed import Page, State, Totals
+from ordersync.ports import Known
+from ordersync.truth.urgency import Urgency
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ordersync.listed import Listed, Place, Wanted
+    from ordersync.ports import Claim
+
+
+class Row(NamedTuple):
+    """An open row, and whose it is."""
+
+    account: str
+    claim: Claim
+
+
+def totals_of(listed: Sequence[Listed], orphans: int = 0) -> Totals:
+    """These open rows, counted."""
+    ages = [one.verified_age_seconds for one in listed if one.verified_age_seconds is not None]
+    urgencies = Counter(one.urgency for one in listed)
+    states = Counter(one.state for one in listed)
+    return Totals(
+        open=len(listed),
+        stale=sum(one.stale for one in listed),
+        suspect=states[State.SUSPECT],
+        unknown=states[State.UNKNOWN],
+        orphans=orphans,
+        fresh=urgencies[Urgency.FRESH],
+        normal=urgencies[Urgency.NORMAL],
+        warning=urgencies[Urgency.WARNING],
+        critical=urgencies[Urgency.CRITICAL],
+        oldest_verified_age_seconds=max(ages, default=None),
+    )
+
+
+def cut(judged: Iterable[tuple[Row, Listed]], limit: int) -> Page:
+    """The first of these, and where the next ones begin."""
+    found: list[tuple[Row, Listed]] = []
+    for pair in judged:
+        if len(found) == limit:
+            last, _ = found[-1]
+            return Page(orders=[one for _, one in found], next=_place(last))
+        found.append(pair)
+    return Page(orders=[one for _, one in found])
+
+
+def may_fit(claim: Claim, wanted: Wanted) -> bool:
+    """Whether the row itself speaks against it: what only the truth knows is looked at later."""
+    made = claim.created_at
+    return (
+        wanted.owner in {None, claim.owner}
+        and (wanted.since is None or (made is not None and made >= wanted.since))
+        and (wanted.until is None or (made is not None and made < wanted.until))
+        and (wanted.symbol is None or claim.symbol in {None, wanted.symbol})
+    )
+
+
+def rank(row: Row) -> tuple[bool, int, str]:
+    """By what open rows are sorted: their keys; numbers before texts."""
+    key = row.claim.row_id
+    return (False, key, "") if isinstance(key, int) else (True, 0, key)
+
+
+def _place(row: Row) -> Place:
+    key = row.claim.row_id
+    return ("number" if isinstance(key, int) else "text", str(key))
+
+
+def is_after(row: Row, after: Place | None) -> bool:
+    """Whether it comes behind a place in the list."""
+    if after is None:
+        return True
+    kind, key = after
+    return rank(row) > ((False, int(key), "") if kind == "number" else (True, 0, key))
+
+
+def nameless(claim: Claim) -> Known:
+    """What is known of the order of a row that names none: nothing."""
+    return Known(key=f"r:{claim.row_id}", truth=None, version=0, claims=(claim,))

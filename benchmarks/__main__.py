@@ -44,6 +44,7 @@ TOPICS = (
     "postgres_reconcile",
     "postgres_reads",
     "postgres_memory",
+    "celery",
 )
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "reference" / "benchmarks.md"

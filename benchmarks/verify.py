@@ -7,6 +7,7 @@ allows is proven in virtual time by the tests.
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from benchmarks import exchange
@@ -39,4 +40,16 @@ async def run(options: Options, folder: Path) -> list[Line]:
                     ours=spent * 1e3 / verified,
                 )
             )
+        (reconciler,) = service.reconcilers.values()
+        for remembers in (False, True):
+            settle()
+            start = time.process_time()
+            report = await reconciler.full_pass(datetime.now(UTC))
+            spent = time.process_time() - start
+            if remembers:
+                verified = len(report.sighted)
+                what = (
+                    f"processor time an order, {verified:,} verified, at rest since the last pass"
+                )
+                lines.append(Line(what=what, unit="ms", ours=spent * 1e3 / verified))
     return lines

@@ -42,7 +42,7 @@ FENCE = re.compile(r"^([ ]*)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine's own ORDERSYNC_ variables would speak before the examples."""
     for name in list(os.environ):
-        sections = r"ORDERSYNC_(DATABASE|ORDERS|ACCOUNTS|SYNC|RETENTION|WEBHOOKS|WEB)"
+        sections = r"ORDERSYNC_(DATABASE|ORDERS|ACCOUNTS|SYNC|RETENTION|WEBHOOKS|CELERY|WEB)"
         if re.match(sections, name, re.IGNORECASE):
             monkeypatch.delenv(name)
 

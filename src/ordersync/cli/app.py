@@ -229,6 +229,24 @@ def archive(
 
 
 @app.command()
+def plan(
+    context: typer.Context,
+    accounts: Annotated[int | None, typer.Option(help="What if there were so many.")] = None,
+    open_orders: Annotated[
+        int | None, typer.Option(help="What if so many were open, spread over all accounts.")
+    ] = None,
+) -> None:
+    """What verifying costs, and where the limits are.
+
+    Calls, writes, connections and memory, from your own configuration and rows. Asks no exchange.
+    """
+    from ordersync.cli import plan as planning  # noqa: PLC0415 - loads the service
+
+    output = cast("Output", context.obj)
+    output.run(planning.plan(output, accounts, open_orders))
+
+
+@app.command()
 def schema(
     context: typer.Context,
     sql: Annotated[bool, typer.Option("--sql", help="Print the statements.")] = False,

@@ -5,23 +5,32 @@ The doors (`cli`, `demo`) call it; what they get back are ports and plain data.
 """
 
 from ordersync.service.build import build_archive, build_venue, build_views, schema_statements
+from ordersync.service.errands import Errands
 from ordersync.service.examine import check_proposal, examine, propose
 from ordersync.service.serving import Service, serving
+from ordersync.service.sizing import count_loads, plan
 from ordersync.service.tokens import list_tokens, new_token, revoke_token
+from ordersync.service.visits import Visited, Visits, check_accounts
 from ordersync.store.guess import Unsure
 from ordersync.store.proposal import Proposal
 
 __all__ = [
+    "Errands",
     "Proposal",
     "Service",
     "Unsure",
+    "Visited",
+    "Visits",
     "build_archive",
     "build_venue",
     "build_views",
+    "check_accounts",
     "check_proposal",
+    "count_loads",
     "examine",
     "list_tokens",
     "new_token",
+    "plan",
     "propose",
     "revoke_token",
     "schema_statements",

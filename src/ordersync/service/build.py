@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from ordersync import settings as configuration
 from ordersync.archive_files import ArchiveFolder
 from ordersync.errors import ConfigError
+from ordersync.judging import judge_key
+from ordersync.ports import Severity
 from ordersync.store.listing import TableLists
 from ordersync.store.log import TableLog
 from ordersync.store.makes import database_at
@@ -15,6 +17,8 @@ from ordersync.store.owner import statements_for_owner, version_there
 from ordersync.store.table_store import TableStore
 from ordersync.store.tokens import TableTokens
 from ordersync.store.views import TableViews
+from ordersync.sync.ingest import Ingest
+from ordersync.truth.evidence import AbsencePolicy
 from ordersync.venues.opening import open_venue
 from ordersync.web.secrets import read_secrets
 
@@ -29,9 +33,10 @@ if TYPE_CHECKING:
     from ordersync.standard_webhooks import Secret
     from ordersync.store.database import Database
     from ordersync.tokened import TokenStore
+    from ordersync.truth.model import Event
 
 
-def build_store(settings: Settings, clock: Clock, *, shadow: bool = False) -> OrderStore:
+def build_store(settings: Settings, clock: Clock, *, shadow: bool = False) -> TableStore:
     """The store of this configuration. Raises ConfigError."""
     return TableStore(
         build_database(settings),
@@ -124,3 +129,43 @@ def build_venue(settings: Settings, name: str, account: Account, clock: Clock) -
     except ConfigError as error:
         error.where = f"{settings.path}: accounts.{name}.key_file ({error.where})"
         raise
+
+
+def build_ingest(
+    settings: Settings,
+    store: OrderStore,
+    clock: Clock,
+    listener: Callable[[Sequence[Event]], None] | None = None,
+) -> Ingest:
+    """The way to write to an open store; `listener` hears of every event after its commit."""
+    policy = settings.sync
+    return Ingest(
+        store,
+        clock,
+        policy=AbsencePolicy(
+            unknown_after=policy.unknown_after,
+            count=policy.absence.count,
+            endpoints=policy.absence.endpoints,
+            spread=policy.absence.spread,
+            spread_sighted=policy.absence.spread_sighted,
+        ),
+        told_after=policy.stale_after,
+        follow_replace=settings.orders.follow_replace,
+        listener=listener,
+    )
+
+
+async def check_key(settings: Settings, account: str, venue: Venue) -> str:
+    """Refuse a key that can move money; "" or a warning about one that can trade.
+
+    Raises ConfigError, VenueSilent or VenueRefused.
+    """
+    finding = judge_key(await venue.identify())
+    if finding.severity is Severity.ERROR:
+        key_file = settings.accounts[account].key_file
+        raise ConfigError(
+            finding.what,
+            where=f"{settings.path}: accounts.{account}.key_file ({key_file})",
+            mend=finding.mend,
+        )
+    return "" if finding.severity is Severity.OK else finding.what

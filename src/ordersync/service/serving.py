@@ -12,28 +12,26 @@ import structlog
 
 from ordersync import settings as configuration
 from ordersync.clock import SystemClock
-from ordersync.errors import AskAgain, ConfigError, VenueRefused, VenueSilent
-from ordersync.judging import judge_key
-from ordersync.ports import Severity
+from ordersync.errors import AskAgain, VenueRefused, VenueSilent
 from ordersync.service.build import (
     build_archive,
+    build_ingest,
     build_log,
     build_store,
     build_venue,
+    check_key,
 )
 from ordersync.service.doors import webhook_door
 from ordersync.service.web_door import check_exposure, serve_api
 from ordersync.sync.answering import Answering
 from ordersync.sync.audit import Audit, audit
 from ordersync.sync.hints import Hints
-from ordersync.sync.ingest import Ingest
 from ordersync.sync.outbox import Outbox
 from ordersync.sync.reconcile import Reconciler
 from ordersync.sync.retention import Retention
 from ordersync.sync.stream import Stream
 from ordersync.sync.wanted import Wanted
 from ordersync.sync.work import PassReport
-from ordersync.truth.evidence import AbsencePolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -64,14 +62,7 @@ class Service:
         self.settings = settings
         self.clock = clock
         self.store = store
-        self._ingest = Ingest(
-            store,
-            clock,
-            policy=_absence_policy(settings.sync),
-            told_after=settings.sync.stale_after,
-            follow_replace=settings.orders.follow_replace,
-            listener=self._tell,
-        )
+        self._ingest = build_ingest(settings, store, clock, self._tell)
         self._listener = listener
         self.outbox = Outbox(build_log(settings), clock)
         self.venues: dict[str, Venue] = {
@@ -124,15 +115,7 @@ class Service:
 
         Raises ConfigError, VenueSilent or VenueRefused.
         """
-        finding = judge_key(await self.venues[account].identify())
-        if finding.severity is Severity.ERROR:
-            key_file = self.settings.accounts[account].key_file
-            raise ConfigError(
-                finding.what,
-                where=f"{self.settings.path}: accounts.{account}.key_file ({key_file})",
-                mend=finding.mend,
-            )
-        return "" if finding.severity is Severity.OK else finding.what
+        return await check_key(self.settings, account, self.venues[account])
 
     async def sync(
         self,
@@ -293,16 +276,6 @@ class Service:
         if warning:
             log.warning(warning, account=account)
         return ""
-
-
-def _absence_policy(policy: configuration.Sync) -> AbsencePolicy:
-    return AbsencePolicy(
-        unknown_after=policy.unknown_after,
-        count=policy.absence.count,
-        endpoints=policy.absence.endpoints,
-        spread=policy.absence.spread,
-        spread_sighted=policy.absence.spread_sighted,
-    )
 
 
 @asynccontextmanager

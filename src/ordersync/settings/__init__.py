@@ -8,6 +8,7 @@ what can be seen from the text. Secrets are never in here: a key file is a path.
 from ordersync.settings.accounts import VENUES, Account
 from ordersync.settings.loading import build, check_age, load
 from ordersync.settings.orders import AccountColumn, Database, Orders
+from ordersync.settings.queued import Celery
 from ordersync.settings.subscriptions import Subscriptions
 from ordersync.settings.values import parse_duration
 from ordersync.settings.web import Web
@@ -21,6 +22,7 @@ __all__ = [
     "Absence",
     "Account",
     "AccountColumn",
+    "Celery",
     "Database",
     "Orders",
     "Retention",

@@ -12,6 +12,7 @@ from ordersync.errors import ConfigError
 from ordersync.secret_files import read_line
 from ordersync.settings.accounts import Account
 from ordersync.settings.orders import Database, Orders
+from ordersync.settings.queued import Celery, with_password
 from ordersync.settings.subscriptions import Subscriptions
 from ordersync.settings.web import Web
 from ordersync.settings.work import Retention, Sync, Webhooks
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     webhooks: Webhooks | None = None
     subscriptions: Subscriptions = Subscriptions()
     web: Web = Web()
+    celery: Celery | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -87,3 +89,20 @@ class Settings(BaseSettings):
         named = self.database.password_file
         where = f"{self.path}: database.password_file"
         return read_line(self.resolve(named), where=where) if named else None
+
+    def broker_url(self) -> str:
+        """The URL of Celery's broker, with its password where one is known: never to be shown."""
+        section, where = self.celery or Celery(), f"{self.path}: celery"
+        url = section.broker_url
+        if section.broker_url_env:
+            url = os.environ.get(section.broker_url_env, "")
+            if not url:
+                raise ConfigError(
+                    f"the variable {section.broker_url_env} is not set.",
+                    where=f"{where}.broker_url_env",
+                    mend=f"Export {section.broker_url_env} with the broker's URL.",
+                )
+        if section.password_file:
+            path = self.resolve(section.password_file)
+            url = with_password(url, read_line(path, where=f"{where}.password_file"))
+        return url

@@ -137,6 +137,26 @@ class RowStatements:
             f"SELECT {status}, count(*) FROM {self.table} AS t WHERE 1 = 1{self._scope} GROUP BY 1"
         )
 
+    def count_open(self, words: Sequence[str]) -> str:
+        """How many rows hold one of these words, by the cell that names the account."""
+        return self._count_by_account(self._in_words(words))
+
+    @property
+    def count_created(self) -> str:
+        """How many rows were made at or after :day (text) or :at_1, :at_1000 … (numbers)."""
+        form = self.mapping.time_forms["created_at"]
+        at = self.spelling.param(f"at_{form.unit:.0f}" if form.unit else "day")
+        return self._count_by_account(f"{self.column('created_at')} >= {at}")
+
+    def _count_by_account(self, condition: str) -> str:
+        account = self.mapping.columns.get("account")
+        cell = self.spelling.read(self.mapping.column("account")) if account else "NULL"
+        grouped = f" GROUP BY {self.column('account')}" if account else ""
+        return (
+            f"SELECT {cell}, count(*) FROM {self.table} AS t"
+            f" WHERE {condition}{self._scope}{grouped}"
+        )
+
     def samples(self, field: str) -> str:
         """The newest cells of a time column."""
         cell = self.spelling.read(self.mapping.column(field))

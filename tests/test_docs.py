@@ -18,6 +18,7 @@ import pytest
 import typer
 
 from ordersync import settings
+from ordersync.alerted import Alert
 from ordersync.cli.app import app
 from ordersync.cli.output import Exit
 from ordersync.ports import Severity
@@ -30,6 +31,7 @@ from ordersync.sync.audit import Difference
 from ordersync.truth.model import Event, EventKind, Source
 from ordersync.venues.alpaca import parse as alpaca
 from ordersync.venues.coinbase import parse
+from ordersync.web import metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -42,7 +44,7 @@ FENCE = re.compile(r"^([ ]*)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine's own ORDERSYNC_ variables would speak before the examples."""
     for name in list(os.environ):
-        sections = r"ORDERSYNC_(DATABASE|ORDERS|ACCOUNTS|SYNC|RETENTION|WEBHOOKS|CELERY|WEB)"
+        sections = r"ORDERSYNC_(DATABASE|ORDERS|ACCOUNTS|SYNC|RETENTION|ALERTS|WEBHOOKS|CELERY|WEB)"
         if re.match(sections, name, re.IGNORECASE):
             monkeypatch.delenv(name)
 
@@ -359,3 +361,21 @@ def test_the_picture_asks_nobody_for_anything() -> None:
     for picture in (DOCS / "images").glob("*.svg"):
         text = picture.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert re.findall(r"https?:|//|@import|@font-face|<script", text) == [], picture
+
+
+# --- What is watched ------------------------------------------------------------------------------
+
+
+def test_every_metric_is_documented_as_it_is_and_no_other() -> None:
+    listed = rows((REFERENCE / "metrics.md").read_text(encoding="utf-8"))
+    documented = {row[0].strip("`"): (row[1], row[3], quoted(row[2])) for row in listed}
+    assert documented == {
+        name: (*told[:2], list(told[2])) for name, told in metrics.names().items()
+    }
+
+
+def test_every_alert_is_documented_as_it_is_and_no_other() -> None:
+    listed = rows((REFERENCE / "alerts.md").read_text(encoding="utf-8"))
+    documented = [(row[0].strip("`"), row[1], row[2]) for row in listed]
+    expected = [(one.value, one.loudness.value, "yes" if one.lasts else "no") for one in Alert]
+    assert documented == expected

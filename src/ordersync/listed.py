@@ -17,7 +17,7 @@ from ordersync.archived import Archived
 from ordersync.truth.urgency import Discrepancy, Urgency
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Place = tuple[str, ...]
 """How far a walk through a list has come: what its last order is sorted by, as text."""
@@ -165,6 +165,9 @@ class OrderLists(Protocol):
 
     async def count_open(self, wanted: Wanted, *, after: Place | None, limit: int) -> Status:
         """The same of open rows, with the totals of all that are wanted."""
+
+    async def each_open(self, account: str, take: Callable[[Listed], None]) -> None:
+        """Give each open row of an account to `take`, on another thread; none of them is kept."""
 
     async def verified_at(self) -> Mapping[str, datetime | None]:
         """By account when all of it was last verified, as it is stored."""

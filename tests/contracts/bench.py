@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ordersync.logged import EventLog
     from ordersync.ports import Absent, Clock, Known, Note, OrderStore, OrderViews, Outcome
+    from ordersync.store.database import Database
     from ordersync.truth.model import Order
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -193,6 +194,10 @@ class Bench(Protocol):
     def refuse(self, word: str, *, key: int, loudly: bool, rolls_back: bool = False) -> None:
         """Let a trigger refuse a status to a row: with an error, or by doing nothing."""
 
+    @property
+    def database(self) -> Database:
+        """The database, as a store takes it."""
+
     def store(
         self, orders: Orders, clock: Clock, *, writes_rows: bool = True, pause: timedelta = PAUSE
     ) -> OrderStore:
@@ -302,11 +307,15 @@ class SqliteBench:
             f" WHEN new.status = '{word}' AND new.id = {key} BEGIN SELECT {deed}; END"
         )
 
+    @property
+    def database(self) -> Database:
+        return SqliteFile(self.path)
+
     def store(
         self, orders: Orders, clock: Clock, *, writes_rows: bool = True, pause: timedelta = PAUSE
     ) -> OrderStore:
         return TableStore(
-            SqliteFile(self.path),
+            self.database,
             orders,
             clock,
             where="ordersync.toml",
@@ -315,7 +324,7 @@ class SqliteBench:
         )
 
     def views(self, orders: Orders) -> OrderViews:
-        return TableViews(SqliteFile(self.path), orders, where="ordersync.toml")
+        return TableViews(self.database, orders, where="ordersync.toml")
 
     def log(self, orders: Orders) -> EventLog:
         return TableLog(SqliteFile(self.path), orders, where="ordersync.toml")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ordersync.logged import EventLog
     from ordersync.ports import Clock, OrderStore, OrderViews
     from ordersync.settings import Orders
+    from ordersync.store.database import Database
     from tests.contracts.bench import Row, Table, Watch
     from tests.servers.place import Server
 
@@ -140,11 +141,15 @@ class MariadbBench:
             f" IF NEW.status = '{word}' AND NEW.id = {key} THEN {deed}; END IF"
         )
 
+    @property
+    def database(self) -> Database:
+        return MysqlServer(self.url)
+
     def store(
         self, orders: Orders, clock: Clock, *, writes_rows: bool = True, pause: timedelta = PAUSE
     ) -> OrderStore:
         return TableStore(
-            MysqlServer(self.url),
+            self.database,
             orders,
             clock,
             where="ordersync.toml",
@@ -153,7 +158,7 @@ class MariadbBench:
         )
 
     def views(self, orders: Orders) -> OrderViews:
-        return TableViews(MysqlServer(self.url), orders, where="ordersync.toml")
+        return TableViews(self.database, orders, where="ordersync.toml")
 
     def log(self, orders: Orders) -> EventLog:
         return TableLog(MysqlServer(self.url), orders, where="ordersync.toml")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ordersync.logged import EventLog
     from ordersync.ports import Clock, OrderStore, OrderViews
     from ordersync.settings import Orders
+    from ordersync.store.database import Database
     from tests.contracts.bench import Row, Table, Watch
     from tests.servers.place import Server
 
@@ -122,11 +123,15 @@ class PostgresBench:
             f" WHEN (new.status = '{word}' AND new.id = {key}) EXECUTE FUNCTION {name}()"
         )
 
+    @property
+    def database(self) -> Database:
+        return PostgresServer(self.store_url)
+
     def store(
         self, orders: Orders, clock: Clock, *, writes_rows: bool = True, pause: timedelta = PAUSE
     ) -> OrderStore:
         return TableStore(
-            PostgresServer(self.store_url),
+            self.database,
             orders,
             clock,
             where="ordersync.toml",
@@ -135,7 +140,7 @@ class PostgresBench:
         )
 
     def views(self, orders: Orders) -> OrderViews:
-        return TableViews(PostgresServer(self.store_url), orders, where="ordersync.toml")
+        return TableViews(self.database, orders, where="ordersync.toml")
 
     def log(self, orders: Orders) -> EventLog:
         return TableLog(PostgresServer(self.store_url), orders, where="ordersync.toml")

@@ -4,7 +4,13 @@
 The doors (`cli`, `demo`) call it; what they get back are ports and plain data.
 """
 
-from ordersync.service.build import build_archive, build_venue, build_views, schema_statements
+from ordersync.service.build import (
+    build_archive,
+    build_samples,
+    build_venue,
+    build_views,
+    schema_statements,
+)
 from ordersync.service.errands import Errands
 from ordersync.service.examine import check_proposal, examine, propose
 from ordersync.service.serving import Service, serving
@@ -22,6 +28,7 @@ __all__ = [
     "Visited",
     "Visits",
     "build_archive",
+    "build_samples",
     "build_venue",
     "build_views",
     "check_accounts",

@@ -8,15 +8,20 @@ from ordersync import settings as configuration
 from ordersync.archive_files import ArchiveFolder
 from ordersync.errors import ConfigError
 from ordersync.judging import judge_key
+from ordersync.metered import UNMETERED, AccountMeter, Unmetered
 from ordersync.ports import Severity
+from ordersync.store.aside import Aside
 from ordersync.store.listing import TableLists
 from ordersync.store.log import TableLog
 from ordersync.store.makes import database_at
 from ordersync.store.mapping import bind
 from ordersync.store.owner import statements_for_owner, version_there
-from ordersync.store.table_store import TableStore
+from ordersync.store.samples import SampleLog
+from ordersync.store.timed import TimedStore
 from ordersync.store.tokens import TableTokens
+from ordersync.store.told import ToldLog
 from ordersync.store.views import TableViews
+from ordersync.store.words import Words
 from ordersync.sync.ingest import Ingest
 from ordersync.truth.evidence import AbsencePolicy
 from ordersync.venues.opening import open_venue
@@ -26,9 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from ordersync.alerted import AlertLog
     from ordersync.archived import Archive
     from ordersync.logged import EventLog
-    from ordersync.ports import Clock, Known, OrderStore, OrderViews, Venue
+    from ordersync.metered import Meter
+    from ordersync.ports import Clock, Known, Meaning, OrderStore, OrderViews, Venue
+    from ordersync.sampled import Samples
     from ordersync.settings import Account, Settings
     from ordersync.standard_webhooks import Secret
     from ordersync.store.database import Database
@@ -36,16 +44,39 @@ if TYPE_CHECKING:
     from ordersync.truth.model import Event
 
 
-def build_store(settings: Settings, clock: Clock, *, shadow: bool = False) -> TableStore:
+def build_store(
+    settings: Settings, clock: Clock, *, shadow: bool = False, meter: Meter | None = None
+) -> TimedStore:
     """The store of this configuration. Raises ConfigError."""
-    return TableStore(
+    return TimedStore(
         build_database(settings),
         settings.orders,
         clock,
         where=str(settings.path),
         contested_pause=settings.sync.stale_after,
         writes_rows=not shadow,
+        meter=meter or Unmetered(),
     )
+
+
+def build_samples(settings: Settings) -> Samples:
+    """Where the figures of this configuration are kept. Raises ConfigError."""
+    return SampleLog(_aside(settings))
+
+
+def build_told(settings: Settings) -> AlertLog:
+    """Where it is kept what was told to whom. Raises ConfigError."""
+    return ToldLog(_aside(settings))
+
+
+def _aside(settings: Settings) -> Aside:
+    return Aside(build_database(settings), settings.orders, where=str(settings.path))
+
+
+def words_meaning(settings: Settings, meaning: Meaning) -> Sequence[str]:
+    """The words of a row that stand for this. Raises ConfigError."""
+    words = Words(settings.orders.status_words, where=f"{settings.path}: orders.status_words")
+    return words.words_meaning(meaning)
 
 
 def build_database(settings: Settings) -> Database:
@@ -122,10 +153,13 @@ def read_webhook_secrets(settings: Settings) -> Mapping[str, Sequence[Secret]]:
     return read_secrets(path, settings.served_accounts, where=where)
 
 
-def build_venue(settings: Settings, name: str, account: Account, clock: Clock) -> Venue:
+def build_venue(
+    settings: Settings, name: str, account: Account, clock: Clock, meter: Meter | None = None
+) -> Venue:
     """An account at its venue. Raises ConfigError where the key file cannot be used."""
+    counted = AccountMeter(meter, name) if meter is not None else UNMETERED
     try:
-        return open_venue(account, settings.resolve(account.key_file), clock)
+        return open_venue(account, settings.resolve(account.key_file), clock, counted)
     except ConfigError as error:
         error.where = f"{settings.path}: accounts.{name}.key_file ({error.where})"
         raise

@@ -13,6 +13,7 @@ import structlog
 from ordersync import settings as configuration
 from ordersync.clock import SystemClock
 from ordersync.errors import AskAgain, VenueRefused, VenueSilent
+from ordersync.ports import Meaning
 from ordersync.service.build import (
     build_archive,
     build_ingest,
@@ -20,9 +21,12 @@ from ordersync.service.build import (
     build_store,
     build_venue,
     check_key,
+    words_meaning,
 )
 from ordersync.service.doors import webhook_door
+from ordersync.service.watching import Watch
 from ordersync.service.web_door import check_exposure, serve_api
+from ordersync.sync.accuracy import Accuracy
 from ordersync.sync.answering import Answering
 from ordersync.sync.audit import Audit, audit
 from ordersync.sync.hints import Hints
@@ -30,6 +34,7 @@ from ordersync.sync.outbox import Outbox
 from ordersync.sync.reconcile import Reconciler
 from ordersync.sync.retention import Retention
 from ordersync.sync.stream import Stream
+from ordersync.sync.tally import Tally
 from ordersync.sync.wanted import Wanted
 from ordersync.sync.work import PassReport
 
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ordersync.ports import Clock, Known, OrderStore, Venue
+    from ordersync.pushed import Push
     from ordersync.settings import Settings
     from ordersync.sync.work import Work
     from ordersync.truth.model import Event
@@ -57,16 +63,18 @@ class Service:
         *,
         clock: Clock,
         store: OrderStore,
+        tally: Tally | None = None,
         listener: Callable[[Sequence[Event]], None] | None = None,
     ) -> None:
         self.settings = settings
+        self.tally = tally or Tally()
         self.clock = clock
         self.store = store
         self._ingest = build_ingest(settings, store, clock, self._tell)
         self._listener = listener
         self.outbox = Outbox(build_log(settings), clock)
         self.venues: dict[str, Venue] = {
-            name: build_venue(settings, name, account, clock)
+            name: build_venue(settings, name, account, clock, self.tally)
             for name, account in settings.served_accounts.items()
         }
         self.reconcilers: dict[str, Reconciler] = {
@@ -81,19 +89,14 @@ class Service:
             for name, venue in self.venues.items()
         }
         self.streams: dict[str, Stream] = {
-            name: Stream(
-                name,
-                venue.push,
-                venue=venue,
-                ingest=self._ingest,
-                demand=self.reconcilers[name].demand,
-                clock=clock,
-            )
+            name: self._take_stream(name, venue.push)
             for name, venue in self.venues.items()
             if venue.push is not None
         }
+        self.watch = self._take_watch()
         self.wanted = {name: self._take_wanted(name) for name in self.venues}
         self.answering = Answering(store, clock, self.wanted)
+        self.shadow = False
         self.hints: dict[str, Hints] = {}
         self.troubles: dict[str, str] = {}
         kept = settings.retention or configuration.Retention()
@@ -107,6 +110,7 @@ class Service:
         for stream in self.streams.values():
             stream.compare(events)
         self.outbox.tell(events)
+        self.watch.tell(events)
         if self._listener is not None:
             self._listener(events)
 
@@ -205,6 +209,7 @@ class Service:
             how = "noticed at once" if told else "looked for every second"
             log.info(f"New rows are {how}")
         async with (
+            self.watch.opened(),
             webhook_door(self.settings, self.clock, self._take_hints) as self.hints,
             asyncio.TaskGroup() as group,
         ):
@@ -230,6 +235,24 @@ class Service:
             clock=self.clock,
         )
 
+    def _take_stream(self, name: str, push: Push) -> Stream:
+        return Stream(
+            name,
+            push,
+            venue=self.venues[name],
+            ingest=self._ingest,
+            demand=self.reconcilers[name].demand,
+            clock=self.clock,
+        )
+
+    def _take_watch(self) -> Watch:
+        watch = Watch(
+            self.settings, self.tally, self.clock, streams=self.streams, vouched=self.vouched
+        )
+        for name, reconciler in self.reconcilers.items():
+            reconciler.demand.filled = watch.gap_filled(name)
+        return watch
+
     def _take_wanted(self, name: str) -> Wanted:
         return Wanted(
             name,
@@ -242,6 +265,10 @@ class Service:
         )
 
     async def _run_account(self, name: str) -> None:
+        async with self.watch.account(name):
+            await self._keep_account(name)
+
+    async def _keep_account(self, name: str) -> None:
         told = ""
         while trouble := await self._trouble_with(name):
             if trouble != told:
@@ -258,12 +285,24 @@ class Service:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.reconcilers[name].run(), name=f"reconcile {name}")
             group.create_task(self.wanted[name].run(), name=f"wanted {name}")
+            if not self.shadow:
+                group.create_task(self._accuracy(name).run(), name=f"accuracy {name}")
             if name in self.hints:
                 group.create_task(self.hints[name].run(), name=f"webhooks {name}")
             if name in self.streams:
                 group.create_task(self.streams[name].run(), name=f"stream {name}")
             else:
                 log.info("No push here: ws_url is not set, so all is asked for", account=name)
+
+    def _accuracy(self, name: str) -> Accuracy:
+        return Accuracy(
+            name,
+            venue=self.venues[name],
+            store=self.store,
+            ingest=self._ingest,
+            clock=self.clock,
+            meter=self.tally,
+        )
 
     async def _trouble_with(self, account: str) -> str:
         """Why this account's venue cannot be asked, "" where it can. Raises ConfigError."""
@@ -296,8 +335,10 @@ async def serving(
     clock = clock or SystemClock()
     if shadow:  # its rows stay as they are, so nothing of it is at rest
         settings = settings.model_copy(update={"retention": None})
-    store = build_store(settings, clock, shadow=shadow)
-    service = Service(settings, clock=clock, store=store, listener=listener)
+    tally = Tally(words_meaning(settings, Meaning.OPEN))
+    store = build_store(settings, clock, shadow=shadow, meter=tally)
+    service = Service(settings, clock=clock, store=store, tally=tally, listener=listener)
+    service.shadow = shadow
     try:
         await store.open(create=create)
         yield service

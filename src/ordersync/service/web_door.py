@@ -16,6 +16,7 @@ from ordersync.service.build import build_lists, build_tokens
 from ordersync.service.conditions import Kept, conditions
 from ordersync.service.passes import Passes, Passing
 from ordersync.web.api.faces import Faces
+from ordersync.web.api.figures import Figures
 from ordersync.web.api.keyring import Keyring
 from ordersync.web.api.rules import Rules
 from ordersync.web.guest import listening
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from ordersync.ports import Clock, Known
+    from ordersync.service.watching import Watch
     from ordersync.settings import Settings
     from ordersync.sync.answering import Answering
     from ordersync.sync.outbox import Outbox
@@ -62,6 +64,7 @@ class Served(Kept, Passing, Protocol):
 
     answering: Answering
     outbox: Outbox
+    watch: Watch
 
     def vouched(self, account: str, known: Known) -> datetime | None:
         """Since when an order is vouched for as far as it is known here, stored or not."""
@@ -97,6 +100,8 @@ async def serve_api(service: Served) -> None:
         answering=service.answering,
         passes=Passes(service),
         conditions=lambda verified: conditions(service, verified),
+        figures=Figures(service.watch.samples, clock),
+        metrics=service.watch.metrics,
     )
     try:
         await _listen(application(faces), settings, clock)

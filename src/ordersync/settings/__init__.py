@@ -6,6 +6,7 @@ what can be seen from the text. Secrets are never in here: a key file is a path.
 """
 
 from ordersync.settings.accounts import VENUES, Account
+from ordersync.settings.alerts import Alerts, Channel, Silence
 from ordersync.settings.loading import build, check_age, load
 from ordersync.settings.orders import AccountColumn, Database, Orders
 from ordersync.settings.queued import Celery
@@ -22,11 +23,14 @@ __all__ = [
     "Absence",
     "Account",
     "AccountColumn",
+    "Alerts",
     "Celery",
+    "Channel",
     "Database",
     "Orders",
     "Retention",
     "Settings",
+    "Silence",
     "Subscriptions",
     "Sync",
     "Web",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date  # noqa: TC003 - pydantic reads the annotations
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -12,13 +13,17 @@ VENUES = ("alpaca", "coinbase")
 
 
 class Account(Section):
-    """`[accounts.<name>]`: one set of credentials at a venue."""
+    """`[accounts.<name>]`: one set of credentials at a venue.
+
+    `key_expires` is a day by which the key has to be another: no exchange tells it.
+    """
 
     venue: str
     key_file: str
     paper: bool | None = Field(default=None, validate_default=True)
     rest_url: str | None = None
     ws_url: str | None = None
+    key_expires: date | None = None
 
     @field_validator("venue")
     @classmethod

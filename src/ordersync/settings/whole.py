@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from ordersync.errors import ConfigError
 from ordersync.secret_files import read_line
 from ordersync.settings.accounts import Account
+from ordersync.settings.alerts import Alerts
 from ordersync.settings.orders import Database, Orders
 from ordersync.settings.queued import Celery, with_password
 from ordersync.settings.subscriptions import Subscriptions
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     subscriptions: Subscriptions = Subscriptions()
     web: Web = Web()
     celery: Celery | None = None
+    alerts: Alerts = Alerts()
 
     @classmethod
     def settings_customise_sources(

@@ -136,6 +136,16 @@ class TableLists:
         async with self._turn:  # what is remembered of the log is for one at a time
             return await self._ask(look)
 
+    async def each_open(self, account: str, take: Callable[[Listed], None]) -> None:
+        """Give each open row of an account to `take`, on a reader's thread."""
+
+        def look(session: Session) -> None:
+            rows = self._open_rows(session, Wanted(account=account))
+            for _, one in self._judged(session, rows):
+                take(one)
+
+        await self._ask(look)
+
     async def verified_at(self) -> dict[str, datetime | None]:
         """By account when all of it was last verified."""
 

@@ -88,6 +88,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE {prefix}ordersync_tokens (
              name {key} NOT NULL PRIMARY KEY, scope {key} NOT NULL, digest {key} NOT NULL,
              created_at {key} NOT NULL, expires_at {key}, revoked_at {key}){compact}""",
+        # The figures of each minute, or hour (`step` in seconds), as JSON.
+        """CREATE TABLE {prefix}ordersync_samples (
+             account {key} NOT NULL, step {whole} NOT NULL, at {key} NOT NULL, body {text} NOT NULL,
+             PRIMARY KEY (account, step, at)){compact}""",
+        # What was told to whom, so that a restart does not tell it again.
+        """CREATE TABLE {prefix}ordersync_alerts (
+             name {key} NOT NULL PRIMARY KEY, body {text} NOT NULL){compact}""",
     ),
 )
 

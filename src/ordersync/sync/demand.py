@@ -38,6 +38,8 @@ class Demand:
         self.stirred: set[str] = set()
         self.vouched: Callable[[str], datetime | None] = lambda _: None
         """Since when an order was surely said again, though nothing of that was written."""
+        self.filled: Callable[[float], None] = lambda _: None
+        """Hears within how many seconds a gap was read."""
         self._look_ups: dict[str, OrderName] = {}
         self._gap_readers: list[asyncio.Future[PassReport]] = []
         self._nudged = asyncio.Event()
@@ -59,10 +61,15 @@ class Demand:
 
     async def read_gap(self) -> PassReport:
         """The report of the first full pass that begins from now on: it is wanted at once."""
-        reader: asyncio.Future[PassReport] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        reader: asyncio.Future[PassReport] = loop.create_future()
+        began = loop.time()
         self._gap_readers.append(reader)
         self._nudged.set()
-        return await reader
+        report = await reader
+        if report.was_answered:
+            self.filled(loop.time() - began)
+        return report
 
     def stir(self, orders: Iterable[str]) -> None:
         """Something was written about these orders (venue ids): what is remembered is old."""

@@ -80,6 +80,24 @@ class RateBudget:
             seconds -= venue_now.timestamp()
         self.pause(timedelta(seconds=min(max(seconds, 0.2), 60.0)))
 
+    @property
+    def left(self) -> int:
+        """How many calls could be made at once."""
+        now = self._clock.monotonic()
+        if self._paused_until > now or self._next > now:
+            return 0
+        return min(self._burst, 1 + int((now - self._next) / self._gap))
+
+    @property
+    def allowed_per_minute(self) -> float:
+        """How many calls a minute it lets through in the long run."""
+        return 60.0 / self._gap
+
+    @property
+    def paused_for(self) -> timedelta:
+        """For how long nobody may ask; zero where anybody may."""
+        return timedelta(seconds=max(0.0, self._paused_until - self._clock.monotonic()))
+
     def _allow(self, per_second: float) -> None:
         self._gap = 1.0 / per_second
         self._slack = self._gap * (self._burst - 1)

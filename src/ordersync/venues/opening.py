@@ -12,11 +12,12 @@ from ordersync.venues.coinbase.venue import Coinbase
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ordersync.metered import AccountMeter
     from ordersync.ports import Clock, Venue
     from ordersync.settings import Account
 
 
-def open_venue(account: Account, key_file: Path, clock: Clock) -> Venue:
+def open_venue(account: Account, key_file: Path, clock: Clock, meter: AccountMeter) -> Venue:
     """The account at its venue. Raises ConfigError where the key file cannot be used."""
     if account.venue == "alpaca":
         return Alpaca(
@@ -25,5 +26,12 @@ def open_venue(account: Account, key_file: Path, clock: Clock) -> Venue:
             paper=account.paper is True,
             rest_url=account.rest_url,
             ws_url=account.ws_url,
+            meter=meter,
         )
-    return Coinbase(coinbase_key(key_file), clock, rest_url=account.rest_url, ws_url=account.ws_url)
+    return Coinbase(
+        coinbase_key(key_file),
+        clock,
+        rest_url=account.rest_url,
+        ws_url=account.ws_url,
+        meter=meter,
+    )

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from ordersync.venues.answers import Answer, Blame, Unusable, judge, no_answer
+from ordersync.metered import UNMETERED, Count, Level
+from ordersync.venues.answers import TOO_MANY, Answer, Blame, NotFound, Unusable, judge, no_answer
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from ordersync.metered import AccountMeter
     from ordersync.ports import Clock
     from ordersync.venues.budget import RateBudget
 
@@ -33,7 +35,8 @@ def _trust() -> ssl.SSLContext:
 class Reader:
     """GET with patience: a few attempts on what may pass, one pause for all on a 429.
 
-    `sign` makes the headers of one request from its path; `venue_now` is the venue's clock.
+    `sign` makes the headers of one request from its path; `venue_now` is the venue's clock;
+    `meter` is told how each call ended, and what is left of the budget.
     """
 
     def __init__(
@@ -44,8 +47,10 @@ class Reader:
         *,
         sign: Callable[[str], Mapping[str, str]],
         venue_now: Callable[[], datetime],
+        meter: AccountMeter = UNMETERED,
     ) -> None:
         self._clock = clock
+        self._meter = meter
         self._budget = budget
         self._sign = sign
         self._venue_now = venue_now
@@ -93,6 +98,26 @@ class Reader:
         try:
             response = await self._client.get(path, params=list(query), headers=headers)
         except httpx2.RequestError as error:
+            self._count("failed")
             return no_answer(error)
         self._budget.learn(response.headers, self._venue_now())
-        return judge(response, self._venue_now())
+        answer = judge(response, self._venue_now())
+        self._count("limited" if response.status_code == TOO_MANY else _how_it_ended(answer))
+        return answer
+
+    def _count(self, how: str) -> None:
+        meter, budget = self._meter, self._budget
+        meter.count(Count.CALLS, how)
+        meter.set(Level.BUDGET_LEFT, budget.left)
+        meter.set(Level.CALL_LIMIT, budget.allowed_per_minute)
+        meter.set(Level.PAUSED_UNTIL, (self._clock.now() + budget.paused_for).timestamp())
+
+
+_BLAMED = {Blame.KEY: "key_refused", Blame.REQUEST: "refused"}
+
+
+def _how_it_ended(answer: Answer) -> str:
+    """In one word, for those who count."""
+    if isinstance(answer, Unusable):
+        return _BLAMED.get(answer.blame, "failed")
+    return "not_found" if isinstance(answer, NotFound) else "answered"

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.judging import judge_clock, judge_key
+from ordersync.metered import UNMETERED
 from ordersync.ports import Finding, Identity, Severity
 from ordersync.truth.evidence import Absence, Reading, Sighting, Silence
 from ordersync.venues.alpaca import parse
@@ -25,6 +26,7 @@ from ordersync.venues.wire import spell
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from ordersync.metered import AccountMeter
     from ordersync.ports import Clock
     from ordersync.pushed import Push
     from ordersync.venues.alpaca.key import AlpacaKey
@@ -73,6 +75,7 @@ class Alpaca:
         paper: bool,
         rest_url: str | None = None,
         ws_url: str | None = None,
+        meter: AccountMeter = UNMETERED,
     ) -> None:
         self._key = key
         self._clock = clock
@@ -88,7 +91,12 @@ class Alpaca:
             reserve=RESERVE,
         )
         self._reader = Reader(
-            base, clock, self._budget, sign=lambda _path: key.headers(), venue_now=self.now
+            base,
+            clock,
+            self._budget,
+            sign=lambda _path: key.headers(),
+            venue_now=self.now,
+            meter=meter,
         )
         self._orders = OrderCalls(self._reader, self.now)
         self._list_calls = 1

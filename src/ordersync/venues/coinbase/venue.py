@@ -9,6 +9,7 @@ import msgspec
 
 from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.judging import judge_clock, judge_key
+from ordersync.metered import UNMETERED
 from ordersync.ports import Finding, Identity, Severity
 from ordersync.truth.evidence import Absence, Reading, Sighting, Silence
 from ordersync.venues.answers import Answer, Blame, NotFound, Unusable, excerpt
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
     from datetime import datetime
 
+    from ordersync.metered import AccountMeter
     from ordersync.ports import Clock
     from ordersync.pushed import Push
     from ordersync.venues.coinbase.key import CdpKey
@@ -51,7 +53,13 @@ class Coinbase:
     open_list_cap = 1000
 
     def __init__(
-        self, key: CdpKey, clock: Clock, *, rest_url: str | None = None, ws_url: str | None = None
+        self,
+        key: CdpKey,
+        clock: Clock,
+        *,
+        rest_url: str | None = None,
+        ws_url: str | None = None,
+        meter: AccountMeter = UNMETERED,
     ) -> None:
         self._clock = clock
         self._venue_clock = VenueClock(clock)
@@ -67,6 +75,7 @@ class Coinbase:
                 "authorization": f"Bearer {key.token('GET', self._host, path, self.now())}"
             },
             venue_now=self.now,
+            meter=meter,
         )
 
         # A key's tokens go to no other host than the one whose key it is said to be.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from ordersync import __version__
-from ordersync.web.api import acting, health, orders, owners, problems, stream
+from ordersync.web.api import acting, health, orders, owners, problems, slo, stream
 from ordersync.web.api.described import complete
 from ordersync.web.api.guard import Guard
 
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
     from ordersync.web.api.faces import Faces
 
-ROUTERS = (health.router, orders.router, acting.router, owners.router, stream.router)
+ROUTERS = (
+    health.router,
+    orders.router,
+    acting.router,
+    owners.router,
+    slo.router,
+    stream.router,
+)
 
 _ABOUT = """Asks and tells what ordersync knows: which orders really are open, and what changed.
 

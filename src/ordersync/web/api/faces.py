@@ -15,8 +15,10 @@ from ordersync.sync.audit import Audit
 from ordersync.sync.outbox import Outbox
 from ordersync.sync.work import PassReport
 from ordersync.web.api.conditions import AccountShown
+from ordersync.web.api.figures import Figures
 from ordersync.web.api.keyring import Keyring
 from ordersync.web.api.rules import Rules
+from ordersync.web.metrics import Metrics
 
 Conditions = Callable[[Mapping[str, datetime | None]], Sequence[AccountShown]]
 """How each account is kept, given when each was last verified as a whole."""
@@ -48,3 +50,5 @@ class Faces(msgspec.Struct, frozen=True, kw_only=True):
     answering: Answering
     passes: Passes
     conditions: Conditions
+    figures: Figures
+    metrics: Metrics | None = None

@@ -248,7 +248,11 @@ def _look_at_broker(app: Celery, settings: Settings) -> None:
     with app.connection_for_read() as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=3)
-        except (OperationalError, *connection.connection_errors) as error:
+        except (
+            OperationalError,
+            *connection.connection_errors,
+            *connection.channel_errors,  # a login that RabbitMQ refuses
+        ) as error:
             place = connection.as_uri()  # without the password
             said = str(error) or type(error).__name__
             if any(words in said for words in _REFUSED):

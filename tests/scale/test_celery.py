@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from ordersync.simulator import Life
 from tests.scale.yard import Yard
 from tests.servers.daemon import until
+from tests.servers.rabbitmq import RabbitMq
 from tests.servers.valkey import Valkey
 
 if TYPE_CHECKING:
@@ -146,6 +147,24 @@ def test_a_configuration_that_cannot_be_used_is_told_without_a_traceback(tmp_pat
         assert worker.process.wait(40) == 3, worker.log()
         assert worker.log().startswith("ordersync: ordersync.toml: there is no such file.")
         assert "Traceback" not in worker.log()
+
+
+def test_rabbitmq_is_as_good_a_broker_and_refuses_as_clearly(
+    tmp_path: Path, own_server: OwnServer
+) -> None:
+    broker = own_server(RabbitMq)
+    with Yard(tmp_path, "amqp://127.0.0.1:1//") as yard:
+        yard.write(celery='every = "1s"\nbroker_url_env = "BROKER"')
+        yard.fill_up(2)
+        worker = yard.worker("-B", "-c", "1", BROKER=broker.place.url)
+        stranger = broker.place.url.replace("guest:guest", "guest:wr0ng-secret")
+        refused = yard.worker("-c", "1", BROKER=stranger)
+        yard.until_true()
+        assert refused.process.wait(40) == 3, refused.log()
+        assert "does not let us in" in refused.log()
+        assert "wr0ng-secret" not in refused.log()
+        assert worker.stop() == 0, worker.log()
+        assert "Traceback" not in worker.log(), worker.log()
 
 
 OWN_APP = """

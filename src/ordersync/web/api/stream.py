@@ -104,7 +104,9 @@ _STREAMED: dict[int | str, dict[str, Any]] = {
 async def stream_events(
     faces: Parts,
     filters: Annotated[Filters, Query()],
-    last_event_id: Annotated[str | None, Header(max_length=40)] = None,
+    last_event_id: Annotated[
+        str | None, Header(max_length=40, description="Go on after the event of this id.")
+    ] = None,
 ) -> Response:
     """Hear of every change from now on, or from what came after `Last-Event-ID`, without loss.
 

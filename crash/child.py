@@ -72,6 +72,7 @@ class Ordersync:
         self, folder: Path, *, database: str, key_file: Path, url: str, interval: str
     ) -> None:
         self.folder = folder
+        self.database = database
         text = CONFIGURATION.format(
             database=database,
             key_file=key_file,

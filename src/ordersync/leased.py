@@ -49,7 +49,13 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeaseStore(Protocol):
-    """Raises StoreBusy (ask again) or StoreRefused (give up) from every method."""
+    """Raises StoreBusy (ask again) or StoreRefused (give up) from every method.
+
+    `term` is how long a lease should last here: as long as a dead holder that cannot be seen
+    to be dead may leave its account alone.
+    """
+
+    term: timedelta
 
     async def claim_lease(
         self, account: str, holder: Holder, term: timedelta, *, over: int | None = None
@@ -75,17 +81,6 @@ class LeaseStore(Protocol):
         """The clock that the leases go by."""
 
 
-class FencedStore(Protocol):
-    """The part of an OrderStore that leases need."""
-
-    def fence(self, account: str, lease: Lease | None) -> None:
-        """From now on write for this account only while this lease is held.
-
-        It is looked at in the same transaction: else LeaseLost is raised, and nothing is written.
-        None: write without. What was asked before keeps the lease it was asked under.
-        """
-
-
 class DueRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the owner of an account's lease is asked to do. `body` is JSON."""
 
@@ -96,10 +91,15 @@ class DueRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestStore(Protocol):
-    """Requests to whoever serves an account. Raises StoreBusy or StoreRefused."""
+    """Requests to whoever serves an account. Raises StoreBusy or StoreRefused.
+
+    `look_every` is how often the owner should look for them.
+    """
+
+    look_every: timedelta
 
     async def put_request(self, request: DueRequest) -> None:
-        """Leave it for the owner; it is woken where the database can do that."""
+        """Leave it for the owner."""
 
     async def list_requests(self, accounts: Sequence[str]) -> list[DueRequest]:
         """Those not answered yet, the oldest first."""
@@ -115,3 +115,21 @@ class RequestStore(Protocol):
 
     async def drop_old_requests(self, older_than: timedelta) -> int:
         """Forget those whose asker went without a word; how many it were."""
+
+
+class Leases(LeaseStore, RequestStore, Protocol):
+    """Both, in one database."""
+
+
+class FencedStore(Protocol):
+    """The part of an OrderStore that leases need."""
+
+    def leases(self) -> Leases:
+        """Who serves an account, to be asked once the store is open."""
+
+    def fence(self, account: str, lease: Lease | None) -> None:
+        """From now on write for this account only while this lease is held.
+
+        It is looked at in the same transaction: else LeaseLost is raised, and nothing is written.
+        None: write without. What was asked before keeps the lease it was asked under.
+        """

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from ordersync.archived import Batch, LogSize, Movable, Reach
     from ordersync.hinted import Receipt
-    from ordersync.leased import Lease
+    from ordersync.leased import Lease, Leases
     from ordersync.ports import Absent, Advance, Change, Decide, Finding, Ids
     from ordersync.pushed import Push, Subscription
     from tests.virtual import VirtualClock
@@ -313,6 +313,9 @@ class BareStore:
 
     async def close(self) -> None:
         pass
+
+    def leases(self) -> Leases:
+        raise NotImplementedError
 
     def fence(self, account: str, lease: Lease | None) -> None:
         """Nobody has a lease here: correctness must not need one."""

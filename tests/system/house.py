@@ -177,7 +177,7 @@ class Premises(ABC):
     def locked(self, service: Service) -> Iterator[None]:
         """Somebody else writes for as long as the block runs."""
         # Each attempt would wait five seconds of a real clock for the lock: SQLite's own.
-        session = service.store._session  # type: ignore[attr-defined]  # noqa: SLF001
+        session = service.store.line._session  # type: ignore[attr-defined]  # noqa: SLF001
         session.run(Ask("PRAGMA busy_timeout = 0"))
         with contextlib.closing(self._connect()) as other:
             other.execute("BEGIN IMMEDIATE")

@@ -150,7 +150,7 @@ async def status_of(door: Door, scope: dict[str, Any], body: bytes, cut: int) ->
 def test_whatever_comes_in_is_answered_and_never_with_a_5xx() -> None:
     loop, asked, statuses = VirtualLoop(Network(0)), Asked(), dict[int, int]()
     clock = VirtualClock(loop)
-    door = Door({"main": asked}, {"main": [Secret(SECRET)]}, clock)  # type: ignore[dict-item]
+    door = Door({"main": asked}, {"main": [Secret(SECRET)]}, clock)
 
     @settings(
         max_examples=REQUESTS,

@@ -9,6 +9,7 @@ from ordersync.web.api.conditions import (
     AccountShown,
     BudgetShown,
     Gap,
+    LeaseShown,
     PollingShown,
     StreamShown,
     StreamState,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ordersync.settings import Settings
     from ordersync.sync.reconcile import Reconciler
     from ordersync.sync.stream import Stream
+    from ordersync.sync.tenure import Tenure
 
 _STATES = {
     State.CONNECTING: StreamState.CONNECTING,
@@ -37,6 +39,7 @@ class Kept(Protocol):
     clock: Clock
     reconcilers: dict[str, Reconciler]
     streams: dict[str, Stream]
+    tenures: dict[str, Tenure]
     troubles: dict[str, str]
 
 
@@ -66,15 +69,23 @@ def _shown(kept: Kept, name: str, verified_at: datetime | None) -> AccountShown:
         venue=kept.settings.accounts[name].venue,
         stream=stream,
         polling=polling,
-        lease=None,
+        lease=_lease(kept.tenures[name]),
         budget=BudgetShown(),
         last_verified_at=verified_at,
         degraded=why or None,
     )
 
 
+def _lease(tenure: Tenure) -> LeaseShown | None:
+    seen = tenure.seen
+    if seen is None:
+        return None
+    return LeaseShown(holder=seen.holder.name, until=seen.until, mine=tenure.lease is not None)
+
+
 def _stream(kept: Kept, name: str) -> StreamShown:
-    if name not in kept.streams:
+    # Of an account that another process serves the stream is kept there.
+    if name not in kept.streams or kept.tenures[name].lease is None:
         return StreamShown(state=StreamState.OFF)
     health = kept.streams[name].health
     gap = None

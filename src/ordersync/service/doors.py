@@ -13,31 +13,30 @@ from ordersync.web.guest import listening
 from ordersync.web.webhooks import EXPOSED, Door
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Mapping
 
     from ordersync.ports import Clock
     from ordersync.settings import Settings
-    from ordersync.sync.hints import Hints
+    from ordersync.sync.owner import Taker
 
 log = structlog.get_logger("ordersync")
 
 
 @asynccontextmanager
 async def webhook_door(
-    settings: Settings, clock: Clock, take_hints: Callable[[str], Hints]
-) -> AsyncIterator[dict[str, Hints]]:
-    """Webhooks are taken while the block runs, where a section says so; who takes them, by account.
+    settings: Settings, clock: Clock, takers: Mapping[str, Taker]
+) -> AsyncIterator[None]:
+    """Webhooks are taken while the block runs, where a section says so; `takers` by account.
 
     Raises ConfigError.
     """
     webhooks = settings.webhooks
     if webhooks is None:
-        yield {}
+        yield
         return
     # Only now: who syncs once takes no webhooks, and needs no secrets.
     secrets = read_webhook_secrets(settings)
-    hints = {name: take_hints(name) for name in secrets}
-    door, (host, port) = Door(hints, secrets, clock), webhooks.address
+    door, (host, port) = Door(takers, secrets, clock), webhooks.address
     async with AsyncExitStack() as stack:
         try:
             port = await stack.enter_async_context(listening(door.app, host, port))
@@ -49,6 +48,6 @@ async def webhook_door(
             ) from None
         if webhooks.is_exposed:
             log.warning(" ".join(EXPOSED))
-        accounts = ", ".join(hints)
+        accounts = ", ".join(secrets)
         log.info(f"Webhooks are taken at {host}:{port}/webhooks/… for: {accounts}")
-        yield hints
+        yield

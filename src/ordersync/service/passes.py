@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ordersync.sync.audit import Audit
     from ordersync.sync.reconcile import Reconciler
+    from ordersync.sync.tenure import Tenure
 
 PATIENCE = timedelta(seconds=60)
 """How long whoever asks waits for the end of a pass."""
@@ -22,6 +23,7 @@ class Passing(Protocol):
     """As much of a service as this needs."""
 
     reconcilers: dict[str, Reconciler]
+    tenures: dict[str, Tenure]
     troubles: dict[str, str]
 
     async def sync(self, *, older_than: timedelta | None = None) -> list[PassReport]:
@@ -43,7 +45,10 @@ class Passes:
         return await asyncio.gather(*(self._next_pass(name) for name in names))
 
     async def _next_pass(self, account: str) -> PassReport:
-        why = self._service.troubles.get(account)
+        why, tenure = self._service.troubles.get(account), self._service.tenures[account]
+        if tenure.lease is None:
+            name = tenure.seen.holder.name if tenure.seen else "another ordersync"
+            why = f"{name} serves this account; ask it there, or run `ordersync sync`"
         if not why:
             try:
                 async with asyncio.timeout(PATIENCE.total_seconds()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -24,18 +25,17 @@ from ordersync.service.build import (
     words_meaning,
 )
 from ordersync.service.doors import webhook_door
+from ordersync.service.holder import is_dead, this_holder
+from ordersync.service.parts import Parts
 from ordersync.service.watching import Watch
 from ordersync.service.web_door import check_exposure, serve_api
-from ordersync.sync.accuracy import Accuracy
 from ordersync.sync.answering import Answering
 from ordersync.sync.audit import Audit, audit
-from ordersync.sync.hints import Hints
 from ordersync.sync.outbox import Outbox
-from ordersync.sync.reconcile import Reconciler
+from ordersync.sync.owner import Desk, Owner
 from ordersync.sync.retention import Retention
-from ordersync.sync.stream import Stream
 from ordersync.sync.tally import Tally
-from ordersync.sync.wanted import Wanted
+from ordersync.sync.tenure import Tenure
 from ordersync.sync.work import PassReport
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ordersync.ports import Clock, Known, OrderStore, Venue
-    from ordersync.pushed import Push
     from ordersync.settings import Settings
+    from ordersync.sync.reconcile import Reconciler
+    from ordersync.sync.stream import Stream
     from ordersync.sync.work import Work
     from ordersync.truth.model import Event
 
@@ -77,32 +78,52 @@ class Service:
             name: build_venue(settings, name, account, clock, self.tally)
             for name, account in settings.served_accounts.items()
         }
-        self.reconcilers: dict[str, Reconciler] = {
-            name: Reconciler(
-                name,
-                venue=venue,
-                store=store,
-                ingest=self._ingest,
-                clock=clock,
-                settings=settings.sync,
-            )
-            for name, venue in self.venues.items()
-        }
-        self.streams: dict[str, Stream] = {
-            name: self._take_stream(name, venue.push)
-            for name, venue in self.venues.items()
-            if venue.push is not None
-        }
-        self.watch = self._take_watch()
-        self.wanted = {name: self._take_wanted(name) for name in self.venues}
-        self.answering = Answering(store, clock, self.wanted)
+        self.parts: dict[str, Parts] = {}
+        self.reconcilers: dict[str, Reconciler] = {}
+        self.streams: dict[str, Stream] = {}
         self.shadow = False
-        self.hints: dict[str, Hints] = {}
+        self.watch = Watch(settings, self.tally, clock, streams=self.streams, vouched=self.vouched)
+        for name in self.venues:
+            self._make_parts(name)
+        self.leases = store.leases()
+        self.tenures = {
+            name: Tenure(
+                name, holder, leases=self.leases, store=store, clock=clock, is_dead=is_dead
+            )
+            for name, holder in this_holder(settings, list(self.venues)).items()
+        }
+        self.owners = {name: self._find_owner(name) for name in self.venues}
+        self.answering = Answering(store, clock, self.owners)
         self.troubles: dict[str, str] = {}
         kept = settings.retention or configuration.Retention()
         self.archive = build_archive(settings)
         self.retention = Retention(
             tuple(self.venues), store=store, archive=self.archive, clock=clock, batch=kept.batch
+        )
+
+    def _make_parts(self, name: str) -> None:
+        """What runs for an account, from nothing: what was remembered may be old."""
+        self.parts[name] = parts = Parts(
+            name,
+            venue=self.venues[name],
+            store=self.store,
+            ingest=self._ingest,
+            clock=self.clock,
+            settings=self.settings,
+        )
+        parts.reconciler.demand.filled = self.watch.gap_filled(name)
+        self.reconcilers[name] = parts.reconciler
+        if parts.stream is not None:
+            self.streams[name] = parts.stream
+
+    def _find_owner(self, name: str) -> Owner:
+        return Owner(
+            name,
+            is_here=lambda: self.tenures[name].lease is not None,
+            verifier=lambda: self.parts[name].wanted,
+            taker=lambda: self.parts[name].hints,
+            requests=self.leases,
+            clock=self.clock,
         )
 
     def _tell(self, events: Sequence[Event]) -> None:
@@ -199,7 +220,10 @@ class Service:
         )
 
     async def run(self) -> None:
-        """Keep every account true until cancelled, and move out what ended long ago."""
+        """Keep every account true until cancelled, and move out what ended long ago.
+
+        Of an account that another process serves, only when that ends.
+        """
         kept = self.settings.retention
         await check_exposure(self.settings, self.clock)
         if kept is not None:
@@ -209,62 +233,26 @@ class Service:
             how = "noticed at once" if told else "looked for every second"
             log.info(f"New rows are {how}")
         async with (
+            webhook_door(self.settings, self.clock, self.owners),
             self.watch.opened(),
-            webhook_door(self.settings, self.clock, self._take_hints) as self.hints,
             asyncio.TaskGroup() as group,
         ):
-            if kept is not None:
-                group.create_task(self.retention.run(kept.after), name="retention")
-            for name in self.reconcilers:
-                group.create_task(self._run_account(name), name=f"account {name}")
+            group.create_task(Desk(self.owners, self.leases, self.clock).run(), name="requests")
+            for name, tenure in self.tenures.items():
+                serve = functools.partial(self._run_account, name)
+                group.create_task(tenure.run(serve), name=f"account {name}")
             if self.settings.web.enabled:
                 group.create_task(serve_api(self), name="api")
                 group.create_task(self.outbox.run(), name="outbox")
 
     def vouched(self, account: str, known: Known) -> datetime | None:
         """Since when an order is vouched for as far as it is known here, stored or not."""
-        return self.wanted[account].verified_at(known)
-
-    def _take_hints(self, name: str) -> Hints:
-        return Hints(
-            name,
-            venue=self.venues[name],
-            store=self.store,
-            ingest=self._ingest,
-            demand=self.reconcilers[name].demand,
-            clock=self.clock,
-        )
-
-    def _take_stream(self, name: str, push: Push) -> Stream:
-        return Stream(
-            name,
-            push,
-            venue=self.venues[name],
-            ingest=self._ingest,
-            demand=self.reconcilers[name].demand,
-            clock=self.clock,
-        )
-
-    def _take_watch(self) -> Watch:
-        watch = Watch(
-            self.settings, self.tally, self.clock, streams=self.streams, vouched=self.vouched
-        )
-        for name, reconciler in self.reconcilers.items():
-            reconciler.demand.filled = watch.gap_filled(name)
-        return watch
-
-    def _take_wanted(self, name: str) -> Wanted:
-        return Wanted(
-            name,
-            venue=self.venues[name],
-            store=self.store,
-            ingest=self._ingest,
-            demand=self.reconcilers[name].demand,
-            clock=self.clock,
-            verify=self.reconcilers[name].verify,
-        )
+        return self.owners[account].verified_at(known)
 
     async def _run_account(self, name: str) -> None:
+        """Everything about one account, for as long as its lease is held."""
+        if self.parts[name].has_run:
+            self._make_parts(name)
         async with self.watch.account(name):
             await self._keep_account(name)
 
@@ -282,27 +270,17 @@ class Service:
                 "the venue's is used. Set up time synchronisation (NTP).",
                 account=name,
             )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.reconcilers[name].run(), name=f"reconcile {name}")
-            group.create_task(self.wanted[name].run(), name=f"wanted {name}")
-            if not self.shadow:
-                group.create_task(self._accuracy(name).run(), name=f"accuracy {name}")
-            if name in self.hints:
-                group.create_task(self.hints[name].run(), name=f"webhooks {name}")
-            if name in self.streams:
-                group.create_task(self.streams[name].run(), name=f"stream {name}")
-            else:
-                log.info("No push here: ws_url is not set, so all is asked for", account=name)
-
-    def _accuracy(self, name: str) -> Accuracy:
-        return Accuracy(
-            name,
-            venue=self.venues[name],
-            store=self.store,
-            ingest=self._ingest,
-            clock=self.clock,
-            meter=self.tally,
-        )
+        kept = self.settings.retention
+        retention = None
+        if kept is not None:
+            retention = Retention(
+                (name,),
+                store=self.store,
+                archive=self.archive,
+                clock=self.clock,
+                batch=kept.batch,
+            ).run(kept.after)
+        await self.parts[name].run(retention, None if self.shadow else self.tally)
 
     async def _trouble_with(self, account: str) -> str:
         """Why this account's venue cannot be asked, "" where it can. Raises ConfigError."""
@@ -346,4 +324,5 @@ async def serving(
         for venue in service.venues.values():
             await venue.close()
         await service.outbox.close()
+        await service.leases.close()
         await store.close()

@@ -25,6 +25,7 @@ from ordersync.clock import SystemClock
 from ordersync.errors import ConfigError, LeaseLost
 from ordersync.leased import Holder
 from ordersync.service.build import build_ingest, build_store, build_venue, check_key
+from ordersync.service.holder import marks_of
 from ordersync.sync.audit import audit
 from ordersync.sync.reconcile import Reconciler
 
@@ -169,8 +170,10 @@ class Visits:
             return Visited(account=account, held_by=f"this process: {self._holder.name}")
         self._at_work.add(account)
         try:
-            lease = await leases.claim_lease(account, self._holder, TERM)
-            if lease.holder != self._holder:
+            marks = marks_of(self._settings, account)
+            holder = msgspec.structs.replace(self._holder, config=marks)
+            lease = await leases.claim_lease(account, holder, TERM)
+            if lease.holder != holder:
                 log.info(f"Left alone: {lease.holder.name} serves it", account=account)
                 return Visited(account=account, held_by=lease.holder.name)
             async with self._holding(store, leases, lease):

@@ -18,7 +18,7 @@ from ordersync.store.schema import WITH_LEASES, version_of
 from ordersync.store.statement import Ask, Upsert, keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ordersync.ports import Clock
     from ordersync.store.database import Session
@@ -41,6 +41,14 @@ _UNHELD = Upsert(
     key=("account",),
 )
 _MICROSECOND = timedelta(microseconds=1)
+
+TERM = timedelta(seconds=4)
+LOOK_EVERY = timedelta(milliseconds=250)
+
+TERM_IN_A_FILE = timedelta(seconds=60)
+LOOK_EVERY_IN_A_FILE = timedelta(seconds=1)
+"""Where all are on one machine a dead holder is seen to be dead; and each renewal is a write that
+the bot may have to wait for, and goes to the disk."""
 
 
 class LeaseTexts:
@@ -74,7 +82,6 @@ class LeaseTexts:
             f"INSERT INTO {requests} (request_id, account, put_at, kind, body)"
             f" VALUES ({at('request_id')}, {at('account')}, {now}, {at('kind')}, {at('body')})"
         )
-        self.tell = own.spelling.tell_of_requests
         self.due = (
             f"SELECT o.request_id, o.account, o.kind, o.body FROM {own.spelling.each_key('keys')}"
             f" {own.spelling.joined} {requests} AS o ON o.account = j.value"
@@ -104,18 +111,43 @@ def held_by(lease: Lease) -> dict[str, object]:
 
 
 class TableLeases:
-    """Implements `leased.LeaseStore` and `leased.RequestStore` on an open store's tables."""
+    """Implements `leased.Leases` on a store's tables, once that is open.
 
-    def __init__(self, line: Line, own: OwnStatements, clock: Clock, *, is_shared: bool) -> None:
-        self._line = line
-        self._is_shared = is_shared
+    `is_shared` tells that the line is the store's own, and everybody is on this machine.
+    """
+
+    def __init__(
+        self,
+        line: Callable[[], Line],
+        own: Callable[[], OwnStatements],
+        clock: Clock,
+        *,
+        is_shared: bool,
+    ) -> None:
+        self._open_line = line
         self._own = own
         self._clock = clock
-        self._texts = LeaseTexts(own)
+        self._is_shared = is_shared
+        self._opened: tuple[Line, LeaseTexts] | None = None
+        self.term = TERM_IN_A_FILE if is_shared else TERM
+        self.look_every = LOOK_EVERY_IN_A_FILE if is_shared else LOOK_EVERY
+
+    @property
+    def _texts(self) -> LeaseTexts:
+        return self._open()[1]
+
+    @property
+    def _line(self) -> Line:
+        return self._open()[0]
+
+    def _open(self) -> tuple[Line, LeaseTexts]:
+        if self._opened is None:
+            self._opened = self._open_line(), LeaseTexts(self._own())
+        return self._opened
 
     async def close(self) -> None:
         """Give back the line, where it is not the store's."""
-        if not self._is_shared:
+        if self._opened is not None and not self._is_shared:
             await self._line.close()
 
     # --- leases ------------------------------------------------------------------------------
@@ -163,7 +195,7 @@ class TableLeases:
 
     async def list_leases(self) -> list[Lease]:
         """All there are, by account."""
-        own = self._own
+        own = self._own()
 
         def fetch(session: Session) -> list[Lease]:
             if version_of(session, own) < WITH_LEASES:
@@ -183,21 +215,8 @@ class TableLeases:
 
     async def put_request(self, request: DueRequest) -> None:
         """Leave it for the owner."""
-        texts, about = self._texts, msgspec.structs.asdict(request)
-
-        def put(session: Session) -> None:
-            session.begin()
-            try:
-                session.run(Ask(texts.put, {**arguments(self._clock), **about}))
-                if texts.tell:
-                    session.fetch(Ask(texts.tell))
-                session.commit()
-            except BaseException:
-                # Whatever it was: no transaction may stay open on the next one's connection.
-                session.rollback()
-                raise
-
-        await self._line.with_session(put)
+        about = {**arguments(self._clock), **msgspec.structs.asdict(request)}
+        await self._run(self._texts.put, about)
 
     async def list_requests(self, accounts: Sequence[str]) -> list[DueRequest]:
         """Those not answered yet, the oldest first."""

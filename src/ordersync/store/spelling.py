@@ -31,8 +31,6 @@ class Spelling(ABC):
     commits_in_order = False
     """Whether a commit's number in the event log is always above those of all before it."""
     swallowed_by = "a trigger?"
-    tell_of_requests = ""
-    """The statement that wakes those who listen, where this make has such a thing."""
     joined = "JOIN"
     """How a list of keys is joined: SQLite must be told to begin with the list."""
 

@@ -140,14 +140,19 @@ class TableStore:
             self._leases[account] = lease
 
     def leases(self) -> TableLeases:
-        """Who serves an account; once it is open. On a line of their own, where a second helps.
+        """Who serves an account, to be asked once this is open. On a line of their own.
 
-        A renewal must not wait until the store has read a hundred thousand orders.
+        A renewal must not wait until the store has read a hundred thousand orders. In a file with
+        one writer a second line would only wait for the first.
         """
-        line, shared = self.line, self._database.has_one_writer
-        if not shared:
-            line = Line(self._database, "ordersync-leases", writes=self.line.writes)
-        return TableLeases(line, self.own, self._clock, is_shared=shared)
+        is_shared = self._database.has_one_writer
+
+        def line() -> Line:
+            if is_shared:
+                return self.line
+            return Line(self._database, "ordersync-leases", writes=self.line.writes)
+
+        return TableLeases(line, lambda: self.own, self._clock, is_shared=is_shared)
 
     @property
     def own(self) -> OwnStatements:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ordersync.ports import Clock
     from ordersync.standard_webhooks import Secret
-    from ordersync.sync.hints import Hints
+    from ordersync.sync.owner import Taker
 
 BODY_LIMIT = 256 * 1024
 BODY_WITHIN = timedelta(seconds=10)
@@ -67,12 +67,12 @@ class _Refused(Exception):
 
 
 class Door:
-    """Takes webhooks for the accounts that have both: hints, and secrets."""
+    """Takes webhooks for the accounts that have both: a taker, and secrets."""
 
     def __init__(
-        self, hints: Mapping[str, Hints], secrets: Mapping[str, Sequence[Secret]], clock: Clock
+        self, takers: Mapping[str, Taker], secrets: Mapping[str, Sequence[Secret]], clock: Clock
     ) -> None:
-        self._hints = hints
+        self._takers = takers
         self._secrets = secrets
         self._clock = clock
         self._bodies = 0
@@ -110,7 +110,7 @@ class Door:
         except NoOrderError as error:
             raise _Refused(422, str(error)) from None
         try:
-            took = await self._hints[account].take(webhook_id, names)
+            took = await self._takers[account].take(webhook_id, names)
         except OrdersyncError as error:
             # What exactly is wrong with a database is nothing for strangers.
             what = str(error) if isinstance(error, VenueSilent) else "the database is away."

@@ -43,7 +43,6 @@ class PostgresSpelling(Spelling):
     key_type = 'TEXT COLLATE "C"'
     swallowed_by = "a trigger, or a policy of row-level security?"
     create_index = "CREATE INDEX CONCURRENTLY"
-    tell_of_requests = f"SELECT pg_notify('{CHANNEL}', '')"
 
     def grants(
         self,

@@ -72,7 +72,7 @@ class AccountShown(msgspec.Struct, frozen=True, kw_only=True):
     stream: Annotated[StreamShown, Meta(description="Push.")]
     polling: Annotated[PollingShown, Meta(description="Asking.")]
     lease: Annotated[
-        LeaseShown | None, Meta(description="Who keeps it; null where only one process runs.")
+        LeaseShown | None, Meta(description="Who keeps it; null while that is not known.")
     ]
     budget: Annotated[BudgetShown, Meta(description="How often it may ask.")]
     last_verified_at: Annotated[

@@ -39,6 +39,7 @@ TOPICS = (
     "webhooks",
     "simulation",
     "alpaca",
+    "dashboard",
     "postgres_commit",
     "postgres_apply",
     "postgres_reconcile",

@@ -61,6 +61,10 @@ venue = "coinbase"
 key_file = "coinbase.json"
 rest_url = "{url}"
 ws_url = "{stream}"
+
+[web]
+enabled = {is_served}
+listen = "127.0.0.1:{port}"
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import sqlite3
 import statistics
 import sys
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 ORDERS_ONCE = 8
 ORDERS = 100_000
+DASHBOARD = 8642
 LONGEST_ONCE = timedelta(seconds=60)
 QUIET_FIRST = timedelta(seconds=3)
 SHOWN = 18
@@ -56,9 +58,15 @@ async def play(console: Console, *, once: bool) -> bool:
         account.key.write(place / "coinbase.json")
         write_past(place / "bot.db", world.now())
         async with simulated(app(world, Faults())) as url:
-            written = CONFIGURATION.format(url=url, stream=url.replace("http", "ws", 1))
+            port = _free_port()
+            written = CONFIGURATION.format(
+                url=url,
+                stream=url.replace("http", "ws", 1),
+                is_served=str(not once).lower(),  # who ends by himself has nobody to look
+                port=port,
+            )
             (place / "ordersync.toml").write_text(written, encoding="utf-8")
-            _introduce(console, place, url)
+            _introduce(console, place, url, None if once else port)
             return await _play(console, place, url, world, once=once)
 
 
@@ -222,14 +230,26 @@ def _picture(place: Path, world: World, tally: Tally, state: str) -> Table:
     return table
 
 
-def _introduce(console: Console, place: Path, url: str) -> None:
+def _free_port() -> int:
+    """The dashboard's own port, or another where somebody has that."""
+    for port in (DASHBOARD, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    return DASHBOARD
+
+
+def _introduce(console: Console, place: Path, url: str, port: int | None) -> None:
     console.print(f"A simulated exchange is at {url}.", markup=False)
     console.print(
         f"A careless bot trades on it and left {len(PAST)} rows behind in {place / 'bot.db'}:"
         " it writes 'pending' and never looks back.",
         markup=False,
     )
-    console.print("ordersync keeps its table true.\n", markup=False)
+    console.print("ordersync keeps its table true.", markup=False)
+    if port is not None:
+        console.print(f"See it in a browser: http://127.0.0.1:{port}", style="bold", markup=False)
+    console.print()
 
 
 def _summarise(console: Console, tally: Tally, untrue: list[Row]) -> None:

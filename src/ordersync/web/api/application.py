@@ -13,6 +13,7 @@ from ordersync import __version__
 from ordersync.web.api import acting, health, orders, owners, problems, slo, stream
 from ordersync.web.api.described import complete
 from ordersync.web.api.guard import Guard
+from ordersync.web.dashboard.pages import dashboard_routes
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -54,6 +55,7 @@ def routes(faces: Faces) -> FastAPI:
     app.state.faces = faces
     for router in ROUTERS:
         app.include_router(router)
+    app.router.routes.extend(dashboard_routes())
     problems.install(app)
     complete(app)
     return app

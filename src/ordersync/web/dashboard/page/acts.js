@@ -1,0 +1,210 @@
+// What a person can do: each act says what it will do, asks once, and shows before and after.
+import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { get, post } from "./api.js";
+import { askNow, drawSoon, heardFrom, loadAll, loadEnded, put } from "./state.js";
+import { Text, html } from "./parts.js";
+import { count, digits } from "./words.js";
+
+/** {kind, row, phase: ask | doing | preview | done | lost | refused, answer, trouble, form}. */
+export const act = signal(null);
+export const changed = signal(0);
+
+const RETRY_MS = 2000;
+const TITLES = {
+  verify: "Verify now", verifyAll: "Verify everything now", resolve: "Resolve", correct: "Correct", cleanup: "Clean up",
+};
+
+export function ask(kind, { row = null } = {}) {
+  const form = kind === "cleanup"
+    ? { older_than: "24h", reason: "" }
+    : { status: kind === "correct" ? (row?.exchange_status ?? "filled").split("+")[0] : "canceled", filled_qty: row?.filled_qty ?? "", avg_price: row?.avg_price ?? "", fee: row?.fee ?? "", reason: "" };
+  act.value = { kind, row, phase: "ask", form, answer: null, trouble: null };
+}
+const set = (change) => {
+  if (act.peek()) act.value = { ...act.peek(), ...change };
+};
+const close = () => {
+  act.value = null;
+};
+
+const pathOf = (row) => `orders/${encodeURIComponent(row.id)}`;
+
+function body(form, dryRun) {
+  const given = Object.entries(form).filter(([, value]) => value !== "" && value != null);
+  return { ...Object.fromEntries(given), dry_run: dryRun };
+}
+
+/** Send it. Where no answer comes, nobody says that it failed: what is true is read as soon as it can be. */
+async function send(path, content, phase) {
+  const mine = act.peek();
+  set({ phase: "doing", trouble: null });
+  try {
+    const answer = await heardFrom(post(path, content));
+    if (act.peek()?.form !== mine.form) return;
+    set({ phase, answer });
+    if (phase === "done") settle(answer);
+  } catch (trouble) {
+    if (act.peek()?.form !== mine.form) return;
+    if (trouble.status === 0 && phase === "done") {
+      set({ phase: "lost", trouble });
+      await find(mine);
+    } else {
+      set({ phase: "refused", trouble });
+    }
+  }
+}
+
+function settle(answer) {
+  if (answer.after) put(answer.after);
+  changed.value += 1;
+  drawSoon();
+  loadEnded();
+  if (!answer.after) loadAll().catch(() => {});
+  askNow();
+}
+
+/** The server went away in the middle: read what is true until it says. */
+async function find(mine) {
+  while (act.peek()?.form === mine.form && act.peek().phase === "lost") {
+    await new Promise((resume) => setTimeout(resume, RETRY_MS));
+    try {
+      if (mine.row) {
+        const { order } = await heardFrom(get(pathOf(mine.row)));
+        put(order);
+        set({ phase: "done", answer: { before: mine.row, after: order, found: true } });
+      } else {
+        await loadAll();
+        set({ phase: "done", answer: { found: true } });
+      }
+      changed.value += 1;
+    } catch {
+      // Still away; the page's banner says so.
+    }
+  }
+}
+
+// --- Shown -----------------------------------------------------------------------------------------
+
+const FACTS = [
+  ["row_word", "Table says"], ["exchange_status", "Exchange says"], ["filled_qty", "Filled"],
+  ["avg_price", "Average price"], ["fee", "Fee"],
+];
+
+/** Before and after, what differs marked by a word and a shape. */
+export function Change({ before, after }) {
+  return html`<table class="change">
+    <thead><tr><th scope="col"><span class="unseen">Fact</span></th><th scope="col">Before</th><th scope="col">After</th><th scope="col"><span class="unseen">Changed</span></th></tr></thead>
+    <tbody>${FACTS.map(([name, title]) => {
+      const [was, is] = [before?.[name], after?.[name]].map((value) => (/qty|price|fee/.test(name) ? (value == null ? null : digits(value)) : value));
+      return html`<tr class=${was === is ? "same" : "differs"}>
+        <th scope="row">${title}</th><td><${Text}>${was}<//></td><td><${Text}>${is}<//></td><td>${was === is ? "" : "changed"}</td></tr>`;
+    })}</tbody></table>`;
+}
+
+const Named = ({ row }) => html`order <strong><${Text}>${row.id}<//></strong>${row.symbol ? html` (<${Text}>${row.symbol}<//>)` : ""}`;
+
+const Field = ({ name, title, hint, required, ...more }) => html`
+  <label><span>${title}</span><input name=${name} value=${act.value.form[name] ?? ""} required=${required} autocomplete="off" ...${more}
+    onInput=${(event) => { act.peek().form[name] = event.target.value; }} />${hint ? html`<small>${hint}</small>` : null}</label>`;
+
+function Ask() {
+  const { kind, row } = act.value;
+  if (kind === "verify") {
+    return html`<p>Asks the exchange about <${Named} row=${row} /> now. Only what the exchange says is written; nothing is placed or canceled.</p>`;
+  }
+  if (kind === "verifyAll") {
+    return html`<p>Asks the exchange about every open order of every account now, in bulk and within its rate limit. Only what the exchange says is written.</p>`;
+  }
+  if (kind === "cleanup") {
+    return html`
+      <p>Verifies old open rows and writes what became of them. First you see what would be written.</p>
+      <${Field} name="older_than" title="Older than" hint="As 24h, 7d, 30m" required pattern="\\d+[smhd]" />
+      <${Field} name="reason" title="Reason" hint="Is kept with the record" required maxlength="500" />`;
+  }
+  return html`
+    <p>${kind === "resolve"
+      ? html`Says what became of <${Named} row=${row} />, because the exchange does not. A later sighting at the exchange counts more than your word.`
+      : html`Replaces what the exchange said of <${Named} row=${row} />: a trade was broken, or settled elsewhere. It opens a new epoch of the order; what was said before is kept as evidence.`}</p>
+    <label><span>Status</span><select name="status" value=${act.value.form.status} onChange=${(event) => { act.peek().form.status = event.target.value; }}>
+      ${["filled", "canceled", "expired", "rejected", "replaced"].map((word) => html`<option value=${word}>${word}</option>`)}</select></label>
+    <div class="pair">
+      <${Field} name="filled_qty" title="Filled quantity" inputmode="decimal" pattern="\\d*\\.?\\d+" />
+      <${Field} name="avg_price" title="Average price" inputmode="decimal" pattern="\\d*\\.?\\d+" />
+      <${Field} name="fee" title="Fee" inputmode="decimal" pattern="-?\\d*\\.?\\d+" />
+    </div>
+    <${Field} name="reason" title="Reason" hint="Is kept with the event" required maxlength="500" />`;
+}
+
+function Planned() {
+  const { kind, answer } = act.value;
+  if (kind !== "cleanup") return html`<p>This would be written:</p><${Change} before=${answer.before} after=${answer.after} />`;
+  if (!answer.changes?.length) return html`<p>Nothing to clean up: every row that old says what the exchange says.</p>`;
+  return html`<p>${count(answer.changes.length, "row")} would be written:</p><${Changes} list=${answer.changes} />`;
+}
+
+const Changes = ({ list }) => html`<div class="long" tabindex="0" role="region" aria-label="Changes"><table class="change">
+  <thead><tr><th scope="col">Row</th><th scope="col">Column</th><th scope="col">Stored</th><th scope="col">True</th></tr></thead>
+  <tbody>${list.slice(0, 500).flatMap(({ order, changes }) => changes.map((one, n) => html`<tr>
+    <th scope="row">${n ? "" : html`<${Text}>${order.row_id}<//> <${Text}>${order.symbol}<//>`}</th>
+    <td>${one.column}</td><td><${Text}>${one.stored}<//></td><td><${Text}>${one.true}<//></td></tr>`))}</tbody></table>
+  ${list.length > 500 ? html`<p>… and ${count(list.length - 500, "row")} more.</p>` : null}</div>`;
+
+function Done() {
+  const { kind, answer } = act.value;
+  const found = answer.found ? html`<p>The server went away before it answered. This is what it says now:</p>` : null;
+  if (kind === "verifyAll") {
+    return html`${found}${(answer.accounts ?? []).map((one) => html`<p><strong>${one.account}</strong>: ${count(one.asked, "order")} asked about,
+      ${count(one.updated, "row")} updated, ${one.not_found} not found on the exchange, ${one.failed} failed.</p>`)}`;
+  }
+  if (kind === "cleanup") return html`${found}${answer.changes ? html`<p>${count(answer.changes.length, "row")} written.</p>` : null}`;
+  const same = FACTS.every(([name]) => (answer.before?.[name] ?? null) === (answer.after?.[name] ?? null));
+  return html`${found}
+    ${kind !== "verify" || answer.found ? null : answer.verified
+      ? html`<p>${same ? "The exchange says the same: the row is true." : "The row now says what the exchange says."}</p>`
+      : html`<p><strong>Not verified.</strong> ${answer.why ?? "The exchange gave no answer that counts."} Nothing was changed.</p>`}
+    <${Change} before=${answer.before} after=${answer.after} />`;
+}
+
+function Buttons() {
+  const { kind, row, phase, form, answer } = act.value;
+  const isPreviewed = kind === "resolve" || kind === "correct" || kind === "cleanup";
+  const path = { verify: () => `${pathOf(row)}/sync`, verifyAll: () => "sync", cleanup: () => "cleanup", resolve: () => `${pathOf(row)}/resolve`, correct: () => `${pathOf(row)}/correct` }[kind];
+  if (phase === "done") return html`<button type="button" class="strong" onClick=${close} autofocus>Close</button>`;
+  const write = () => send(path(), isPreviewed ? body(form, false) : {}, "done");
+  const isIdle = kind === "cleanup" && phase === "preview" && !answer.changes?.length;
+  return html`
+    <button type="button" onClick=${close}>${phase === "lost" ? "Close" : "Cancel"}</button>
+    ${phase === "preview" ? html`<button type="button" onClick=${() => set({ phase: "ask" })}>Back</button>` : null}
+    ${phase === "preview" && !isIdle ? html`<button type="button" class="strong" onClick=${write}>${kind === "cleanup" ? `Write ${count(answer.changes.length, "row")}` : "Write it"}</button>` : null}
+    ${phase === "ask" || phase === "refused" || phase === "doing" ? html`<button type="submit" class="strong" disabled=${phase === "doing"}>${phase === "doing" ? "Asking …" : isPreviewed ? "Preview" : TITLES[kind]}</button>` : null}`;
+}
+
+export function Acts() {
+  const dialog = useRef(null);
+  const { kind, row, phase, trouble } = act.value ?? {};
+  useEffect(() => {
+    if (act.value && !dialog.current.open) dialog.current.showModal();
+    else if (!act.value && dialog.current.open) dialog.current.close();
+  });
+  const submit = (event) => {
+    event.preventDefault();
+    const { form } = act.peek();
+    if (kind === "verify") send(`${pathOf(row)}/sync`, {}, "done");
+    else if (kind === "verifyAll") send("sync", {}, "done");
+    else send(kind === "cleanup" ? "cleanup" : `${pathOf(row)}/${kind}`, body(form, true), "preview");
+  };
+  return html`<dialog ref=${dialog} aria-labelledby="act-title" onClose=${close} onCancel=${close}>
+    ${act.value ? html`<form onSubmit=${submit}>
+      <h2 id="act-title">${TITLES[kind]}</h2>
+      <div class="content" aria-live="polite">
+        ${phase === "ask" || phase === "doing" || phase === "refused" ? html`<${Ask} />` : null}
+        ${phase === "preview" ? html`<${Planned} />` : null}
+        ${phase === "done" ? html`<${Done} />` : null}
+        ${phase === "refused" ? html`<p class="trouble" role="alert"><strong>${trouble.title}</strong> ${trouble.message === trouble.title ? "" : trouble.message} ${trouble.mend}</p>` : null}
+        ${phase === "lost" ? html`<p class="trouble" role="alert"><strong>No answer came.</strong> Whether it was done is not known yet. It is not sent again by itself; as soon as the server answers, what is true stands here.</p>` : null}
+      </div>
+      <div class="buttons"><${Buttons} /></div>
+    </form>` : null}
+  </dialog>`;
+}

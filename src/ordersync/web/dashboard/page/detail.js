@@ -1,0 +1,170 @@
+// One order opened: its facts, what can be done, and its whole history.
+import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { Change, ask, changed } from "./acts.js";
+import { get } from "./api.js";
+import { drawn, heard, heardFrom, now, opened, rowAt } from "./state.js";
+import { Badge, Fill, Text, html } from "./parts.js";
+import { DISCREPANCIES, KINDS, SOURCES, count, digits, latency, markOf, moment, span, wholeMoment } from "./words.js";
+
+const LINE = 46;
+const LINES = 6;
+const BEYOND = 8;
+const PAGE = 500;
+const MOST = 20000;
+
+const story = signal(null);
+const chosen = signal(null);
+const scroll = signal(0);
+const sight = signal(400);
+
+/** Read the history of the order with this key, page by page: the API tells the oldest first. */
+async function read(key) {
+  const row = rowAt(key);
+  if (!row) return;
+  const isMine = () => opened.peek() === key && story.peek()?.known === known;
+  const known = new Set();
+  story.value = { key, events: [], archived: [], known, loading: true, trouble: "", isCut: false };
+  let next = null;
+  try {
+    do {
+      const page = await heardFrom(get(`orders/${encodeURIComponent(row.id)}/history`, { account: row.account, limit: PAGE, cursor: next }));
+      if (!isMine()) return;
+      const told = story.peek();
+      const older = page.events.filter((event) => !known.has(event.id));
+      // What came meanwhile is newer than every page.
+      const events = [...told.events.slice(0, told.live ?? 0), ...older.reverse(), ...told.events.slice(told.live ?? 0)];
+      for (const event of older) known.add(event.id);
+      next = page.next;
+      story.value = { ...told, events, archived: page.archived, loading: next !== null };
+    } while (next !== null && story.peek().events.length < MOST);
+    story.value = { ...story.peek(), loading: false, isCut: next !== null };
+  } catch (error) {
+    if (isMine()) story.value = { ...story.peek(), loading: false, trouble: error.message };
+  }
+}
+
+heard.add((key, event) => {
+  const told = story.peek();
+  if (told?.key !== key || told.known.has(event.id)) return;
+  told.known.add(event.id);
+  story.value = { ...told, events: [event, ...told.events], live: (told.live ?? 0) + 1 };
+});
+
+/** What changed, in a few words: the row's word, else the status, else what was filled. */
+function told(before, after) {
+  const step = (name, show = (value) => value) => before[name] === after[name] ? null
+    : html`${before[name] == null ? "" : html`<${Text}>${show(before[name])}<//> → `}<${Text}>${show(after[name])}<//>`;
+  const filled = step("filled_qty", digits);
+  return html`${step("word") ?? step("status", (word) => word?.replaceAll("_", " ")) ?? html`<${Text}>${after.word ?? after.status}<//>`}${filled ? html`, filled ${filled}` : ""}`;
+}
+
+const Line = ({ event, index, at }) => {
+  const [shape, tone] = KINDS[event.kind] ?? ["question", "warn"];
+  const { before, after } = event;
+  return html`<button type="button" class="line" style=${{ top: `${index * LINE}px` }} aria-pressed=${chosen.value === event.id}
+      onClick=${() => { chosen.value = chosen.peek() === event.id ? null : event.id; }}>
+    <span class="kind"><${Badge} shape=${shape} tone=${tone === "calm" ? "plain" : tone} word=${event.kind.replaceAll("_", " ")} />
+      <span class="what">${told(before, after)}</span></span>
+    <span class="under number"><span title=${wholeMoment(event.at)}>${moment(event.at, at)}</span><span>${event.source}</span>
+      <span>${event.latency_ms == null ? "" : `${latency(event.latency_ms)} after the exchange`}</span></span>
+  </button>`;
+};
+
+function Evidence({ event }) {
+  const here = useRef(null);
+  useEffect(() => here.current.scrollIntoView({ block: "nearest" }), [event.id]);
+  const { evidence } = event;
+  let raw = evidence.raw;
+  try {
+    raw = JSON.stringify(JSON.parse(raw), null, 2);
+  } catch {
+    // Cut off, or never JSON: shown as it came.
+  }
+  return html`<section class="evidence" ref=${here} aria-label="The event in full">
+    <p>${(KINDS[event.kind] ?? [])[2] ?? ""}</p>
+    <${Change} before=${{ ...event.before, row_word: event.before.word, exchange_status: event.before.status }}
+      after=${{ ...event.after, row_word: event.after.word, exchange_status: event.after.status }} />
+    <dl>
+      <dt>Committed</dt><dd>${wholeMoment(event.at)}</dd>
+      <dt>Source</dt><dd>${event.source}: ${SOURCES[event.source] ?? ""}</dd>
+      <dt>Evidence</dt><dd>${evidence.answer} from <code>${evidence.endpoint}</code></dd>
+      <dt>Vouched for</dt><dd>${evidence.venue_time ? `${wholeMoment(evidence.venue_time)}, by the exchange's clock` : "not said"}</dd>
+      <dt>Latency</dt><dd>${event.latency_ms == null ? "the exchange gave no time" : `${latency(event.latency_ms)} from its change there to this event`}</dd>
+      <dt>Event</dt><dd><code>${event.id}</code></dd>
+    </dl>
+    ${raw == null ? null : html`<pre tabindex="0" aria-label="The exchange's own words"><bdi>${raw}</bdi></pre>`}
+  </section>`;
+}
+
+function History({ row }) {
+  const holder = useRef(null);
+  const told = story.value?.key === row.key ? story.value : null;
+  const events = told?.events ?? [];
+  useEffect(() => {
+    const look = new ResizeObserver(() => {
+      sight.value = holder.current?.clientHeight ?? 400;
+    });
+    look.observe(holder.current);
+    return () => look.disconnect();
+  }, []);
+  const first = Math.max(0, Math.floor(scroll.value / LINE) - BEYOND);
+  const last = Math.min(events.length, Math.ceil((scroll.value + sight.value) / LINE) + BEYOND);
+  const shown = events.find((event) => event.id === chosen.value);
+  return html`
+    <h3>History <span class="quiet">${told ? `${count(events.length, "event")}${told.loading ? " so far" : ""}, the newest first` : ""}</span></h3>
+    <div class="history" style=${{ height: `${Math.min(LINES, Math.max(2, events.length)) * LINE + 2}px` }} ref=${holder} tabindex="0" role="group" aria-label="Events" onScroll=${(event) => {
+      scroll.value = event.target.scrollTop;
+    }}>
+      <div class="lines" style=${{ height: `${events.length * LINE}px` }}>
+        ${events.slice(first, last).map((event, n) => html`<${Line} key=${event.id} event=${event} index=${first + n} at=${now.value} />`)}
+      </div>
+      ${told && !events.length ? html`<p class="empty">${told.trouble || (told.loading ? "Reading …" : "No event yet: nothing of this order has changed since ordersync knows it.")}</p>` : null}
+    </div>
+    ${told?.isCut ? html`<p class="note warn">These are its oldest ${count(MOST, "event")}; <code>ordersync history</code> shows those after them.</p>` : null}
+    ${told?.archived.length ? html`<p class="quiet">Older: ${count(told.archived.length, "part")} of its history moved out into files; <code>ordersync history</code> reads ${told.archived.length === 1 ? "it" : "them"}.</p>` : null}
+    ${shown ? html`<${Evidence} event=${shown} />` : null}`;
+}
+
+function Facts({ row, at }) {
+  const verified = row.verified == null ? "never" : `${span((at - row.verified) / 1000)} ago`;
+  return html`<dl class="facts">
+    <dt>Table says</dt><dd class=${row.discrepancy === "status" ? "untrue" : ""}><${Text}>${row.row_word}<//></dd>
+    <dt>Exchange says</dt><dd><${Text}>${row.exchange_status?.replaceAll("_", " ")}<//></dd>
+    <dt>Filled</dt><dd><${Fill} share=${row.share} label="" /> <span class="number">${digits(row.filled_qty ?? "0")} of ${digits(row.quantity)}</span></dd>
+    <dt>Average price</dt><dd class="number">${digits(row.avg_price)}</dd>
+    <dt>Fee</dt><dd class="number">${digits(row.fee)}</dd>
+    <dt>Created</dt><dd>${wholeMoment(row.created_at)}</dd>
+    <dt>Verified</dt><dd>${verified}${row.source ? html`, by <${Text}>${row.source}<//>` : ""}</dd>
+    <dt>Bot</dt><dd><${Text}>${row.owner}<//></dd>
+    <dt>Account</dt><dd><${Text}>${row.account}<//></dd>
+    <dt>Exchange's id</dt><dd><code><${Text}>${row.venue_order_id}<//></code></dd>
+    <dt>Client's id</dt><dd><code><${Text}>${row.client_order_id}<//></code></dd>
+  </dl>`;
+}
+
+export function Detail() {
+  const key = opened.value;
+  useEffect(() => {
+    scroll.value = 0;
+    chosen.value = null;
+    if (key !== null) read(key);
+  }, [key, changed.value]);
+  const row = key === null || drawn.value < 0 ? null : rowAt(key);
+  if (!row) return null;
+  const at = now.value;
+  const mark = markOf(row);
+  return html`<aside class="detail" aria-label=${`Order ${row.id}`}>
+    <header>
+      <div><h2>Order <${Text}>${row.id}<//> <${Badge} ...${mark} tone=${mark.tone === "calm" ? "plain" : mark.tone} /></h2>
+        <p class="quiet"><${Text}>${[row.side?.toLowerCase(), row.quantity && digits(row.quantity), row.symbol].filter(Boolean).join(" ") || "an order"}<//>, ${row.born == null ? "age not known" : `${span((at - row.born) / 1000)} old`}</p></div>
+      <button type="button" class="close" aria-label="Close (Esc)" onClick=${() => { opened.value = null; }}>×</button>
+    </header>
+    ${row.discrepancy && DISCREPANCIES[row.discrepancy] ? html`<p class=${`note ${mark.tone}`}>${DISCREPANCIES[row.discrepancy]}</p>` : null}
+    <div class="buttons left">
+      <button type="button" class="strong" onClick=${() => ask("verify", { row })}>Verify now</button>
+    </div>
+    <${Facts} row=${row} at=${at} />
+    <${History} key=${key} row=${row} />
+  </aside>`;
+}

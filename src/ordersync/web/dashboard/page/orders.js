@@ -1,0 +1,181 @@
+// The orders: ten thousand rows of which only those in sight are in the page.
+import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { ask } from "./acts.js";
+import {
+  arrange, choose, cursor, drawn, ended, filter, link, loadEnded, loaded, names, now, opened, sort, sortBy,
+  totals, visible,
+} from "./state.js";
+import { Badge, Fill, Text, html } from "./parts.js";
+import { count, digits, markOf, number, span, wholeMoment } from "./words.js";
+
+const BEYOND = 6;
+const narrow = matchMedia("(max-width: 720px)");
+const height = signal(narrow.matches ? 68 : 34);
+narrow.addEventListener("change", () => {
+  height.value = narrow.matches ? 68 : 34;
+});
+
+const scroll = signal(0);
+const sight = signal(600);
+let pane = null;
+
+const HEADS = [
+  ["urgency", "Status"],
+  ["age", "Age"],
+  ["symbol", "Symbol"],
+  ["side", "Side"],
+  ["row_word", "Table says"],
+  ["exchange_status", "Exchange says"],
+  ["fill", "Filled"],
+  ["verified", "Verified"],
+  ["source", "Source"],
+  ["owner", "Bot"],
+  ["id", "Row"],
+];
+
+const Head = () => html`
+  <div class="head" role="row" aria-rowindex="1">
+    ${HEADS.map(([by, title]) => {
+      const isBy = sort.value.by === by;
+      return html`<div role="columnheader" class=${`c-${by}`} aria-sort=${isBy ? (sort.value.down ? "descending" : "ascending") : "none"}>
+        <button type="button" onClick=${() => sortBy(by)}>${title}<span aria-hidden="true">${isBy ? (sort.value.down ? "↓" : "↑") : ""}</span></button>
+      </div>`;
+    })}
+    <div role="columnheader" class="c-act"><span class="unseen">Acts</span></div>
+  </div>`;
+
+function open(row) {
+  cursor.value = row.key;
+  opened.value = row.key;
+}
+
+function Row({ row, index, at }) {
+  const mark = markOf(row);
+  const age = row.born == null ? null : (at - row.born) / 1000;
+  const verified = row.verified == null ? null : (at - row.verified) / 1000;
+  const isHere = cursor.value === row.key;
+  const filled = `${digits(row.filled_qty ?? "0")} of ${digits(row.quantity)}`;
+  return html`
+    <div role="row" class=${`row ${mark.tone} ${row.mended ? "mended" : ""}`} aria-rowindex=${index + 2} aria-selected=${isHere} id=${`row-${index}`}
+      style=${{ top: `${index * height.value}px` }} tabindex="-1" data-row=${row.id} onClick=${() => open(row)}>
+      <div role="gridcell" class="c-urgency">${mark.tone === "calm"
+        ? html`<span class="mark"><${Badge} ...${mark} /></span>`
+        : html`<${Badge} ...${mark} />`}</div>
+      <div role="gridcell" class="c-age number" title=${wholeMoment(row.created_at)}>${span(age)}</div>
+      <div role="gridcell" class="c-symbol"><${Text}>${row.symbol}<//></div>
+      <div role="gridcell" class="c-side"><${Text}>${row.side?.toLowerCase()}<//></div>
+      <div role="gridcell" class=${`c-row_word ${row.discrepancy === "status" ? "untrue" : ""}`}><${Text}>${row.row_word}<//></div>
+      <div role="gridcell" class="c-exchange_status"><${Text}>${row.exchange_status?.replaceAll("_", " ")}<//></div>
+      <div role="gridcell" class="c-fill"><${Fill} share=${row.share} label=${filled} /></div>
+      <div role="gridcell" class="c-verified number" title=${wholeMoment(row.last_verified_at)}>${verified == null ? "never" : `${span(verified)}`}</div>
+      <div role="gridcell" class="c-source"><${Text}>${row.source}<//></div>
+      <div role="gridcell" class="c-owner"><${Text}>${row.owner}<//></div>
+      <div role="gridcell" class="c-id"><${Text}>${row.id}<//></div>
+      <div role="gridcell" class="c-act">${row.orphan || row.state === "final" ? null : html`
+        <button type="button" class=${row.rank >= 2 ? "small strong" : "small"} aria-label=${`Verify order ${row.id}`}
+          onClick=${(event) => { event.stopPropagation(); ask("verify", { row }); }}>Verify</button>`}</div>
+    </div>`;
+}
+
+function Empty() {
+  const { which, text, owner, account } = filter.value;
+  if (text || owner || account) {
+    return html`<p>No order fits. <button type="button" class="link" onClick=${() => choose({ text: "", owner: "", account: "" })}>Show all</button></p>`;
+  }
+  if (which === "ended") {
+    const { loading, trouble } = ended.value;
+    return html`<p>${loading ? "Reading …" : trouble || "No order has ended yet."}</p>`;
+  }
+  if (!loaded.value) return html`<p>${link.value.answers === false ? "Nothing to show until the server answers." : "Reading the orders …"}</p>`;
+  if (which === "trouble") return html`<p>Nothing needs you. Rows that are stale, suspect or untrue would stand here.</p>`;
+  return html`<p>No open orders. A row that your bot inserts appears here within seconds; ended ones are under <button type="button" class="link" onClick=${() => choose({ which: "ended" })}>Ended</button>.</p>`;
+}
+
+/** Keep the cursor's row in sight. */
+function reveal(index) {
+  if (!pane || index < 0) return;
+  const top = index * height.value;
+  const seen = pane.clientHeight - pane.querySelector(".head").clientHeight;
+  if (top < pane.scrollTop) pane.scrollTop = top;
+  else if (top + height.value > pane.scrollTop + seen) pane.scrollTop = top + height.value - seen;
+}
+
+export function step(by) {
+  const list = visible.peek();
+  if (!list.length) return;
+  const at = list.findIndex((row) => row.key === cursor.peek());
+  const index = Math.max(0, Math.min(list.length - 1, at < 0 ? 0 : at + by));
+  cursor.value = list[index].key;
+  if (opened.peek() !== null) opened.value = cursor.value;
+  reveal(index);
+}
+export const openCursor = () => {
+  if (cursor.peek() !== null) opened.value = cursor.peek();
+};
+
+function Choice({ of, all }) {
+  const list = names.value[of];
+  if (list.length < 2 && !filter.value[of]) return null;
+  return html`<select aria-label=${all} value=${filter.value[of]} onChange=${(event) => choose({ [of]: event.target.value })}>
+    <option value="">${all}</option>
+    ${list.slice(0, 500).map((name) => html`<option value=${name}>${name}</option>`)}
+  </select>`;
+}
+
+function Bar() {
+  const t = totals.value;
+  const trouble = t ? (t.warning ?? 0) + (t.critical ?? 0) : null;
+  const tabs = [["open", "Open", t?.open], ["trouble", "Need you", trouble], ["ended", "Ended", null]];
+  return html`
+    <div class="bar">
+      <div class="choice" role="group" aria-label="Which orders">
+        ${tabs.map(([which, title, n]) => html`
+          <button type="button" aria-pressed=${filter.value.which === which} onClick=${() => choose({ which })}>
+            ${title}${n == null ? null : html` <span class="n ${which === "trouble" && n ? "warn" : ""}">${number(n)}</span>`}</button>`)}
+      </div>
+      <input id="search" type="search" placeholder="Search: id, symbol, bot …   /" aria-label="Search orders" autocomplete="off" spellcheck=${false}
+        value=${filter.value.text} onInput=${(event) => choose({ text: event.target.value })} />
+      <${Choice} of="owner" all="All bots" />
+      <${Choice} of="account" all="All accounts" />
+      <span class="grow"></span>
+      <span class="quiet" aria-live="off">${count(visible.value.length, "row")} shown</span>
+      </div>`;
+}
+
+export function Orders() {
+  const list = visible.value;
+  const holder = useRef(null);
+  useEffect(() => {
+    pane = holder.current;
+    const look = new ResizeObserver(() => {
+      sight.value = pane.clientHeight;
+    });
+    look.observe(pane);
+    arrange();
+    return () => {
+      look.disconnect();
+      scroll.value = 0;
+      pane = null;
+    };
+  }, []);
+  const first = Math.max(0, Math.floor(scroll.value / height.value) - BEYOND);
+  const last = Math.min(list.length, Math.ceil((scroll.value + sight.value) / height.value) + BEYOND);
+  const at = drawn.value >= 0 ? now.value : 0;
+  const { which } = filter.value;
+  const here = cursor.value === null ? -1 : list.findIndex((row) => row.key === cursor.value);
+  return html`
+    <${Bar} />
+    <div class="pane" ref=${holder} tabindex="0" role="grid" aria-label="Orders" aria-rowcount=${list.length + 1} aria-colcount=${HEADS.length + 1}
+      aria-activedescendant=${here >= first && here < last ? `row-${here}` : undefined}
+      onScroll=${(event) => {
+        scroll.value = event.target.scrollTop;
+        if (which === "ended" && last >= list.length - 20) loadEnded(true);
+      }}>
+      <div role="rowgroup"><${Head} /></div>
+      <div role="rowgroup" class="rows" style=${{ height: `${list.length * height.value}px` }}>
+        ${list.slice(first, last).map((row, n) => html`<${Row} key=${row.key} row=${row} index=${first + n} at=${at} />`)}
+      </div>
+      ${list.length ? null : html`<div class="empty" role="row"><div role="gridcell"><${Empty} /></div></div>`}
+    </div>`;
+}

@@ -1,0 +1,250 @@
+// What was, from the samples in the database: it survives a restart. Each plot says in words what it shows.
+import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { get } from "./api.js";
+import { heardFrom, slo } from "./state.js";
+import { html } from "./parts.js";
+import { count, latency, number, percent, span } from "./words.js";
+
+const WINDOWS = [["1h", "1 hour"], ["24h", "24 hours"], ["30d", "30 days"]];
+const AGAIN_MS = 30000;
+const SOON = 30;
+const LATE = 120;
+const chosen = signal("24h");
+const told = signal(null);
+const trouble = signal("");
+const ready = signal(typeof window.uPlot === "function");
+
+/** uPlot's published build is a plain script; it and its style come from here. */
+function load() {
+  if (ready.peek()) return;
+  const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: "dashboard/vendor/uPlot.min.css" });
+  // A literal: nothing that anybody sent can become an address here.
+  const script = document.createElement("script");
+  const source = globalThis.trustedTypes ? trusted() : "dashboard/vendor/uPlot.iife.min.js";
+  script.src = source;
+  script.onload = () => {
+    ready.value = true;
+  };
+  document.head.append(style, script);
+}
+let policy = null;
+function trusted() {
+  policy ??= trustedTypes.createPolicy("ordersync", {
+    createScriptURL: () => new URL("dashboard/vendor/uPlot.iife.min.js", document.baseURI).href,
+  });
+  return policy.createScriptURL("");
+}
+
+async function read() {
+  const window_ = chosen.peek();
+  try {
+    const answer = await heardFrom(get("samples", { window: window_ }));
+    if (chosen.peek() === window_) told.value = { ...answer, window: window_ };
+    trouble.value = "";
+  } catch (error) {
+    trouble.value = error.message;
+  }
+}
+
+// --- Counting --------------------------------------------------------------------------------------
+
+/** The share `q` of what fell into buckets [[le, n], …] took at most so long, in seconds. */
+function quantile(buckets, q) {
+  const whole = buckets.reduce((sum, [, n]) => sum + n, 0);
+  if (!whole) return null;
+  let passed = 0;
+  let low = 0;
+  for (const [le, n] of buckets) {
+    if (n && passed + n >= q * whole) {
+      const high = le ?? low * 2;
+      return low + (high - low) * ((q * whole - passed) / n);
+    }
+    passed += n;
+    low = le ?? low;
+  }
+  return low;
+}
+
+/** All samples' buckets in one. */
+function together(samples) {
+  const sum = new Map();
+  for (const { latency: of } of samples) for (const [le, n] of of?.buckets ?? []) sum.set(le, (sum.get(le) ?? 0) + n);
+  return [...sum].sort(([a], [b]) => (a ?? Infinity) - (b ?? Infinity));
+}
+
+/** Discrepancies by kind: the most at once in each hour (each day, over a month). */
+function hourly(samples, step) {
+  const kinds = [...new Set(samples.flatMap(({ discrepancies }) => Object.keys(discrepancies ?? {})))].sort();
+  const slots = new Map();
+  for (const { at, discrepancies } of samples) {
+    const slot = Math.floor(Date.parse(at) / 1000 / step) * step;
+    const here = slots.get(slot) ?? slots.set(slot, {}).get(slot);
+    for (const [kind, n] of Object.entries(discrepancies ?? {})) here[kind] = Math.max(here[kind] ?? 0, n);
+  }
+  const xs = [...slots.keys()].sort((a, b) => a - b);
+  return { kinds, xs, ys: kinds.map((kind) => xs.map((x) => slots.get(x)[kind] ?? 0)) };
+}
+
+// --- Drawing ---------------------------------------------------------------------------------------
+
+// Okabe and Ito's colours keep apart for every eye; dashes do it besides.
+const LINES = { light: ["#0067a3", "#b14b00", "#00785a", "#8a3d76", "#5c5300"], dark: ["#56b4e9", "#f0a04b", "#3fc79a", "#e29bc9", "#e8dc4a"] };
+const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3], [4, 4]];
+
+const seconds = (u, values) => values.map((v) => (v == null ? "" : latency(v * 1000)));
+const hour = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const times = (u, values) => {
+  const isLong = u.scales.x.max - u.scales.x.min > 3 * 86400;
+  return values.map((v) => {
+    const at = new Date(v * 1000);
+    return isLong || (at.getHours() === 0 && at.getMinutes() === 0) ? day.format(at) : hour.format(at);
+  });
+};
+const wholes = (u, values) => values.map((v) => (v == null || v % 1 ? "" : number(v)));
+
+/** A plot of columns; `lines` are {label, value, bars}, `marks` horizontal lines {at, word}. */
+function Plot({ title, say, columns, lines, isDark, y, marks = [], log = false, bars = false, range, x }) {
+  const holder = useRef(null);
+  const colours = LINES[isDark ? "dark" : "light"];
+  useEffect(() => {
+    const css = getComputedStyle(document.documentElement);
+    const [ink, grid] = [css.getPropertyValue("--muted").trim(), css.getPropertyValue("--line").trim()];
+    const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: "11px system-ui, sans-serif" };
+    const plot = new uPlot({
+      width: holder.current.clientWidth, height: 210, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
+      scales: { x: x?.scale ?? { time: true }, y: log ? { distr: 3, log: 10, range: range ?? undefined } : { range: range ?? ((u, low, high) => [0, Math.max(1, high * 1.15)]) } },
+      axes: [{ ...axis, values: x?.values ?? times }, { ...axis, size: 62, values: y ?? wholes }],
+      series: [{}, ...lines.map(({ label }, n) => ({
+        label, stroke: colours[n % colours.length], width: 2, dash: bars ? [] : DASHES[n % DASHES.length], points: { show: false }, spanGaps: false,
+        ...(bars ? { paths: uPlot.paths.bars({ size: [0.8, 60] }), fill: `${colours[n % colours.length]}66` } : {}),
+      }))],
+      hooks: { draw: [(u) => {
+        const c = u.ctx;
+        c.save();
+        c.strokeStyle = c.fillStyle = ink;
+        c.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+        c.textAlign = "left";
+        c.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+        for (const { at, word, along } of marks) {
+          const across = along === "x";
+          const where = Math.round(u.valToPos(at, across ? "x" : "y", true));
+          const { left, top, width, height } = u.bbox;
+          if (across ? where < left || where > left + width : where < top || where > top + height) continue;
+          c.beginPath();
+          if (across) {
+            c.moveTo(where, top);
+            c.lineTo(where, top + height);
+          } else {
+            c.moveTo(left, where);
+            c.lineTo(left + width, where);
+          }
+          c.stroke();
+          c.fillText(word, across ? where + 4 : left + 6, across ? top + 12 * devicePixelRatio : where - 4);
+        }
+        c.restore();
+      }] },
+    }, columns, holder.current);
+    const size = new ResizeObserver(() => plot.setSize({ width: holder.current.clientWidth, height: 210 }));
+    size.observe(holder.current);
+    return () => {
+      size.disconnect();
+      plot.destroy();
+    };
+  }, [columns, isDark]);
+  return html`<figure class="plot"><figcaption><h3>${title}</h3><p>${say}</p></figcaption>
+    <div class="canvas" ref=${holder} role="img" aria-label=${`${title}. ${say}`}></div>
+    ${lines.length < 2 ? null : html`<ul class="keys">${lines.map(({ label }, n) => html`<li><svg width="28" height="10" aria-hidden="true">
+      ${bars ? html`<rect x="8" width="12" height="10" fill=${colours[n % colours.length]} />` : html`<line x1="0" x2="28" y1="5" y2="5" stroke=${colours[n % colours.length]} stroke-width="2.5" stroke-dasharray=${DASHES[n % DASHES.length].join(" ")} />`}</svg>${label}</li>`)}</ul>`}
+  </figure>`;
+}
+
+const kept = new WeakMap();
+/** What the plots show, worked out once for each answer. */
+function figures(answer) {
+  if (kept.has(answer)) return kept.get(answer);
+  const { samples } = answer;
+  const xs = samples.map(({ at }) => Date.parse(at) / 1000);
+  const of = (name) => samples.map((sample) => sample[name] ?? null);
+  const all = together(samples);
+  const step = answer.window === "30d" ? 86400 : answer.window === "1h" ? 300 : 3600;
+  const found = {
+    all, step, by: hourly(samples, step),
+    times: [xs, ...[0.5, 0.99].map((q) => samples.map(({ latency: l }) => quantile(l?.buckets ?? [], q)))],
+    spread: [all.map((_, n) => n), all.map(([, n]) => n)],
+    doubt: [xs, of("stale"), of("suspect"), of("unknown")],
+    success: [xs, samples.map(({ success_ratio: r }) => (r == null ? null : r * 100))],
+    calls: [xs, samples.map(({ calls }) => (calls == null ? null : calls / (answer.step_seconds / 60))), of("call_limit")],
+  };
+  found.kinds = [found.by.xs, ...found.by.ys];
+  kept.set(answer, found);
+  return found;
+}
+
+const most = (column) => column.reduce((a, b) => Math.max(a, b ?? 0), 0);
+
+function All({ answer, isDark }) {
+  const f = figures(answer);
+  const objectives = [{ at: SOON, word: "30 s" }, { at: LATE, word: "2 min" }];
+  const counted = f.all.reduce((sum, [, n]) => sum + n, 0);
+  const within = (limit) => (counted ? f.all.filter(([le]) => le != null && le <= limit).reduce((sum, [, n]) => sum + n, 0) / counted : null);
+  const slot = f.all.findIndex(([le]) => le == null || le > SOON);
+  const lateSlot = f.all.findIndex(([le]) => le == null || le > LATE);
+  const calls = most(f.calls[1]);
+  const limit = most(f.calls[2]);
+  const low = f.success[1].filter((v) => v != null).reduce((a, b) => Math.min(a, b), 100);
+  const total = f.by.ys.flat().reduce((a, b) => a + b, 0);
+  const named = f.step === 86400 ? "day" : f.step === 300 ? "5 minutes" : "hour";
+  return html`<div class="plots">
+    <${Plot} title="From fill to row, over time" isDark=${isDark} columns=${f.times} log y=${seconds} marks=${objectives}
+      range=${(u, min, max) => [Math.max(0.001, Math.min(min ?? 0.01, 0.01)), Math.max(300, (max ?? 1) * 2)]} lines=${[{ label: "median" }, { label: "p99" }]}
+      say=${counted ? `Median ${latency(quantile(f.all, 0.5) * 1000)}, p99 ${latency(quantile(f.all, 0.99) * 1000)}, of ${count(counted, "change")}. The dashed lines are the objectives.` : "Nothing was filled in this time."} />
+    <${Plot} title="From fill to row, how many" isDark=${isDark} columns=${f.spread} bars lines=${[{ label: "changes" }]}
+      x=${{ scale: { time: false, range: (u, min, max) => [-0.6, Math.max(max, 1) + 0.6] }, values: (u, values) => values.map((v) => (v % 1 || !f.all[v] ? "" : f.all[v][0] == null ? "more" : `≤ ${latency(f.all[v][0] * 1000)}`)) }}
+      marks=${[...(slot > 0 ? [{ at: slot - 0.5, word: "30 s", along: "x" }] : []), ...(lateSlot > 0 ? [{ at: lateSlot - 0.5, word: "2 min", along: "x" }] : [])]}
+      say=${counted ? `${percent(within(SOON))} within 30 s, ${percent(within(LATE))} within 2 min.` : "Nothing was filled in this time."} />
+    <${Plot} title=${`Discrepancies by kind, the most at once each ${named}`} isDark=${isDark} columns=${f.kinds} lines=${f.by.kinds.map((label) => ({ label: label.replaceAll("_", " ") }))}
+      say=${total ? `At most at once: ${f.by.kinds.map((kind, n) => `${number(most(f.by.ys[n]))} ${kind.replaceAll("_", " ")}`).join(", ")}.` : "None was found in this time."} />
+    <${Plot} title="Stale, suspect and unknown orders" isDark=${isDark} columns=${f.doubt} lines=${[{ label: "stale" }, { label: "suspect" }, { label: "unknown" }]}
+      say=${`At most ${count(most(f.doubt[1]), "stale order")}, ${number(most(f.doubt[2]))} suspect, ${number(most(f.doubt[3]))} unknown at one time.`} />
+    <${Plot} title="Answers that could be used" isDark=${isDark} columns=${f.success} lines=${[{ label: "share" }]} y=${(u, values) => values.map((v) => `${v} %`)}
+      range=${(u, min) => [Math.min(90, Math.floor((min ?? 100) / 10) * 10), 101]} say=${f.success[1].some((v) => v != null) ? `At worst ${percent(low / 100)} of the questions to the exchange had an answer that counts.` : "Nothing was asked in this time."} />
+    <${Plot} title="Calls a minute against the exchange's limit" isDark=${isDark} columns=${f.calls} lines=${[{ label: "calls" }, { label: "limit" }]}
+      say=${`At most ${number(Math.ceil(calls))} a minute${limit ? `, of ${number(limit)} that may be made` : ""}.`} />
+  </div>`;
+}
+
+function Objectives() {
+  const all = slo.value?.windows;
+  if (!all) return null;
+  return html`<div class="wide" tabindex="0" role="region" aria-label="Objectives"><table class="plain">
+    <thead><tr><th scope="col">In the last</th><th scope="col">Median</th><th scope="col">p95</th><th scope="col">p99</th><th scope="col">Worst</th><th scope="col">Changes</th><th scope="col">Within 30 s</th><th scope="col">Within 2 min</th><th scope="col">Sampled rows true</th><th scope="col">Bots not held up untruly</th></tr></thead>
+    <tbody>${WINDOWS.filter(([name]) => all[name]).map(([name, title]) => {
+      const { latency_seconds: l = {}, within_30s: soon, within_2m: late, accuracy, availability } = all[name];
+      const ms = (s) => latency(s == null ? null : s * 1000);
+      return html`<tr><th scope="row">${title}</th><td class="number">${ms(l.p50)}</td><td class="number">${ms(l.p95)}</td><td class="number">${ms(l.p99)}</td><td class="number">${ms(l.max)}</td>
+        <td class="number">${number(l.count)}</td><td class="number">${percent(soon)}</td><td class="number">${percent(late)}</td>
+        <td class="number">${percent(accuracy?.value)}${accuracy?.sampled ? html` <span class="quiet">of ${number(accuracy.sampled)}</span>` : null}</td><td class="number">${percent(availability?.value)}</td></tr>`;
+    })}</tbody></table></div>`;
+}
+
+export function Plots({ isDark }) {
+  useEffect(() => {
+    load();
+    read();
+    const again = setInterval(() => {
+      if (!document.hidden) read();
+    }, AGAIN_MS);
+    return () => clearInterval(again);
+  }, [chosen.value]);
+  const answer = told.value;
+  return html`
+    <div class="title"><h2>Plots</h2><div class="choice" role="group" aria-label="How far back">
+      ${WINDOWS.map(([name, title]) => html`<button type="button" aria-pressed=${chosen.value === name} onClick=${() => { chosen.value = name; }}>${title}</button>`)}</div></div>
+    <${Objectives} />
+    ${trouble.value ? html`<p class="trouble">${trouble.value}</p>` : null}
+    ${!answer || !ready.value ? html`<p class="quiet reserve">Reading …</p>`
+      : answer.samples.length < 2 ? html`<p class="quiet reserve">Not enough was noted yet. A sample is taken every ${span(answer.step_seconds ?? 60)}, and kept in the database.</p>`
+      : html`<${All} answer=${answer} isDark=${isDark} />`}`;
+}

@@ -1,0 +1,111 @@
+// The one sentence at the top: what is true now, and what to do about it.
+import { accounts, everyRow, isAway, link, loaded, now, totals } from "./state.js";
+import { wanted } from "./api.js";
+import { count, number, span } from "./words.js";
+
+const away = (at) => {
+  const { since, why } = link.value;
+  return since == null
+    ? {
+        tone: "bad", shape: "away", say: "The server does not answer.",
+        todo: `${why} Is ordersync running? Trying again every few seconds.`,
+      }
+    : {
+        tone: "bad", shape: "away",
+        say: `The server is away: what is shown was true ${span((at - since) / 1000)} ago.`,
+        todo: "Nothing here changes until it answers. See whether ordersync still runs; this page goes on by itself.",
+      };
+};
+
+const LATE = /^not all/;
+
+/** An account that cannot be asked or whose stream is silent; or, `late`, that is merely behind. */
+function silent(isLate) {
+  for (const { account, degraded, stream } of accounts.value ?? []) {
+    if (stream?.state === "failed") {
+      return {
+        tone: "bad", shape: "stop", say: `${account}: the exchange's stream is silent.`,
+        todo: `Orders are asked for instead, so rows are true a little later. ${degraded ?? ""}`, go: "health",
+      };
+    }
+    if (degraded && LATE.test(degraded) === isLate) {
+      return {
+        tone: "bad", shape: "stop", say: `${account}: ${degraded}`,
+        todo: "Rows may be untrue, and nothing is written meanwhile. ordersync doctor looks for the cause.", go: "health",
+      };
+    }
+  }
+  return null;
+}
+
+/** What the stale rows say, where they agree, and for how long at least. */
+function staleWords(at) {
+  const words = new Set();
+  let youngest = Infinity;
+  for (const row of everyRow()) {
+    if (!row.stale) continue;
+    words.add(row.row_word);
+    if (row.born != null) youngest = Math.min(youngest, (at - row.born) / 1000);
+  }
+  const word = words.size === 1 ? [...words][0] : null;
+  const long = Number.isFinite(youngest) ? ` for over ${span(Math.floor(youngest / 60) * 60 || youngest)}` : "";
+  return word ? `the table has said ${word}${long}` : `the table has said that they are open${long}`;
+}
+
+/** {tone, shape, say, todo, act, go}: exactly one thing, the worst first. */
+export function sentence() {
+  const at = now.value;
+  if (wanted.value !== null) {
+    return { tone: "calm", shape: "question", say: "This page needs a token.", todo: "The server listens beyond this machine." };
+  }
+  if (isAway.value) return away(at);
+  const t = totals.value;
+  if (!t && link.value.refused) {
+    return { tone: "bad", shape: "stop", say: `The server does not tell: ${link.value.refused}`, todo: "Its log says more. This page asks again every few seconds." };
+  }
+  if (!loaded.value || !t) return { tone: "calm", shape: "dot", say: "Reading the orders …", todo: "" };
+  const dead = silent(false);
+  if (dead) return dead;
+  if (t.suspect) {
+    const stale = [...everyRow()].filter((row) => row.state === "stale").length;
+    return {
+      tone: "bad", shape: "stop",
+      say: `${count(t.suspect, "order is", "orders are")} suspect: the exchange does not show ${t.suspect === 1 ? "it" : "them"}.${stale ? ` ${count(stale, "more is", "more are")} stale.` : ""}`,
+      todo: "Nothing is written until that is proven. Verify asks again; if you know what became of it, resolve it.",
+      act: "verify", go: "trouble",
+    };
+  }
+  if (t.stale) {
+    return {
+      tone: t.critical ? "bad" : "warn", shape: "warning",
+      say: `${count(t.stale, "order")} stale: ${staleWords(at)}.`,
+      todo: "Bots that wait for them are blocked. Verify asks the exchange, and mends the rows.",
+      act: "verify", go: "trouble",
+    };
+  }
+  if (t.warning || t.critical) {
+    const n = t.warning + t.critical;
+    return {
+      tone: "warn", shape: "differs", say: `${count(n, "row differs", "rows differ")} from the exchange at this moment.`,
+      todo: "That is being mended; if it stays, open the row.", act: "verify", go: "trouble",
+    };
+  }
+  if (t.unknown) {
+    return {
+      tone: "warn", shape: "question", say: `${count(t.unknown, "order is", "orders are")} proven not to be at the exchange.`,
+      todo: "Resolve says what became of an order that only you know about.", go: "trouble",
+    };
+  }
+  const behind = t.open ? silent(true) : null;
+  if (behind) return behind;
+  const orphans = t.orphans ? ` ${count(t.orphans, "order")} at the exchange ${t.orphans === 1 ? "has" : "have"} no row.` : "";
+  if (!t.open) return { tone: "good", shape: "check", say: `No order is open, and nothing is untrue.${orphans}`, todo: "New rows appear here by themselves." };
+  if (t.oldest_verified_age_seconds == null) {
+    return { tone: "calm", shape: "dot", say: `${count(t.open, "open order")}; not all of them were verified yet.${orphans}`, todo: "" };
+  }
+  const within = t.oldest_verified_age_seconds + (at - t.told) / 1000;
+  return {
+    tone: "good", shape: "check", todo: "",
+    say: `${t.open === 1 ? "The one open order is" : `All ${number(t.open)} open orders`} verified within ${span(Math.ceil(within))}.${orphans}`,
+  };
+}

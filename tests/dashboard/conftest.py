@@ -1,0 +1,75 @@
+"""A real Chromium before a real service. Without the one these tests are skipped, loudly."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.dashboard.house import House
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+
+def without(reason: str) -> NoReturn:
+    """Skip loudly, or fail where a browser is demanded."""
+    if "browser" in os.environ.get("ORDERSYNC_DEMAND", "").split(","):
+        pytest.fail(f"NO BROWSER: {reason}")
+    pytest.skip(f"NO BROWSER: {reason}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, one for all tests of a worker; each test has a profile of its own in it."""
+    found = os.environ.get("ORDERSYNC_CHROMIUM") or shutil.which("chromium")
+    if found is None:
+        without("chromium is not on PATH. Debian: apt install chromium; or ORDERSYNC_CHROMIUM.")
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """A house whose service is not started yet: `open` starts it."""
+    built = House(tmp_path)
+    yield built
+    built.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open a page in a profile of its own; nothing on it may fail or be refused by its policy."""
+    contexts = []
+    complaints: list[str] = []
+
+    def opened(address: str, **profile: object) -> Page:
+        profile.setdefault("viewport", {"width": 1280, "height": 800})
+        context = browser.new_context(**profile)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda said: (
+                complaints.append(said.text)
+                if "Content Security Policy" in said.text or "TrustedHTML" in said.text
+                else None
+            ),
+        )
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []

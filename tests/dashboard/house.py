@@ -1,0 +1,288 @@
+"""A bot's table, a simulated exchange and ordersync with its API: real sockets, real time.
+
+All of it lives in a thread of its own, because the browser's driver wants this one for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sqlite3
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ordersync import settings as configuration
+from ordersync.service import serving
+from ordersync.simulator import Fault, Faults, Kind, Life, World, app, limit_gtc
+from ordersync.simulator import serving as simulated
+from tests.servers.daemon import free_port, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+T = TypeVar("T")
+
+TABLE = """
+CREATE TABLE trades (
+  id INTEGER PRIMARY KEY, bot_id TEXT, product_id TEXT, side TEXT, fill_price FLOAT, fee FLOAT,
+  filled FLOAT, order_id TEXT UNIQUE, status TEXT NOT NULL, created_at DATETIME,
+  filled_at DATETIME)"""
+
+CONFIGURATION = """
+[database]
+url = "sqlite:///bot.db"
+
+[orders]
+table = "trades"
+id = "id"
+venue_order_id = "order_id"
+status = "status"
+symbol = "product_id"
+side = "side"
+created_at = "created_at"
+filled_at = "filled_at"
+filled_qty = "filled"
+avg_price = "fill_price"
+fee = "fee"
+owner = "bot_id"
+account = "main"
+
+[orders.status_words]
+pending = ["open"]
+"open <i>word</i>" = ["open"]
+completed = ["filled", "canceled+fills"]
+cancelled = ["canceled", "expired", "replaced"]
+failed = ["rejected"]
+unknown = ["unknown"]
+
+[accounts.main]
+venue = "coinbase"
+key_file = "coinbase.json"
+rest_url = "{url}"
+ws_url = "{stream}"
+
+[sync]
+interval = "1s"
+stale_after = "{stale_after}"
+
+[web]
+listen = "127.0.0.1:{port}"
+{web}
+"""
+
+
+def now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the product runs in real time here
+
+
+class Mishaps(Faults):
+    """Faults that end when the test says so."""
+
+    def end(self) -> None:
+        self._running.clear()
+
+
+class House:
+    """One folder, one exchange, one service; `start` and `stop` are of the service alone."""
+
+    def __init__(self, folder: Path, *, stale_after: str = "3s", web: str = "") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.world = World(now, seed=8)
+        self.account = self.world.open_account()
+        self.mishaps = Mishaps()
+        self._stale_after = stale_after
+        self._web = web
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="house", daemon=True)
+        self._exchange: contextlib.AsyncExitStack | None = None
+        self._service: asyncio.Task[None] | None = None
+        self.account.key.write(folder / "coinbase.json")
+        with contextlib.closing(self._connect()) as table, table:
+            table.execute(TABLE)
+
+    @property
+    def address(self) -> str:
+        """Where the dashboard is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    # The bot's side
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.folder / "bot.db", timeout=20.0)
+
+    def place(
+        self,
+        life: Life | None = None,
+        *,
+        age: timedelta = timedelta(minutes=10),
+        word: str = "pending",
+        symbol: str | None = "BTC-USD",
+        owner: str | None = "grid",
+    ) -> tuple[int, str]:
+        """An order at the exchange and the bot's row about it: the row's id, the order's."""
+
+        def placed() -> str:
+            order = self.world.place(
+                self.account.portfolio,
+                symbol or "BTC-USD",
+                "BUY",
+                limit_gtc("2", "50"),
+                life=life or Life.open(),
+                created_at=now() - age,
+            )
+            return order.order_id
+
+        order_id = self._call(placed)
+        return self.write(order_id, age=age, word=word, symbol=symbol, owner=owner), order_id
+
+    def write(
+        self,
+        order_id: str | None,
+        *,
+        age: timedelta = timedelta(minutes=10),
+        word: str = "pending",
+        symbol: str | None = "BTC-USD",
+        owner: str | None = "grid",
+    ) -> int:
+        """A row of the bot's, whatever the exchange knows of it."""
+        made = (now() - age).strftime("%Y-%m-%d %H:%M:%S.%f")
+        with contextlib.closing(self._connect()) as table, table:
+            cursor = table.execute(
+                "INSERT INTO trades (bot_id, product_id, side, order_id, status, created_at)"
+                " VALUES (?, ?, 'BUY', ?, ?, ?)",
+                (owner, symbol, order_id, word, made),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def refuse(self, row_id: int) -> None:
+        """From now on the database lets nobody change this row."""
+        with contextlib.closing(self._connect()) as table, table:
+            table.execute(
+                f"CREATE TRIGGER refused{row_id} BEFORE UPDATE ON trades WHEN old.id = {row_id}"
+                " BEGIN SELECT RAISE(ABORT, 'this row is closed'); END"
+            )
+
+    def write_many(self, count: int) -> None:
+        """So many orders that rest at the exchange, and their rows."""
+        created = now() - timedelta(minutes=2)
+        made = created.strftime("%Y-%m-%d %H:%M:%S")
+        for n in range(count):
+            self.world.place(
+                self.account.portfolio,
+                "ETH-USD",
+                "SELL",
+                limit_gtc("2", "5000"),
+                life=Life.open(),
+                order_id=f"00000000-0000-4000-8000-{n:012d}",
+                created_at=created,
+            )
+        with contextlib.closing(self._connect()) as table, table:
+            table.executemany(
+                "INSERT INTO trades (bot_id, product_id, side, order_id, status, created_at)"
+                " VALUES (?, 'ETH-USD', 'SELL', ?, 'pending', ?)",
+                [(f"bot {n % 7}", f"00000000-0000-4000-8000-{n:012d}", made) for n in range(count)],
+            )
+
+    def word(self, row_id: int) -> str:
+        """What the row says."""
+        with contextlib.closing(self._connect()) as table:
+            found = table.execute("SELECT status FROM trades WHERE id = ?", (row_id,)).fetchone()
+            return str(found[0])
+
+    # The exchange's side
+
+    def garble(self, order_id: str) -> None:
+        """From now on no answer about this order can be read, until `mishaps.end()`."""
+
+        def garbled() -> None:
+            about = frozenset({order_id})
+            for on in ("list", "get"):
+                self.mishaps.add(Fault(kind=Kind.UNKNOWN_STATUS, on=on, order_ids=about))
+
+        self._call(garbled)
+
+    def mend(self) -> None:
+        """The exchange answers as it should again."""
+        self._call(self.mishaps.end)
+
+    # The service
+
+    def prepare(self) -> None:
+        """Start the exchange, and write the configuration that knows where it is."""
+        self._thread.start()
+        self._wait(self._open_exchange())
+
+    def open(self) -> None:
+        """Start the exchange and the service."""
+        self.prepare()
+        self.start()
+
+    def start(self) -> None:
+        """Start the service, until its API answers."""
+        self._service = self._wait(self._begin())
+        until(self._answers, "the API answers")
+
+    def stop(self) -> None:
+        """End the service; the exchange and the table stay."""
+        service, self._service = self._service, None
+        if service is not None:
+            self._wait(self._end(service))
+
+    def close(self) -> None:
+        """End everything."""
+        self.stop()
+        if self._thread.is_alive():
+            if self._exchange is not None:
+                self._wait(self._exchange.aclose())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._loop.close()
+
+    def _answers(self) -> bool:
+        assert self._service is not None
+        if self._service.done():
+            self._service.result()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    async def _open_exchange(self) -> None:
+        self._exchange = contextlib.AsyncExitStack()
+        url = await self._exchange.enter_async_context(simulated(app(self.world, self.mishaps)))
+        text = CONFIGURATION.format(
+            url=url,
+            stream=url.replace("http", "ws", 1),
+            port=self.port,
+            stale_after=self._stale_after,
+            web=self._web,
+        )
+        (self.folder / "ordersync.toml").write_text(text, encoding="utf-8")
+
+    async def _begin(self) -> asyncio.Task[None]:
+        return self._loop.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        settings = configuration.load(self.folder / "ordersync.toml")
+        async with serving(settings, create=True) as service:
+            await service.run()
+
+    @staticmethod
+    async def _end(service: asyncio.Task[None]) -> None:
+        service.cancel()
+        await asyncio.gather(service, return_exceptions=True)
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def _call(self, what: Callable[[], T]) -> T:
+        """Do it in the exchange's own thread, where there is one yet."""
+        if not self._thread.is_alive():
+            return what()
+
+        async def done() -> T:
+            return what()
+
+        return self._wait(done())

@@ -1,0 +1,187 @@
+"""What a person sees of the orders, in a real browser before a real service."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+
+from ordersync.simulator import Life
+from tests.dashboard.house import House
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from playwright.sync_api import Locator, Page
+
+HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>window.taken=1</script>"
+BACKWARDS = "\u202egrid\u202c \u200f\u05d0"
+MANY = 10_000
+
+
+def row(page: Page, row_id: int) -> Locator:
+    return page.locator(f'.row[data-row="{row_id}"]')
+
+
+def said(page: Page) -> Locator:
+    return page.locator(".sentence .say")
+
+
+def test_a_stale_row_appears_warns_and_is_mended_by_an_event_without_reload(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    house.place()
+    stuck, order_id = house.place(Life.filled(timedelta(seconds=18)), age=timedelta(seconds=4))
+    house.open()
+    page = visit(house.address)
+    expect(said(page)).to_contain_text("All 2 open orders verified within")
+    page.evaluate("window.stillHere = true")
+    house.garble(order_id)
+    badge = row(page, stuck).locator(".badge.warn")
+    expect(badge).to_have_text("stale", timeout=10_000)
+    expect(badge.locator(".shape")).to_be_visible()
+    expect(said(page)).to_have_text(re.compile("^1 order stale: the table has said pending for"))
+    expect(page.locator(".sentence.warn")).to_be_visible()
+    expect(page).to_have_title(re.compile("^⚠ 1 order stale"))
+    expect(row(page, stuck)).to_have_class("row good mended", timeout=15_000)
+    expect(page.locator(".sentence.good .say")).to_contain_text("The one open order is verified")
+    expect(row(page, stuck)).to_have_count(0, timeout=12_000)  # it left, after an eye could follow
+    assert house.word(stuck) == "completed"
+    assert page.evaluate("window.stillHere")
+
+
+def test_ages_tick_each_second_and_a_new_row_appears_by_itself(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    house.open()
+    page = visit(house.address)
+    expect(said(page)).to_contain_text("No order is open")
+    expect(page.locator(".pane")).to_contain_text("No open orders.")
+    new, _ = house.place(age=timedelta(seconds=20))
+    age = row(page, new).locator(".c-age")
+    expect(age).to_have_text(re.compile(r"^\d+ s$"), timeout=10_000)
+    before = int(age.inner_text().split()[0])
+    expect(age).to_have_text(f"{before + 2} s")
+
+
+def test_a_row_opens_its_history_with_evidence_and_before_and_after(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    filled, order_id = house.place(Life.filled(timedelta(minutes=10, seconds=5)))
+    house.open()
+    page = visit(house.address)
+    row(page, filled).click()
+    detail = page.locator(".detail")
+    expect(detail.locator("h2")).to_contain_text(f"Order {filled}")
+    expect(detail).to_contain_text(order_id)
+    line = detail.locator(".line", has_text="pending → completed")
+    expect(line).to_be_visible(timeout=12_000)  # the event came while it was open
+    line.click()
+    evidence = detail.locator(".evidence")
+    expect(evidence).to_contain_text("sighting from")
+    expect(evidence.locator("tr", has_text="Table says")).to_contain_text("pendingcompletedchanged")
+    expect(evidence.locator("pre")).to_contain_text(order_id)
+    expect(evidence).to_contain_text(re.compile(r"Latency\d+"))
+    page.keyboard.press("Escape")
+    expect(detail).to_have_count(0)
+
+
+def test_what_stands_in_the_table_is_text_whatever_it_is(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    hostile, _ = house.place(owner=HOSTILE)
+    backwards, _ = house.place(owner=BACKWARDS)
+    bare, _ = house.place(symbol=None, owner=None)
+    nowhere = house.write(HOSTILE, symbol=HOSTILE, word="open <i>word</i>")
+    house.open()
+    page = visit(house.address)
+    expect(row(page, nowhere).locator(".c-symbol bdi")).to_have_text(HOSTILE)
+    expect(row(page, nowhere).locator(".c-row_word bdi")).to_have_text("open <i>word</i>")
+    expect(row(page, hostile).locator(".c-owner bdi")).to_have_text(HOSTILE)
+    expect(row(page, backwards).locator(".c-owner bdi")).to_have_text(BACKWARDS)
+    expect(row(page, bare).locator(".c-owner")).to_have_text("\u2013")
+    row(page, nowhere).click()
+    expect(page.locator(".detail .facts")).to_contain_text(HOSTILE)
+    page.keyboard.press("2")
+    expect(page.locator(".sheet table")).to_contain_text(HOSTILE)
+    assert page.evaluate("window.taken") is None
+    assert page.title() != "taken"
+    assert page.locator("#app img, #app script, #app b, #app i").count() == 0
+
+
+def test_ten_thousand_rows_are_searched_sorted_and_walked_with_the_keyboard(
+    tmp_path: Path, visit: Callable[..., Page]
+) -> None:
+    house = House(tmp_path, stale_after="1h")
+    with contextlib.closing(house):
+        house.write_many(MANY)
+        house.open()
+        page = visit(house.address)
+        shown = page.locator(".row")
+        expect(page.locator(".bar .quiet")).to_have_text("10,000 rows shown", timeout=60_000)
+        assert shown.count() < 60  # only those in sight are in the page
+        page.locator(".pane").evaluate("pane => pane.scrollTo(0, pane.scrollHeight)")
+        expect(page.locator('.row[aria-rowindex="10001"]')).to_be_visible()
+        page.get_by_role("button", name="Row", exact=True).click()
+        page.locator(".pane").evaluate("pane => pane.scrollTo(0, 0)")
+        expect(shown.first).to_have_attribute("data-row", "1")
+        page.keyboard.press("/")
+        page.keyboard.type("4711")
+        expect(shown.first).to_have_attribute("data-row", "4711")
+        page.keyboard.press("Escape")
+        expect(shown.first).to_have_attribute("data-row", "1")
+        page.keyboard.press("Escape")
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        page.keyboard.press("k")
+        expect(page.locator('.row[aria-selected="true"]')).to_have_attribute("data-row", "2")
+        page.keyboard.press("Enter")
+        expect(page.locator(".detail h2")).to_contain_text("Order 2")
+        page.keyboard.press("Escape")
+        expect(page.locator(".detail")).to_have_count(0)
+
+
+def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    kept, _ = house.place()
+    house.open()
+    page = visit(house.address)
+    expect(page.locator(".link-state.good")).to_have_text("live")
+    expect(row(page, kept)).to_be_visible()
+    page.evaluate("window.stillHere = true")
+    house.stop()
+    expect(page.locator(".sentence.bad .say")).to_have_text(
+        re.compile(r"^The server is away: what is shown was true \d+ s ago\.$"), timeout=12_000
+    )
+    expect(page.locator(".link-state.bad")).to_contain_text("away")
+    expect(row(page, kept)).to_be_visible()  # what was known stays, with its age said
+    new, _ = house.place()
+    house.start()
+    expect(row(page, new)).to_be_visible(timeout=15_000)
+    expect(page.locator(".link-state.good")).to_have_text("live", timeout=15_000)
+    expect(page.locator(".sentence.good")).to_be_visible()
+    assert page.evaluate("window.stillHere")
+
+
+def test_after_a_long_sleep_everything_is_read_anew_at_once(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    house.place()
+    house.open()
+    page = visit("about:blank")
+    page.clock.install()
+    page.goto(house.address)
+    page.clock.run_for(1_500)
+    expect(page.locator(".row")).to_have_count(1)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.fast_forward("24:00:00")
+    expect(page.locator(".row")).to_have_count(1)
+    assert any("/api/v1/events" in url for url in asked)
+    assert any("/api/v1/orders/sync-status" in url for url in asked)

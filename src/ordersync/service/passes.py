@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from ordersync.sync.work import PassReport
+from ordersync.web.api.faces import Changed, Cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ PATIENCE = timedelta(seconds=60)
 
 
 class Passing(Protocol):
-    """As much of a service as this needs."""
+    """As much of a service as this needs. `troubles`: by account why it cannot be asked."""
 
     reconcilers: dict[str, Reconciler]
     tenures: dict[str, Tenure]
@@ -34,7 +35,7 @@ class Passing(Protocol):
 
 
 class Passes:
-    """Implements `web.api.acting.Passes`."""
+    """Implements `web.api.faces.Passes`."""
 
     def __init__(self, service: Passing) -> None:
         self._service = service
@@ -57,10 +58,38 @@ class Passes:
                 why = f"no pass ended within {PATIENCE.seconds} s"
         return PassReport(account=account, troubles={why: None}, failed={account: why})
 
-    async def clean_up(self, older_than: timedelta) -> Sequence[PassReport]:
+    async def clean_up(self, older_than: timedelta) -> Cleaned:
         """What `ordersync cleanup` does: verify and repair old open rows, once."""
-        return await self._service.sync(older_than=older_than)
+        reports = await self._service.sync(older_than=older_than)
+        return Cleaned(
+            written=[
+                (report.account, outcome.key[2:])
+                for report in reports
+                for outcome in report.outcomes
+                if outcome.rows_written
+            ],
+            failed={name: why for report in reports for name, why in report.failed.items()},
+        )
 
-    async def preview(self, older_than: timedelta) -> Sequence[Audit]:
+    async def preview(self, older_than: timedelta) -> Cleaned:
         """What that would write."""
-        return await self._service.preview(older_than=older_than)
+        audits = await self._service.preview(older_than=older_than)
+        return Cleaned(
+            changes=[
+                Changed(
+                    account=audit.account,
+                    row_id=row.row_id,
+                    column=row.column,
+                    stored=_text(row.table_says),
+                    true=_text(row.venue_says),
+                )
+                for audit in audits
+                for row in audit.rows
+                if row.row_id is not None and row.column is not None
+            ],
+            failed={name: why for audit in audits for name, why in audit.failed.items()},
+        )
+
+
+def _text(cell: object) -> str | None:
+    return None if cell is None else str(cell)

@@ -99,6 +99,11 @@ async def serve_api(service: Served) -> None:
         stale_after=settings.sync.stale_after,
         answering=service.answering,
         passes=Passes(service),
+        columns={
+            field: column
+            for field in ("status", "filled_qty", "avg_price", "fee")
+            if (column := getattr(settings.orders, field)) is not None
+        },
         conditions=lambda verified: conditions(service, verified),
         figures=Figures(service.watch.samples, clock),
         metrics=service.watch.metrics,

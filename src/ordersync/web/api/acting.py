@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
@@ -12,8 +13,9 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ordersync.listed import Listed
+from ordersync.listed import Listed, Wanted
 from ordersync.web.api.described import answer, answers, body_of, takes
+from ordersync.web.api.faces import Cleaned, Faces
 from ordersync.web.api.filters import AccountQuery, Identity
 from ordersync.web.api.looking import ask_about, one_named
 from ordersync.web.api.parts import Parts
@@ -21,6 +23,8 @@ from ordersync.web.api.parts import Parts
 router = APIRouter(prefix="/api/v1", tags=["acts"])
 
 FAILURES_SHOWN = 100
+ROWS_SHOWN = AT_A_TIME = 1_000
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 log = structlog.get_logger("ordersync")
 
@@ -55,6 +59,50 @@ class AllSynced(msgspec.Struct, frozen=True, kw_only=True):
     """What a pass over every account did."""
 
     accounts: Annotated[list[AccountSynced], Meta(description="As they are configured.")]
+
+
+class CleanUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which rows are to be cleaned up, and why."""
+
+    dry_run: Annotated[bool, Meta(description="Show what would be written; write nothing.")]
+    reason: Annotated[
+        str, Meta(min_length=1, max_length=500, description="Why; it is in ordersync's log.")
+    ]
+    older_than: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9]{1,6}(s|m|h|d)$",
+            description="Only rows at least this old: `90s`, `5m`, `24h`, `7d`.",
+            examples=["24h"],
+        ),
+    ] = "24h"
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell of a row."""
+
+    column: Annotated[str, Meta(description="The column of the bot's table.")]
+    stored: Annotated[str | None, Meta(description="What it held.")]
+    true: Annotated[str | None, Meta(description="What is true.")]
+
+
+class RowCleaned(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that was, or would be, written."""
+
+    order: Annotated[Listed, Meta(description="As it is now.")]
+    changes: Annotated[list[Cell], Meta(description="Its cells that differed.")]
+
+
+class CleanedUp(msgspec.Struct, frozen=True, kw_only=True):
+    """What a clean-up wrote, or would write."""
+
+    changes: Annotated[list[RowCleaned], Meta(description="The first 1000 rows.")]
+    rows: Annotated[int, Meta(description="How many rows there are in all.")]
+    failed: Annotated[int, Meta(description="How many could not be verified or written.")]
+    failures: Annotated[
+        dict[str, str], Meta(description="Of these, by order, why; the first hundred.")
+    ]
+    dry_run: Annotated[bool, Meta(description="Whether nothing was written.")]
 
 
 _SYNCED = answers(Synced, 404, 409, 413, 415)
@@ -113,3 +161,97 @@ async def sync_all(faces: Parts, request: Request) -> Response:
         for report in reports
     ]
     return answer(AllSynced(accounts=told))
+
+
+@router.post(
+    "/cleanup",
+    responses=answers(CleanedUp, 413, 415),
+    openapi_extra=takes(CleanUp),
+    summary="Clean up old open rows",
+)
+async def clean_up(faces: Parts, request: Request) -> Response:
+    """What `ordersync cleanup` does: verify old open rows once, repair them, mark what is gone.
+
+    It stays, for up to a minute, until the absences that can be decided now are decided. The word
+    of a person where the account cannot prove itself (`--accept-absent`) is not taken here.
+    """
+    wish = await body_of(request, CleanUp)
+    span = timedelta(seconds=int(wish.older_than[:-1]) * _UNITS[wish.older_than[-1]])
+    if wish.dry_run:
+        found, rows = await _would_clean(faces, span)
+    else:
+        log.info(f"Cleanup of rows older than {wish.older_than}: {wish.reason}", by=caller(request))
+        found, rows = await _clean(faces, span)
+    return answer(
+        CleanedUp(
+            changes=rows[:ROWS_SHOWN],
+            rows=len(rows),
+            failed=len(found.failed),
+            failures=dict(list(found.failed.items())[:FAILURES_SHOWN]),
+            dry_run=wish.dry_run,
+        )
+    )
+
+
+async def _would_clean(faces: Faces, span: timedelta) -> tuple[Cleaned, list[RowCleaned]]:
+    found = await faces.passes.preview(span)
+    cells: dict[tuple[str, str], list[Cell]] = {}
+    for one in found.changes:
+        cell = Cell(column=one.column, stored=one.stored, true=one.true)
+        cells.setdefault((one.account, one.row_id), []).append(cell)
+    now = await _open_rows(faces, span)
+    rows = {(order.account, order.row_id): order for order in now}
+    return found, [
+        RowCleaned(order=rows[row], changes=changes)
+        for row, changes in cells.items()
+        if row in rows
+    ]
+
+
+async def _clean(faces: Faces, span: timedelta) -> tuple[Cleaned, list[RowCleaned]]:
+    before = {
+        (order.account, name): order
+        for order in await _open_rows(faces, span)
+        for name in (order.client_order_id, order.venue_order_id)
+    }
+    found = await faces.passes.clean_up(span)
+    rows = []
+    for account, name in found.written:
+        then = before.get((account, name))
+        for match in await faces.lists.match(name, account):
+            if then is not None and match.order.row_id == then.row_id:
+                cells = _differences(faces.columns, then, match.order)
+                rows.append(RowCleaned(order=match.order, changes=cells))
+    return found, rows
+
+
+async def _open_rows(faces: Faces, span: timedelta) -> list[Listed]:
+    """All open rows that are so old, or of which nobody knows how old they are."""
+    found: list[Listed] = []
+    place, since = None, faces.clock.now() - span
+    while True:
+        page = await faces.lists.list_orders(Wanted(), after=place, limit=AT_A_TIME)
+        found += [o for o in page.orders if o.created_at is None or o.created_at <= since]
+        place = page.next
+        if place is None:
+            return found
+
+
+def _differences(columns: Mapping[str, str], then: Listed, now: Listed) -> list[Cell]:
+    pairs = {
+        "status": (then.row_word, now.row_word),
+        "filled_qty": (then.filled_qty, now.filled_qty),
+        "avg_price": (then.avg_price, now.avg_price),
+        "fee": (then.fee, now.fee),
+    }
+    return [
+        Cell(column=column, stored=pairs[field][0], true=pairs[field][1])
+        for field, column in columns.items()
+        if pairs[field][0] != pairs[field][1]
+    ]
+
+
+def caller(request: Request) -> str:
+    """Whose token came with a request; without one it came from this machine."""
+    name: str | None = request.scope.get("caller")
+    return f"token {name}" if name else "this machine"

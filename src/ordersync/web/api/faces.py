@@ -11,7 +11,6 @@ import msgspec
 from ordersync.listed import OrderLists
 from ordersync.ports import Clock
 from ordersync.sync.answering import Answering
-from ordersync.sync.audit import Audit
 from ordersync.sync.outbox import Outbox
 from ordersync.sync.work import PassReport
 from ordersync.web.api.conditions import AccountShown
@@ -24,21 +23,45 @@ Conditions = Callable[[Mapping[str, datetime | None]], Sequence[AccountShown]]
 """How each account is kept, given when each was last verified as a whole."""
 
 
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell of a row that was, or would be, written."""
+
+    account: str
+    row_id: str
+    column: str
+    stored: str | None
+    true: str | None
+
+
+class Cleaned(msgspec.Struct, frozen=True, kw_only=True):
+    """What a clean-up would write, or wrote, and what could not be verified or written.
+
+    `written` are account and id of the orders whose rows were written.
+    """
+
+    changes: list[Changed] = []
+    written: list[tuple[str, str]] = []
+    failed: dict[str, str] = {}
+
+
 class Passes(Protocol):
     """Passes that somebody asks for. Raises StoreBusy or StoreRefused."""
 
     async def verify_all(self) -> Sequence[PassReport]:
         """The next full pass of every account; who asks at the same time shares it."""
 
-    async def clean_up(self, older_than: timedelta) -> Sequence[PassReport]:
+    async def clean_up(self, older_than: timedelta) -> Cleaned:
         """Verify and repair old open rows, once."""
 
-    async def preview(self, older_than: timedelta) -> Sequence[Audit]:
+    async def preview(self, older_than: timedelta) -> Cleaned:
         """What that would write."""
 
 
 class Faces(msgspec.Struct, frozen=True, kw_only=True):
-    """Ports and parts; what is None is not there in this process, and its calls say so."""
+    """Ports and parts; what is None is not there in this process, and its calls say so.
+
+    `columns` are those of the bot's table, by what they are mapped as.
+    """
 
     clock: Clock
     lists: OrderLists
@@ -50,5 +73,6 @@ class Faces(msgspec.Struct, frozen=True, kw_only=True):
     answering: Answering
     passes: Passes
     conditions: Conditions
+    columns: Mapping[str, str]
     figures: Figures
     metrics: Metrics | None = None

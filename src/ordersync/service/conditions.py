@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from ordersync.metered import Count, Level
 from ordersync.sync.health import State
 from ordersync.web.api.conditions import (
     AccountShown,
@@ -17,13 +20,16 @@ from ordersync.web.api.conditions import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
+    from ordersync.leased import Lease, Leases
     from ordersync.ports import Clock
     from ordersync.settings import Settings
     from ordersync.sync.reconcile import Reconciler
     from ordersync.sync.stream import Stream
+    from ordersync.sync.tally import Tally
     from ordersync.sync.tenure import Tenure
+
+MINUTE, READ_EVERY = timedelta(minutes=1), timedelta(seconds=5)
 
 _STATES = {
     State.CONNECTING: StreamState.CONNECTING,
@@ -37,59 +43,99 @@ class Kept(Protocol):
 
     settings: Settings
     clock: Clock
+    tally: Tally
     reconcilers: dict[str, Reconciler]
     streams: dict[str, Stream]
-    tenures: dict[str, Tenure]
     troubles: dict[str, str]
+    tenures: dict[str, Tenure]
+    leases: Leases
 
 
-def conditions(kept: Kept, verified: Mapping[str, datetime | None]) -> list[AccountShown]:
-    """Each account; `verified` is when all of it was last verified, as it is stored."""
-    return [_shown(kept, name, verified.get(name)) for name in kept.settings.served_accounts]
+class Conditions:
+    """Implements `web.api.faces.Conditions`."""
 
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+        self._calls: dict[str, deque[tuple[datetime, float]]] = {}
 
-def _shown(kept: Kept, name: str, verified_at: datetime | None) -> AccountShown:
-    passed = kept.reconcilers[name].demand.passed
-    stream = _stream(kept, name)
-    polling = PollingShown()
-    if passed is not None:
-        polling = PollingShown(
-            last_pass_at=passed.at,
-            lasted_seconds=round(passed.lasted.total_seconds(), 3),
-            asked=passed.asked,
+    async def now(self, verified: Mapping[str, datetime | None]) -> list[AccountShown]:
+        """Each account; `verified` is when all of it was last verified, as it is stored."""
+        leases = {one.account: one for one in await self._kept.leases.list_leases()}
+        return [
+            self._shown(name, verified.get(name), leases.get(name))
+            for name in self._kept.settings.served_accounts
+        ]
+
+    def _shown(self, name: str, verified_at: datetime | None, lease: Lease | None) -> AccountShown:
+        kept, polling = self._kept, PollingShown()
+        passed = kept.reconcilers[name].demand.passed
+        if passed is not None:
+            polling = PollingShown(
+                last_pass_at=passed.at,
+                lasted_seconds=round(passed.lasted.total_seconds(), 3),
+                asked=passed.asked,
+            )
+        stream, shown = self._stream(name), None
+        if lease is not None:
+            shown = LeaseShown(
+                holder=lease.holder.name, until=lease.until, mine=self._is_here(name)
+            )
+        return AccountShown(
+            account=name,
+            venue=kept.settings.accounts[name].venue,
+            stream=stream,
+            polling=polling,
+            lease=shown,
+            budget=self._budget(name),
+            last_verified_at=verified_at,
+            degraded=self._why(name, stream, verified_at) or None,
         )
-    late = verified_at is None or kept.clock.now() - verified_at > kept.settings.sync.stale_after
-    why = kept.troubles.get(name)
-    if not why and stream.state is StreamState.FAILED:
-        why = f"push: {kept.streams[name].health.why}"
-    if not why and late:
-        why = "not all of its orders were verified of late"
-    return AccountShown(
-        account=name,
-        venue=kept.settings.accounts[name].venue,
-        stream=stream,
-        polling=polling,
-        lease=_lease(kept.tenures[name]),
-        budget=BudgetShown(),
-        last_verified_at=verified_at,
-        degraded=why or None,
-    )
 
+    def _is_here(self, name: str) -> bool:
+        return self._kept.tenures[name].lease is not None
 
-def _lease(tenure: Tenure) -> LeaseShown | None:
-    seen = tenure.seen
-    if seen is None:
-        return None
-    return LeaseShown(holder=seen.holder.name, until=seen.until, mine=tenure.lease is not None)
+    def _why(self, name: str, stream: StreamShown, verified_at: datetime | None) -> str:
+        kept = self._kept
+        if self._is_here(name):
+            if trouble := kept.troubles.get(name):
+                return trouble
+            if stream.state is StreamState.FAILED:
+                return f"push: {kept.streams[name].health.why}"
+        late = kept.settings.sync.stale_after
+        if verified_at is None or kept.clock.now() - verified_at > late:
+            return "its orders were not verified of late"
+        return ""
 
+    def _stream(self, name: str) -> StreamShown:
+        if name not in self._kept.streams or not self._is_here(name):
+            return StreamShown(state=StreamState.OFF)
+        health, gap = self._kept.streams[name].health, None
+        if (last := health.last) is not None:
+            seconds = round(last.lasted.total_seconds(), 3)
+            gap = Gap(at=last.at, why=last.why, seconds=seconds, orders=last.orders)
+        return StreamShown(state=_STATES[health.state], since=health.since, last_gap=gap)
 
-def _stream(kept: Kept, name: str) -> StreamShown:
-    # Of an account that another process serves the stream is kept there.
-    if name not in kept.streams or kept.tenures[name].lease is None:
-        return StreamShown(state=StreamState.OFF)
-    health = kept.streams[name].health
-    gap = None
-    if (last := health.last) is not None:
-        seconds = round(last.lasted.total_seconds(), 3)
-        gap = Gap(at=last.at, why=last.why, seconds=seconds, orders=last.orders)
-    return StreamShown(state=_STATES[health.state], since=health.since, last_gap=gap)
+    def _budget(self, name: str) -> BudgetShown:
+        """As its figures were told last; of calls, how many since the reading a minute ago."""
+        tally, now = self._kept.tally, self._kept.clock.now()
+        left, limit = tally.level(Level.BUDGET_LEFT, name), tally.level(Level.CALL_LIMIT, name)
+        until = tally.level(Level.PAUSED_UNTIL, name)
+        paused = datetime.fromtimestamp(until, UTC) if until else None
+        return BudgetShown(
+            left=None if left is None else int(left),
+            limit=None if limit is None else int(limit),
+            calls_last_minute=self._calls_since(name, now),
+            paused_until=paused if paused is not None and paused > now else None,
+        )
+
+    def _calls_since(self, name: str, now: datetime) -> int | None:
+        total, read = (
+            self._kept.tally.total(Count.CALLS, name),
+            self._calls.setdefault(name, deque()),
+        )
+        if not read or now - read[-1][0] >= READ_EVERY:
+            read.append((now, total))
+        while len(read) > 1 and now - read[1][0] >= MINUTE:
+            read.popleft()
+        began, before = read[0]
+        return int(total - before) if now - began >= MINUTE else None

@@ -24,8 +24,8 @@ class Passing(Protocol):
     """As much of a service as this needs. `troubles`: by account why it cannot be asked."""
 
     reconcilers: dict[str, Reconciler]
-    tenures: dict[str, Tenure]
     troubles: dict[str, str]
+    tenures: dict[str, Tenure]
 
     async def sync(self, *, older_than: timedelta | None = None) -> list[PassReport]:
         """A pass over the rows that are this old."""

@@ -13,7 +13,7 @@ import structlog
 
 from ordersync.errors import AskAgain, ConfigError
 from ordersync.service.build import build_lists, build_tokens
-from ordersync.service.conditions import Kept, conditions
+from ordersync.service.conditions import Conditions, Kept
 from ordersync.service.passes import Passes, Passing
 from ordersync.web.api.faces import Faces
 from ordersync.web.api.figures import Figures
@@ -104,7 +104,7 @@ async def serve_api(service: Served) -> None:
             for field in ("status", "filled_qty", "avg_price", "fee")
             if (column := getattr(settings.orders, field)) is not None
         },
-        conditions=lambda verified: conditions(service, verified),
+        conditions=Conditions(service),
         figures=Figures(service.watch.samples, clock),
         metrics=service.watch.metrics,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -19,8 +19,12 @@ from ordersync.web.api.keyring import Keyring
 from ordersync.web.api.rules import Rules
 from ordersync.web.metrics import Metrics
 
-Conditions = Callable[[Mapping[str, datetime | None]], Sequence[AccountShown]]
-"""How each account is kept, given when each was last verified as a whole."""
+
+class Conditions(Protocol):
+    """How each account is kept. Raises StoreBusy or StoreRefused."""
+
+    async def now(self, verified: Mapping[str, datetime | None]) -> Sequence[AccountShown]:
+        """Each account; `verified` is when all of it was last verified, as it is stored."""
 
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True):

@@ -59,4 +59,4 @@ async def get_owner(
 async def list_accounts(faces: Parts) -> Response:
     """Stream, passes, lease and budget of each account, and why one is degraded."""
     verified = await faces.lists.verified_at()
-    return answer(Accounts(accounts=list(faces.conditions(verified))))
+    return answer(Accounts(accounts=list(await faces.conditions.now(verified))))

@@ -1,8 +1,10 @@
-"""Files that hold secrets: read only where nobody else may read them."""
+"""Files that hold secrets: read only where nobody else may read them, and made so."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 from typing import TYPE_CHECKING
 
 from ordersync.errors import ConfigError
@@ -29,6 +31,33 @@ def read_private(path: Path, *, where: str) -> str:
             f"others may read the file {path}.", where=where, mend=f"chmod 600 {path}"
         )
     return text
+
+
+def make_private(path: Path, text: str, *, where: str) -> None:
+    """A file of mode 0600 with this text, unless there is one. Raises ConfigError.
+
+    Of two who make it at once one wins, and nobody ever reads half of it.
+    """
+    if path.exists():
+        return
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            draft.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"the file {path} cannot be made ({error.strerror}).",
+            where=where,
+            mend="Mend the folder's rights, or name another path.",
+        ) from None
 
 
 def read_line(path: Path, *, where: str) -> str:

@@ -17,6 +17,7 @@ from ordersync.store.makes import database_at
 from ordersync.store.mapping import bind
 from ordersync.store.owner import statements_for_owner, version_there
 from ordersync.store.samples import SampleLog
+from ordersync.store.subscriptions import TableSubscriptions
 from ordersync.store.timed import TimedStore
 from ordersync.store.tokens import TableTokens
 from ordersync.store.told import ToldLog
@@ -26,6 +27,7 @@ from ordersync.sync.ingest import Ingest
 from ordersync.truth.evidence import AbsencePolicy
 from ordersync.venues.opening import open_venue
 from ordersync.web.secrets import read_secrets
+from ordersync.web.signing import SigningKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from ordersync.settings import Account, Settings
     from ordersync.standard_webhooks import Secret
     from ordersync.store.database import Database
+    from ordersync.subscribed import SubscriptionStore
     from ordersync.tokened import TokenStore
     from ordersync.truth.model import Event
 
@@ -133,6 +136,17 @@ def build_tokens(settings: Settings) -> TokenStore:
 def build_log(settings: Settings) -> EventLog:
     """The event log of this configuration; nothing is connected yet. Raises ConfigError."""
     return TableLog(build_database(settings), settings.orders, where=str(settings.path))
+
+
+def build_subscriptions(settings: Settings) -> SubscriptionStore:
+    """Where subscriptions are kept; nothing is connected yet. Raises ConfigError."""
+    return TableSubscriptions(build_database(settings), settings.orders, where=str(settings.path))
+
+
+def build_signing_key(settings: Settings) -> SigningKey:
+    """What outgoing webhooks are signed with; the file is read when it is needed."""
+    path = settings.resolve(settings.subscriptions.key_file)
+    return SigningKey(path, where=f"{settings.path}: subscriptions.key_file")
 
 
 def build_archive(settings: Settings) -> Archive:

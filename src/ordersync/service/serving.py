@@ -18,7 +18,6 @@ from ordersync.ports import Meaning
 from ordersync.service.build import (
     build_archive,
     build_ingest,
-    build_log,
     build_store,
     build_venue,
     check_key,
@@ -27,11 +26,11 @@ from ordersync.service.build import (
 from ordersync.service.doors import webhook_door
 from ordersync.service.holder import is_dead, this_holder
 from ordersync.service.parts import Parts
+from ordersync.service.telling import Telling
 from ordersync.service.watching import Watch
 from ordersync.service.web_door import check_exposure, serve_api
 from ordersync.sync.answering import Answering
 from ordersync.sync.audit import Audit, audit
-from ordersync.sync.outbox import Outbox
 from ordersync.sync.owner import Desk, Owner
 from ordersync.sync.retention import Retention
 from ordersync.sync.tally import Tally
@@ -73,7 +72,7 @@ class Service:
         self.store = store
         self._ingest = build_ingest(settings, store, clock, self._tell)
         self._listener = listener
-        self.outbox = Outbox(build_log(settings), clock)
+        self.telling = Telling(settings, clock)
         self.venues: dict[str, Venue] = {
             name: build_venue(settings, name, account, clock, self.tally)
             for name, account in settings.served_accounts.items()
@@ -130,7 +129,7 @@ class Service:
         """What was committed, to whoever listens; and to the stream that should have told it."""
         for stream in self.streams.values():
             stream.compare(events)
-        self.outbox.tell(events)
+        self.telling.tell(events)
         self.watch.tell(events)
         if self._listener is not None:
             self._listener(events)
@@ -243,7 +242,7 @@ class Service:
                 group.create_task(tenure.run(serve), name=f"account {name}")
             if self.settings.web.enabled:
                 group.create_task(serve_api(self), name="api")
-                group.create_task(self.outbox.run(), name="outbox")
+                self.telling.start(group)
 
     def vouched(self, account: str, known: Known) -> datetime | None:
         """Since when an order is vouched for as far as it is known here, stored or not."""
@@ -323,6 +322,6 @@ async def serving(
     finally:
         for venue in service.venues.values():
             await venue.close()
-        await service.outbox.close()
+        await service.telling.close()
         await service.leases.close()
         await store.close()

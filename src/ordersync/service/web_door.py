@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from ordersync.ports import Clock, Known
+    from ordersync.service.telling import Telling
     from ordersync.service.watching import Watch
     from ordersync.settings import Settings
     from ordersync.sync.answering import Answering
-    from ordersync.sync.outbox import Outbox
 
 TRY_AGAIN = timedelta(seconds=30)
 
@@ -63,7 +63,7 @@ class Served(Kept, Passing, Protocol):
     """As much of a service as the API answers from."""
 
     answering: Answering
-    outbox: Outbox
+    telling: Telling
     watch: Watch
 
     def vouched(self, account: str, known: Known) -> datetime | None:
@@ -87,7 +87,8 @@ async def serve_api(service: Served) -> None:
     faces = Faces(
         clock=clock,
         lists=lists,
-        outbox=service.outbox,
+        outbox=service.telling.outbox,
+        subscriptions=service.telling.subscriptions,
         keyring=Keyring(build_tokens(settings), clock),
         rules=Rules(
             exposed=web.is_exposed,

@@ -95,6 +95,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # What was told to whom, so that a restart does not tell it again.
         """CREATE TABLE {prefix}ordersync_alerts (
              name {key} NOT NULL PRIMARY KEY, body {text} NOT NULL){compact}""",
+        # Who is told by a request to an address of his. `marks`: which commits were looked at.
+        """CREATE TABLE {prefix}ordersync_subscriptions (
+             subscription_id {key} NOT NULL PRIMARY KEY, url {text} NOT NULL,
+             interest {text} NOT NULL, created_at {key} NOT NULL, key_mark {key} NOT NULL,
+             marks {text} NOT NULL, stopped_at {key}, stopped_why {text},
+             delivered {whole} NOT NULL, delivered_at {key}, failed_at {key}, failure {text}
+             ){compact}""",
+        # What is owed to them; what was taken is gone.
+        """CREATE TABLE {prefix}ordersync_deliveries (
+             subscription_id {key} NOT NULL, log_id {whole} NOT NULL, n {whole} NOT NULL,
+             account {key} NOT NULL, order_key {key} NOT NULL, body {text} NOT NULL,
+             state {key} NOT NULL, put_at {key} NOT NULL, due_at {key} NOT NULL,
+             attempts {whole} NOT NULL, tried_at {key}, failure {text},
+             PRIMARY KEY (subscription_id, log_id, n))""",
+        """CREATE INDEX ordersync_deliveries_order
+             ON {prefix}ordersync_deliveries (subscription_id, account, order_key)""",
     ),
 )
 
@@ -105,6 +121,9 @@ WITH_ARCHIVE = 2
 
 WITH_LEASES = 4
 """The first version that knows who serves an account."""
+
+WITH_SUBSCRIPTIONS = 4
+"""The first version that knows who is told by a request."""
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS {prefix}ordersync_schema (
              version {whole} NOT NULL, at {key} NOT NULL)"""

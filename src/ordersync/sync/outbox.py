@@ -180,7 +180,8 @@ class Outbox:
             async with self._one_at_a_time:
                 newest = await self._log.newest()
                 if not self._somebody.is_set():
-                    await self._begin(newest)
+                    self.marks = await marks_now(self._log, self._clock, newest)
+                    self._somebody.set()
             listener = Listener(self, wanted, newest)
             if after is not None:
                 await self._resume(listener, after)
@@ -225,7 +226,7 @@ class Outbox:
         async with self._one_at_a_time:
             page = self._read_pages.get(marks)
             if page is None:
-                page = await self._read_page(marks, PAGE_EVENTS)
+                page = await read_page(self._log, self._clock, marks, PAGE_EVENTS)
                 # The last one may go on: it is nobody else's.
                 if not page.is_last:
                     self._read_pages[marks] = page
@@ -234,16 +235,6 @@ class Outbox:
             return page
 
     # --- reading ---------------------------------------------------------------------------
-
-    async def _begin(self, newest: Place | None) -> None:
-        marks, now = Marks(), self._clock.now()
-        if newest is not None:
-            recent: list[int] = []
-            if not self._log.commits_in_order:
-                recent = await self._log.list_recent(now - LATE, newest.log_id + 1)
-            marks = marks_at(newest.log_id, recent, now)
-        self.marks = marks
-        self._somebody.set()
 
     def _end(self) -> None:
         """Nobody listens any more: nothing is read, and nothing kept."""
@@ -283,7 +274,7 @@ class Outbox:
         marks = self.marks
         limit = max(LEAST_PAGE_EVENTS, min(PAGE_EVENTS, EVENTS_A_BEAT // max(1, self._listeners)))
         try:
-            page = await self._read_page(marks, limit)
+            page = await read_page(self._log, self._clock, marks, limit)
         except OrdersyncError as error:
             # Whatever the database has: orders go on being verified. What is not read now is
             # read later, for it is in the log.
@@ -305,12 +296,6 @@ class Outbox:
             self.pages_start += 1
         return not page.is_last
 
-    async def _read_page(self, marks: Marks, limit: int) -> Page:
-        read = await self._log.read_after(marks.newest, marks.ranges, limit)
-        now = self._clock.now()
-        seen = marks.with_seen({logged.place.log_id for logged in read}, now).without_old(now)
-        return Page(read, seen, is_last=len(read) < limit)
-
     async def _give_beat(self) -> float:
         """Wake all who wait; how many seconds that took them."""
         began = self._clock.monotonic()
@@ -321,6 +306,25 @@ class Outbox:
         asyncio.get_running_loop().call_soon(after.set)
         await after.wait()
         return self._clock.monotonic() - began
+
+
+async def marks_now(event_log: EventLog, clock: Clock, newest: Place | None) -> Marks:
+    """The marks of who begins now, where this is the newest event. Raises StoreBusy."""
+    if newest is None:
+        return Marks()
+    now = clock.now()
+    recent: list[int] = []
+    if not event_log.commits_in_order:
+        recent = await event_log.list_recent(now - LATE, newest.log_id + 1)
+    return marks_at(newest.log_id, recent, now)
+
+
+async def read_page(event_log: EventLog, clock: Clock, marks: Marks, limit: int) -> Page:
+    """What comes after these marks: whole commits, about `limit` events. Raises StoreBusy."""
+    read = await event_log.read_after(marks.newest, marks.ranges, limit)
+    now = clock.now()
+    seen = marks.with_seen({logged.place.log_id for logged in read}, now).without_old(now)
+    return Page(read, seen, is_last=len(read) < limit)
 
 
 async def _set_within(event: asyncio.Event, patience: timedelta) -> bool:

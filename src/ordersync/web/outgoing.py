@@ -153,17 +153,14 @@ class Outgoing:
 
     def __init__(self, allowed: Sequence[IPv4Network | IPv6Network] = ()) -> None:
         self._allowed = tuple(allowed)
-        self._client = httpx2.AsyncClient(
-            # Of the environment only which certificates are trusted, as at the venues.
-            transport=httpx2.AsyncHTTPTransport(
-                # A kept connection would be one that was judged for an earlier request.
-                limits=httpx2.Limits(max_connections=200, max_keepalive_connections=0)
-            ),
-            timeout=httpx2.Timeout(WITHIN.total_seconds(), connect=CONNECT_WITHIN.total_seconds()),
-            follow_redirects=False,
-            trust_env=False,
-            headers={"user-agent": "ordersync"},
-        )
+        self._made: httpx2.AsyncClient | None = None
+
+    @property
+    def _client(self) -> httpx2.AsyncClient:
+        """Made when it is needed first: to read all certificates takes a while."""
+        if self._made is None:
+            self._made = _client()
+        return self._made
 
     async def resolve(self, url: str) -> list[Address]:
         """The addresses that a URL leads to and that may be sent to, by the judgement of now.
@@ -209,7 +206,8 @@ class Outgoing:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if self._made is not None:
+            await self._made.aclose()
 
     async def _post_to(
         self, address: Address, url: str, body: bytes, headers: Mapping[str, str]
@@ -242,6 +240,20 @@ class Outgoing:
         else:
             why = "" if status in _OK else f"it answers {status}."
         return Answered(status=status, why=why, pause=_pause(response.headers))
+
+
+def _client() -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
+        # Of the environment only which certificates are trusted, as at the venues.
+        transport=httpx2.AsyncHTTPTransport(
+            # A kept connection would be one that was judged for an earlier request.
+            limits=httpx2.Limits(max_connections=200, max_keepalive_connections=0)
+        ),
+        timeout=httpx2.Timeout(WITHIN.total_seconds(), connect=CONNECT_WITHIN.total_seconds()),
+        follow_redirects=False,
+        trust_env=False,
+        headers={"user-agent": "ordersync"},
+    )
 
 
 async def _read_away(response: httpx2.Response) -> None:

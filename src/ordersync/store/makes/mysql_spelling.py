@@ -35,6 +35,8 @@ OUR_TABLES = (
     "requests",
     "tokens",
     "log_ids",
+    "subscriptions",
+    "deliveries",
 )
 
 

@@ -32,6 +32,8 @@ OUR_TABLES = (
     "leases",
     "requests",
     "tokens",
+    "subscriptions",
+    "deliveries",
 )
 
 

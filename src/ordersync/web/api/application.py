@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from ordersync import __version__
-from ordersync.web.api import acting, health, orders, owners, problems, slo, stream
+from ordersync.web.api import (
+    acting,
+    health,
+    orders,
+    owners,
+    problems,
+    slo,
+    stream,
+    subscriptions,
+)
 from ordersync.web.api.described import complete
 from ordersync.web.api.guard import Guard
 from ordersync.web.dashboard.pages import dashboard_routes
@@ -27,6 +36,7 @@ ROUTERS = (
     owners.router,
     slo.router,
     stream.router,
+    subscriptions.router,
 )
 
 _ABOUT = """Asks and tells what ordersync knows: which orders really are open, and what changed.

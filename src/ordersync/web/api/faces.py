@@ -18,6 +18,7 @@ from ordersync.web.api.figures import Figures
 from ordersync.web.api.keyring import Keyring
 from ordersync.web.api.rules import Rules
 from ordersync.web.metrics import Metrics
+from ordersync.web.subscribing import Subscriptions
 
 
 class Conditions(Protocol):
@@ -70,6 +71,7 @@ class Faces(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     lists: OrderLists
     outbox: Outbox
+    subscriptions: Subscriptions
     keyring: Keyring
     rules: Rules
     accounts: tuple[str, ...]

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from ordersync.errors import OrdersyncError
 from ordersync.sync.page import Wanted
-from ordersync.truth.model import EventKind
+from ordersync.truth.model import Event, EventKind
 from ordersync.web.api.described import answers
 from ordersync.web.api.parts import Parts
 from ordersync.web.api.problems import of_error
@@ -90,7 +90,7 @@ class Filters(BaseModel):
 
 
 _STREAMED: dict[int | str, dict[str, Any]] = {
-    **{status: shape for status, shape in answers(dict).items() if status != 200},  # noqa: PLR2004
+    **{status: shape for status, shape in answers(Event).items() if status != 200},  # noqa: PLR2004
     200: {
         "description": 'Server-sent events: `hello` first, its data `{"newest": id}`; then one '
         "message for each event, `id` its id, `event` its kind, `data` the Event as JSON; `reset` "

@@ -19,6 +19,7 @@ from ordersync.ports import Advance, OrderName, Result
 from ordersync.settings import Orders
 from ordersync.store.log import TableLog
 from ordersync.store.makes.sqlite import SqliteFile
+from ordersync.store.subscriptions import TableSubscriptions
 from ordersync.store.table_store import TableStore
 from ordersync.store.views import TableViews
 from ordersync.truth.merge import merge
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ordersync.logged import EventLog
     from ordersync.ports import Absent, Clock, Known, Note, OrderStore, OrderViews, Outcome
     from ordersync.store.database import Database
+    from ordersync.subscribed import SubscriptionStore
     from ordersync.truth.model import Order
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -209,6 +211,9 @@ class Bench(Protocol):
     def log(self, orders: Orders) -> EventLog:
         """The event log, as listeners read it."""
 
+    def subscriptions(self, orders: Orders) -> SubscriptionStore:
+        """Who is told by requests, and what is owed."""
+
     def ours(self) -> Ours:
         """What stands in our tables."""
 
@@ -328,6 +333,9 @@ class SqliteBench:
 
     def log(self, orders: Orders) -> EventLog:
         return TableLog(SqliteFile(self.path), orders, where="ordersync.toml")
+
+    def subscriptions(self, orders: Orders) -> SubscriptionStore:
+        return TableSubscriptions(SqliteFile(self.path), orders, where="ordersync.toml")
 
     def ours(self) -> Ours:
         return Ours(

@@ -12,6 +12,7 @@ import pymysql
 
 from ordersync.store.log import TableLog
 from ordersync.store.makes.mysql import MysqlServer
+from ordersync.store.subscriptions import TableSubscriptions
 from ordersync.store.table_store import TableStore
 from ordersync.store.views import TableViews
 from tests.contracts.bench import PAUSE, Kind, Ours
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ordersync.ports import Clock, OrderStore, OrderViews
     from ordersync.settings import Orders
     from ordersync.store.database import Database
+    from ordersync.subscribed import SubscriptionStore
     from tests.contracts.bench import Row, Table, Watch
     from tests.servers.place import Server
 
@@ -162,6 +164,9 @@ class MariadbBench:
 
     def log(self, orders: Orders) -> EventLog:
         return TableLog(MysqlServer(self.url), orders, where="ordersync.toml")
+
+    def subscriptions(self, orders: Orders) -> SubscriptionStore:
+        return TableSubscriptions(MysqlServer(self.url), orders, where="ordersync.toml")
 
     def ours(self) -> Ours:
         return Ours(

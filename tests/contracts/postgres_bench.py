@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 
 from ordersync.store.log import TableLog
 from ordersync.store.makes.postgres import PostgresServer
+from ordersync.store.subscriptions import TableSubscriptions
 from ordersync.store.table_store import TableStore
 from ordersync.store.views import TableViews
 from tests.contracts.bench import PAUSE, Kind, Ours, quoted
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ordersync.ports import Clock, OrderStore, OrderViews
     from ordersync.settings import Orders
     from ordersync.store.database import Database
+    from ordersync.subscribed import SubscriptionStore
     from tests.contracts.bench import Row, Table, Watch
     from tests.servers.place import Server
 
@@ -144,6 +146,9 @@ class PostgresBench:
 
     def log(self, orders: Orders) -> EventLog:
         return TableLog(PostgresServer(self.store_url), orders, where="ordersync.toml")
+
+    def subscriptions(self, orders: Orders) -> SubscriptionStore:
+        return TableSubscriptions(PostgresServer(self.store_url), orders, where="ordersync.toml")
 
     def ours(self) -> Ours:
         return Ours(

@@ -74,7 +74,7 @@ async def test_a_log_that_is_not_there_yet_is_empty(bench: Bench, opened: Open) 
     it = await opened()
     await it.store.close()
     for (name,) in tables_of(bench):
-        bench.run(f"DROP TABLE {name}")
+        bench.run(f"DROP TABLE IF EXISTS {name}")
     async with log_of(it) as log:
         assert await log.newest() is None
         assert await log.read_after(0, [(1, 2)], 10) == []

@@ -80,6 +80,12 @@ class SubscriptionTexts:
         self.mark = (
             f"UPDATE {subscriptions} SET marks = {at('new')} WHERE {this} AND marks = {at('old')}"
         )
+        self._spell_what_is_owed(own, this)
+
+    def _spell_what_is_owed(self, own: OwnStatements, this: str) -> None:
+        """The statements about deliveries; `this` is one subscription."""
+        at = own.spelling.param
+        subscriptions, deliveries = own.table("subscriptions"), own.table("deliveries")
         listed = ", ".join(f"d.{name}" for name in _DELIVERY)
         of_this = f"d.subscription_id = {at('id')} AND d.state = {at('state')}"
         self.due = (

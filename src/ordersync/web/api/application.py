@@ -16,6 +16,7 @@ from ordersync.web.api import (
     orders,
     owners,
     problems,
+    reading,
     slo,
     stream,
     subscriptions,
@@ -65,6 +66,7 @@ def routes(faces: Faces) -> FastAPI:
     app.state.faces = faces
     for router in ROUTERS:
         app.include_router(router)
+    app.add_route("/docs", lambda _: reading.page(app), include_in_schema=False)
     app.router.routes.extend(dashboard_routes())
     problems.install(app)
     complete(app)

@@ -35,17 +35,18 @@ class ByApprise:
                 where=where,
                 mend="Write one as apprise documents them, such as mailto://… or slack://…",
             )
-        self._thread: Thread | None = None
+        self._hangs = False
 
     async def carry(self, title: str, text: str, loudness: Loudness, messages: bytes) -> None:
         """Deliver it, on a thread. Raises Refused."""
         del messages
-        if self._thread is not None and self._thread.is_alive():
+        if self._hangs:
             raise Refused("the message before still hangs.")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[str] = loop.create_future()
 
         def end(why: str) -> None:
+            self._hangs = False
             if not done.done():
                 done.set_result(why)
 
@@ -60,8 +61,8 @@ class ByApprise:
                 loop.call_soon_threadsafe(end, why)
 
         # No pool: the process would wait for its threads at the end.
-        self._thread = Thread(target=work, name="ordersync-alert", daemon=True)
-        self._thread.start()
+        self._hangs = True
+        Thread(target=work, name="ordersync-alert", daemon=True).start()
         if why := await done:
             raise Refused(why)
 

@@ -51,12 +51,16 @@ class State(msgspec.Struct, kw_only=True):
 
 
 class Book:
-    """The causes of one account. `silences` are the rules by which nobody is told."""
+    """The causes of one account. `silences` are the rules by which nobody is told.
+
+    `changes` counts how often the state changed.
+    """
 
     def __init__(
         self, account: str, silences: Iterable[Silence], *, repeat_after: timedelta
     ) -> None:
         self.state = State()
+        self.changes = 0
         self._account = account
         self._silences = tuple(silences)
         self._repeat_after = repeat_after
@@ -81,11 +85,14 @@ class Book:
         if not heard:
             if incident is not None and incident.ended_at is None:
                 incident.ended_at = now
+                self.changes += 1
         elif incident is None or (incident.ended_at and now - incident.ended_at > FLAPS):
             self.state.incidents[kind] = Incident(opened_at=now)
+            self.changes += 1
         elif incident.ended_at is not None:
             # All of it is news again, in its time.
             incident.ended_at, incident.told, incident.told_count = None, [], 0
+            self.changes += 1
 
     def happen(self, cause: Cause, now: datetime) -> None:
         """Something happened once. The same of the same order is not told again."""
@@ -102,7 +109,10 @@ class Book:
         parts = [part for kind in Alert if (part := self._part(kind, now)) is not None]
         if not parts and (well := self._all_well()) is not None:
             parts = [well]
-        return Message(account=self._account, at=now, parts=tuple(parts)) if parts else None
+        if not parts:
+            return None
+        self.changes += 1
+        return Message(account=self._account, at=now, parts=tuple(parts))
 
     def _part(self, kind: Alert, now: datetime) -> Part | None:
         if causes := self._untold.pop(kind, None):

@@ -101,14 +101,18 @@ class Way:
         while True:
             await self._arrived.wait()
             await self._clock.sleep(GATHER)
-            await self._clock.sleep(self._turn())
+            await self._clock.sleep(self.turn())
             self._arrived.clear()
             messages = list(self._queue)
             self._queue.clear()
             if messages:  # else they went along with others
                 await self._deliver(messages)
 
-    def _turn(self) -> timedelta:
+    def sent(self) -> None:
+        """One more message has left."""
+        self._sent.append(self._clock.monotonic())
+
+    def turn(self) -> timedelta:
         """How long this channel has to wait before its next message."""
         now = self._clock.monotonic()
         if not self._sent:
@@ -121,7 +125,7 @@ class Way:
     async def _deliver(self, messages: list[Message]) -> None:
         """Try until it is delivered or patience ends; what comes meanwhile joins it."""
         for pause in (*PAUSES, None):
-            self._sent.append(self._clock.monotonic())
+            self.sent()
             why = await self.send(messages)
             if not why:
                 return

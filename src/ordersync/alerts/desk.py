@@ -83,6 +83,7 @@ class Desk:
         self._hears_from = clock.now() + SETTLES
         self._nudged = asyncio.Event()
         self._counted: dict[str, float] = {}
+        self._kept = 0
         self._is_refused = False
         self._limited_at: datetime | None = None
         self._judged_at: datetime | None = None
@@ -169,6 +170,7 @@ class Desk:
             if (message := self.book.compose(now)) is not None:
                 for way in self._ways:
                     way.put(message)
+            if self.book.changes != self._kept:
                 await self._keep()
             await self._wait()
 
@@ -244,8 +246,10 @@ class Desk:
             log.warning(f"Failed to read what was told: {error}", account=self.account)
 
     async def _keep(self) -> None:
+        changes = self.book.changes
         try:
             await self._told.keep(f"account {self.account}", msgspec.json.encode(self.book.state))
+            self._kept = changes
         except OrdersyncError as error:
             log.warning(f"Failed to keep what was told: {error}", account=self.account)
 

@@ -10,6 +10,7 @@ import typer
 from ordersync import __version__
 from ordersync.cli.output import Exit, Output
 from ordersync.cli.token_commands import tokens
+from ordersync.cli.watch_commands import alerts, status
 
 app = typer.Typer(
     name="ordersync",
@@ -20,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(tokens)
+app.add_typer(alerts)
+app.command()(status)
 
 _USAGE_ERROR = 2
 _FLAGS = frozenset({"--json"})

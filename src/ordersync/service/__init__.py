@@ -11,8 +11,10 @@ from ordersync.service.build import (
     build_views,
     schema_statements,
 )
+from ordersync.service.channels import send_test
 from ordersync.service.errands import Errands
 from ordersync.service.examine import check_proposal, examine, propose
+from ordersync.service.overview import Overview, look_over
 from ordersync.service.serving import Service, serving
 from ordersync.service.sizing import count_loads, plan
 from ordersync.service.tokens import list_tokens, new_token, revoke_token
@@ -22,6 +24,7 @@ from ordersync.store.proposal import Proposal
 
 __all__ = [
     "Errands",
+    "Overview",
     "Proposal",
     "Service",
     "Unsure",
@@ -36,10 +39,12 @@ __all__ = [
     "count_loads",
     "examine",
     "list_tokens",
+    "look_over",
     "new_token",
     "plan",
     "propose",
     "revoke_token",
     "schema_statements",
+    "send_test",
     "serving",
 ]

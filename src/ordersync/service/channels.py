@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ordersync.alerted import Alert
 from ordersync.alerts.carriers import ByApprise
 from ordersync.alerts.channels import Refused, Way
+from ordersync.alerts.messages import Message, Part
+from ordersync.clock import SystemClock
 from ordersync.errors import ConfigError
+from ordersync.metered import Unmetered
 from ordersync.secret_files import read_line
 from ordersync.standard_webhooks import ID, SIGNATURE, TIMESTAMP, Secret
 from ordersync.web.outgoing import Outgoing
@@ -64,6 +68,29 @@ class ByWebhook:
         answered = await self._outgoing.post(self._url, body, headers)
         if not answered.is_taken:
             raise Refused(answered.why)
+
+
+async def send_test(settings: Settings, clock: Clock | None = None) -> dict[str, str]:
+    """Send a message to every channel; by its name why it did not take it, "" where it did."""
+    clock = clock or SystemClock()
+    ways = await open_ways(settings, clock, Unmetered(), _Untold())
+    accounts = ", ".join(settings.served_accounts)
+    part = Part(kind=Alert.TEST, count=1, note="Nothing is wrong; whoever reads it is reached.")
+    message = Message(account=accounts, at=clock.now(), parts=(part,))
+    whys = await asyncio.gather(*(way.send([message]) for way in ways))
+    return {way.channel.name: why for way, why in zip(ways, whys, strict=True)}
+
+
+class _Untold:
+    """Nothing is remembered of a test. Implements `alerted.AlertLog`."""
+
+    async def read(self) -> dict[str, bytes]:
+        """Nothing."""
+        return {}
+
+    async def keep(self, name: str, body: bytes) -> None:
+        """Nothing is kept."""
+        del name, body
 
 
 async def open_ways(settings: Settings, clock: Clock, meter: Meter, told: AlertLog) -> list[Way]:

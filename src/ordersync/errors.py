@@ -9,6 +9,7 @@
     │   ├── ConfigError      the configuration; says what, where, and the mend
     │   ├── StoreRefused     the database refuses (rights, read-only, not a database)
     │   ├── ArchiveRefused   a file of the archive cannot be written or is damaged
+    │   ├── ActRefused       what a person wants to say of an order cannot be so
     │   └── VenueRefused     the venue refuses the key or the request
     └── NotUnderstood    an answer that cannot be read; the raw text is kept
 
@@ -79,6 +80,10 @@ class StoreRefused(GiveUp):
 
 class ArchiveRefused(GiveUp):
     """The archive's folder or a file in it cannot be used; what was to move stays."""
+
+
+class ActRefused(GiveUp):
+    """What a person wants to say of an order does not apply to it, or cannot be so."""
 
 
 class VenueRefused(GiveUp):

@@ -16,7 +16,7 @@ from ordersync.archived import Archived, ArchiveViews, RetentionStore
 from ordersync.hinted import ReceiptStore
 from ordersync.leased import FencedStore
 from ordersync.truth.evidence import Case
-from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source
+from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Mapping, Sequence
@@ -189,15 +189,17 @@ class Overlay(StrEnum):
 
     SUSPECT = "suspect"
     UNKNOWN = "unknown"
+    RESOLVED = "resolved"  # a person said what became of it
 
 
 class Absent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A persisted case of absence, and what it led to."""
+    """A persisted case of absence, and what it led to; `resolved` is what a person said then."""
 
     case: Case
     overlay: Overlay | None = None
     since: datetime | None = None
     asked_at: datetime
+    resolved: Statement | None = None
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -273,10 +275,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What became of one Advance.
-
-    `claims` are the rows now there, where it was lost; `overlay` is what absence says now.
-    """
+    """What became of one Advance; `claims` are the rows now there, where it was lost."""
 
     key: str
     result: Result

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, cast
 import typer
 
 from ordersync import __version__
+from ordersync.cli import operator
 from ordersync.cli.output import Exit, Output
 from ordersync.cli.token_commands import tokens
 from ordersync.cli.watch_commands import alerts, status
@@ -299,6 +300,9 @@ def demo(
 
     output = cast("Output", context.obj)
     output.run(commands.demo(output, once=once))
+
+
+operator.add_commands(app)
 
 
 def _shared_first(arguments: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ordersync.ports import Severity
 from ordersync.sync.audit import Difference
+from ordersync.truth.model import Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,11 +138,10 @@ def show_history(
             if event.latency_ms
             else ""
         )
-        output.say(
-            f"      by {event.source.value}, {evidence.answer} at {evidence.endpoint}{told}{late}"
-            f"  [{event.id}]",
-            style="dim",
-        )
+        who = f"by {event.source.value}, {evidence.answer} at {evidence.endpoint}{told}{late}"
+        if event.source is Source.OPERATOR:
+            who = f"by {evidence.endpoint}, because: {evidence.raw}"
+        output.say(f"      {who}  [{event.id}]", style="dim")
 
 
 def _side(side: Side) -> str:

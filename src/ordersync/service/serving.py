@@ -31,6 +31,7 @@ from ordersync.service.watching import Watch
 from ordersync.service.web_door import check_exposure, serve_api
 from ordersync.sync.answering import Answering
 from ordersync.sync.audit import Audit, audit
+from ordersync.sync.operator import Operator
 from ordersync.sync.owner import Desk, Owner
 from ordersync.sync.retention import Retention
 from ordersync.sync.tally import Tally
@@ -93,6 +94,7 @@ class Service:
         }
         self.owners = {name: self._find_owner(name) for name in self.venues}
         self.answering = Answering(store, clock, self.owners)
+        self.operator = self._take_operator()
         self.troubles: dict[str, str] = {}
         kept = settings.retention or configuration.Retention()
         self.archive = build_archive(settings)
@@ -247,6 +249,15 @@ class Service:
     def vouched(self, account: str, known: Known) -> datetime | None:
         """Since when an order is vouched for as far as it is known here, stored or not."""
         return self.owners[account].verified_at(known)
+
+    def _take_operator(self) -> Operator:
+        return Operator(
+            self.store,
+            self._ingest,
+            self.clock,
+            venue_now={name: venue.now for name, venue in self.venues.items()},
+            stir=lambda account, orders: self.reconcilers[account].demand.stir(orders),
+        )
 
     async def _run_account(self, name: str) -> None:
         """Everything about one account, for as long as its lease is held."""

@@ -23,14 +23,22 @@ from ordersync.truth.model import (
     EventOrder,
     Order,
     Side,
+    Source,
     digits,
 )
+from ordersync.truth.operator import resolve
 
 if TYPE_CHECKING:
     from ordersync.store.mapping import Mapping
 
 
 _encode = msgspec.json.Encoder().encode
+
+_ABSENCE_KINDS = {
+    Overlay.SUSPECT: EventKind.SUSPECT,
+    Overlay.UNKNOWN: EventKind.UNKNOWN,
+    Overlay.RESOLVED: EventKind.RESOLVED,
+}
 
 
 class Draft(msgspec.Struct, kw_only=True, gc=False):
@@ -50,6 +58,13 @@ class Draft(msgspec.Struct, kw_only=True, gc=False):
     def overlay_before(self) -> Overlay | None:
         """What absence said before."""
         return self.known.absent.overlay if self.known.absent else None
+
+    @property
+    def shown(self) -> Order | None:
+        """What the row shows: the truth, a chain of orders, or what a person said instead."""
+        if self.step.absent is not None and self.step.absent.resolved is not None:
+            return resolve(self.step.truth, self.step.absent.resolved)
+        return self.step.shown.order if self.step.shown else self.step.truth
 
     @property
     def needs_write(self) -> bool:
@@ -74,6 +89,19 @@ class Draft(msgspec.Struct, kw_only=True, gc=False):
         return side_of(self.step.truth, self.overlay, None) != archived.side
 
     @property
+    def is_corrected(self) -> bool:
+        """Whether an operator opened a new epoch."""
+        before, after = self.known.truth, self.step.truth
+        return before is not None and after is not None and after.epoch > before.epoch
+
+    @property
+    def says_more_of_absence(self) -> bool:
+        """Whether the case says what it did not say before, or a person does."""
+        before, after = self.known.absent, self.step.absent
+        told = (before.resolved if before else None) == (after.resolved if after else None)
+        return self.overlay is not self.overlay_before or not told
+
+    @property
     def links_row(self) -> bool:
         """Whether the truth was kept for a row that only now appeared, or has a new key."""
         known = self.known
@@ -86,16 +114,18 @@ def draft(mapping: Mapping, step: Advance, now: datetime) -> Draft:
     changed = truth is not None and (known.truth is None or (not same_facts(truth, known.truth)))
     overlay = step.absent.overlay if step.absent else None
     alone = len(known.claims) == 1
-    # An answer without the order is no ground to call it open again.
-    asked_at = step.asked_at if step.absent is None else datetime.min.replace(tzinfo=UTC)
-    waits = step.shown is not None and step.shown.order is None
-    shown = step.shown.order if step.shown else truth
-    patches = [
-        found
-        for claim in (() if waits else known.claims)
-        if (found := patch(mapping, claim, shown, overlay, alone=alone, asked_at=asked_at, now=now))
-    ]
-    return Draft(step=step, known=known, truth_changed=changed, patches=patches)
+    made = Draft(step=step, known=known, truth_changed=changed, patches=[])
+    # An answer without the order is no ground to call it open again; a person's word is.
+    may_reopen = step.absent is None or overlay is Overlay.RESOLVED
+    asked_at = step.asked_at if may_reopen else datetime.min.replace(tzinfo=UTC)
+    waits = step.shown is not None and made.shown is None
+    shown = made.shown
+    if not waits:
+        for claim in known.claims:
+            found = patch(mapping, claim, shown, overlay, alone=alone, asked_at=asked_at, now=now)
+            if found:
+                made.patches.append(found)
+    return made
 
 
 def spell(moment: datetime) -> str:
@@ -135,18 +165,20 @@ def events_of(
     known = made.known
     if made.overlay_before is not None and made.overlay is None:
         events.append(event(made, None, EventKind.RESOLVED, account, now))
-    elif made.overlay is not made.overlay_before and made.overlay is not None:
+    elif made.overlay is not None and made.says_more_of_absence:
         events.append(_absence_event(made, written, account, now))
         return events
-    kind = EventKind.CHANGED if made.is_news else EventKind.REPAIRED
+    kind = EventKind.REPAIRED
+    if made.is_news:
+        kind = EventKind.CORRECTED if made.is_corrected else EventKind.CHANGED
     events += [
         event(made, claim, kind, account, now, found)
         for claim in known.claims
         # Not where it was another order's step that wrote the row.
         if (found := written.get(claim.row_id)) is not None and found.claim is claim
     ]
-    if made.is_news and not any(e.kind is EventKind.CHANGED for e in events):
-        events.append(event(made, None, EventKind.CHANGED, account, now))
+    if made.is_news and not any(e.kind is kind for e in events):
+        events.append(event(made, None, kind, account, now))
     return events
 
 
@@ -172,11 +204,7 @@ def event(
         source=step.source,
         evidence=evidence or step.evidence,
         before=_before(made, word),
-        after=side_of(
-            (step.shown and step.shown.order) or step.truth,
-            made.overlay,
-            written.word if written else word,
-        ),
+        after=side_of(made.shown or step.truth, made.overlay, written.word if written else word),
         latency_ms=_latency(made, now) if made.truth_changed or written else None,
     )
 
@@ -198,7 +226,7 @@ def _absence_event(
     made: Draft, written: dict[int | str, Patch], account: str, now: datetime
 ) -> Event:
     claim = made.known.claims[0] if made.known.claims else None
-    kind = EventKind.SUSPECT if made.overlay is Overlay.SUSPECT else EventKind.UNKNOWN
+    kind = _ABSENCE_KINDS[made.overlay or Overlay.SUSPECT]
     if kind is EventKind.UNKNOWN and claim is not None and claim.meaning is Meaning.FINAL:
         kind = EventKind.MISSING_ORDER
     return event(made, claim, kind, account, now, written.get(claim.row_id) if claim else None)
@@ -209,7 +237,9 @@ def _before(made: Draft, word: str | None) -> Side:
     archived = made.known.archived
     if archived is not None and archived.side is not None:
         return msgspec.structs.replace(archived.side, word=word)
-    return side_of(made.known.truth, made.overlay_before, word)
+    truth, absent = made.known.truth, made.known.absent
+    shown = resolve(truth, absent.resolved) if absent and absent.resolved else truth
+    return side_of(shown, made.overlay_before, word)
 
 
 def side_of(truth: Order | None, overlay: Overlay | None, word: str | None) -> Side:
@@ -227,8 +257,8 @@ def side_of(truth: Order | None, overlay: Overlay | None, word: str | None) -> S
 
 def _latency(made: Draft, now: datetime) -> int | None:
     truth = made.step.truth
-    if made.known.archived is not None:
-        return None  # it happened long ago, and was told then
+    if made.known.archived is not None or made.step.source is Source.OPERATOR:
+        return None  # it happened long ago, and was told then; or nobody told it
     moment = truth.changed_at if truth else None
     if truth is not None and truth.filled is not None:
         # The time of an earlier fill is not that of what is told now.

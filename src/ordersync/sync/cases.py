@@ -29,14 +29,15 @@ def add_absences(
 ) -> Absent:
     """The case with these readings in it, and what it proves now (by the venue's clock).
 
-    A verdict is never weakened by another absence; only a sighting closes the case.
+    A verdict is never weakened by another absence, nor what a person said; only a sighting closes
+    the case.
     """
     before = known.absent
     case = before.case if before else Case(opened_at=now, tallies={})
     for absence in absences:
         case = case.with_absence(absence)
     overlay, since = (before.overlay, before.since) if before else (None, None)
-    if overlay is not Overlay.UNKNOWN:
+    if overlay not in {Overlay.UNKNOWN, Overlay.RESOLVED}:
         found = verdict(
             case,
             age=now - born_at(known, case.opened_at, ages_from_rows=ages_from_rows),
@@ -47,7 +48,8 @@ def add_absences(
         reached = _OVERLAYS[found]
         if reached is not None and reached is not overlay:
             overlay, since = reached, now
-    return Absent(case=case, overlay=overlay, since=since, asked_at=now)
+    resolved = before.resolved if before else None
+    return Absent(case=case, overlay=overlay, since=since, asked_at=now, resolved=resolved)
 
 
 def born_at(known: Known, first_absence: datetime, *, ages_from_rows: bool) -> datetime:
@@ -62,9 +64,9 @@ def born_at(known: Known, first_absence: datetime, *, ages_from_rows: bool) -> d
 
 
 def waits(known: Known, now: datetime) -> bool:
-    """Whether the order was proven absent and its next time to be asked has not come."""
+    """Whether the order was proven absent, or resolved, and is not to be asked about yet."""
     absent = known.absent
-    if absent is None or absent.overlay is not Overlay.UNKNOWN:
+    if absent is None or absent.overlay not in {Overlay.UNKNOWN, Overlay.RESOLVED}:
         return False
     return known.due_at is None or known.due_at > now
 

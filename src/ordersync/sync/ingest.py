@@ -16,25 +16,24 @@ import msgspec
 
 from ordersync.errors import OrdersyncError
 from ordersync.ports import (
-    Absent,
     Advance,
     Claim,
     Known,
     Note,
     OrderName,
     Outcome,
-    Overlay,
     Result,
 )
+from ordersync.sync.acts import act_on
 from ordersync.sync.at_rest import rests
 from ordersync.sync.cases import add_absences
 from ordersync.sync.chains import Chains
+from ordersync.sync.due import due_at
 from ordersync.sync.parcels import Parcel, Said, by_order, key_of, name_of
 from ordersync.sync.telling import digest, disbelief, joined, quarantine, tell
 from ordersync.sync.vouching import Vouching
-from ordersync.truth.cadence import next_ask_final, next_ask_unknown
-from ordersync.truth.merge import contradicts, merge, objection, same_facts
-from ordersync.truth.model import EventEvidence, EventKind, Order, Source
+from ordersync.truth.merge import contradicts, merge, objection
+from ordersync.truth.model import EventEvidence, EventKind, Order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -340,6 +339,8 @@ class Ingest:
                 endpoint=",".join(dict.fromkeys(a.endpoint for a in absences)),
                 venue_time=absences[-1].as_of,
             )
+        if act := parcel.acts.get(known.key):
+            (truth, absent), evidence = act_on(act, known, truth, absent), act.evidence
         self._vouching.keep(parcel.account, known, truth)
         return Advance(
             known=known,
@@ -348,40 +349,9 @@ class Ingest:
             evidence=evidence,
             asked_at=parcel.asked_at,
             absent=absent,
-            due_at=self._due_at(known, truth, absent, parcel.source),
+            due_at=due_at(known, truth, absent, parcel.source, self._clock.now()),
             notes=tuple(notes),
         )
-
-    def _due_at(
-        self, known: Known, truth: Order | None, absent: Absent | None, source: Source
-    ) -> datetime | None:
-        """When to ask again although no open row may lead here."""
-        now = self._clock.now()
-        if absent is not None and absent.overlay is Overlay.UNKNOWN and absent.since is not None:
-            return next_ask_unknown(unknown_since=absent.since, asked_at=absent.asked_at)
-        if truth is None or not truth.is_final:
-            return None
-        same = known.truth is not None and same_facts(truth, known.truth)
-        if same and known.due_at is not None and known.due_at > now:
-            return known.due_at
-        was_known = known.truth is not None and known.truth.is_final
-        # What lacks the price or the time of its fills is as little at rest as their fees.
-        settled = truth.settled if _tells_its_fills(truth) else False
-        if was_known and known.due_at is None and settled is not False:
-            return None
-        if source is Source.STREAM and settled is False:
-            # A stream tells an end without its details: they are there for the asking.
-            return known.due_at if same and known.due_at is not None else now
-        since = known.final_since or now
-        return next_ask_final(final_since=since, asked_at=now, settled=settled)
-
-
-def _tells_its_fills(truth: Order) -> bool:
-    """Whether price and time of all that was filled are known."""
-    if not truth.filled_qty:
-        return True
-    told = (truth.priced, truth.filled)
-    return all(fact is not None and fact.filled_qty >= truth.filled_qty for fact in told)
 
 
 def _of_lost(receipts: Sequence[Receipt], lost: Sequence[_Missing]) -> list[Receipt]:

@@ -9,6 +9,7 @@ import msgspec
 
 from ordersync.hinted import Receipt
 from ordersync.ports import Claim, Known, Meaning, OrderName
+from ordersync.sync.acts import Act
 from ordersync.truth.evidence import Absence, Sighting, Silence
 from ordersync.truth.model import Source
 
@@ -22,6 +23,7 @@ class Parcel(msgspec.Struct, kw_only=True):
     answers about an order that could not be read. `restate` names orders whose row is to be
     compared with the truth that is known already. `receipts` are of the webhooks that led to it.
     `vouched` are the moments, by order key, since which an order was said again in the same words.
+    `acts` are what an operator says of orders that are restated, by order key.
     """
 
     account: str
@@ -36,6 +38,7 @@ class Parcel(msgspec.Struct, kw_only=True):
     receipts: Sequence[Receipt] = ()
     ages_from_rows: bool = True
     vouched: Mapping[str, datetime] = {}
+    acts: Mapping[str, Act] = {}
 
 
 class Said(msgspec.Struct, gc=False):

@@ -253,7 +253,7 @@ class Verification:
         for outcome in taken.outcomes:
             if outcome.result in {Result.LOST, Result.UNWRITABLE}:
                 report.failed[outcome.key[2:]] = outcome.why
-            if outcome.overlay is Overlay.UNKNOWN:
+            if outcome.overlay in {Overlay.UNKNOWN, Overlay.RESOLVED}:
                 report.not_found.add(outcome.key[2:])
         if self._progress is not None:
             done = len(report.sighted) + len(self._absences) + len(report.failed)

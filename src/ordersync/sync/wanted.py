@@ -76,7 +76,8 @@ class Wanted:
         """Since when the order is vouched for, as far as it is known here, stored or not."""
         absent = known.absent
         if absent is not None:
-            return absent.asked_at if absent.overlay is Overlay.UNKNOWN else None
+            is_certain = absent.overlay in {Overlay.UNKNOWN, Overlay.RESOLVED}
+            return absent.asked_at if is_certain else None
         moments = [self._ingest.vouched_at(self.account, known)]
         if known.truth is not None and known.key[0] == "v":
             moments.append(self._demand.vouched(known.key[2:]))

@@ -20,7 +20,8 @@ construction, and the tests prove it.
 | ids, symbol, side, created_at, chain | value: they do not change in an order's life |
 
 An absent value never replaces a known one. An operator's `epoch` comes first in every
-comparison but that of the ids: a later epoch discards what earlier ones said.
+comparison but that of the ids: a later epoch discards what earlier ones said. Reports are of
+epoch 0 when they come in; which of them count in a later one `heed` says.
 
 FIX ranks Pending Cancel above Filled because it labels one instant. For convergence a final
 standing must outrank every pending one, so here it does.
@@ -37,6 +38,7 @@ from ordersync.truth.model import (
     FINAL_PRECEDENCE,
     OPEN_RANK,
     Dated,
+    Facts,
     Mark,
     Moment,
     Order,
@@ -54,11 +56,44 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _ZERO = Decimal(0)
 
+FACTS = tuple(Facts.__struct_fields__)
+"""The facts that an operator may correct, by their names in a report."""
+
 
 def merge(order: Order | None, report: Report) -> Order:
     """Join one report to what is known of its order (None: nothing yet)."""
-    said = order_of(report)
+    said = order_of(heed(order, report))
     return said if order is None else join(order, said)
+
+
+def heed(order: Order | None, report: Report) -> Report:
+    """The report as it counts for an order that an operator may have corrected.
+
+    In the order's own epoch where it was said after the correction, and is not just what was
+    overruled, said again: venues repeat a busted trade for ever. All else stays in its epoch, so
+    that it is evidence and changes nothing. What is compared are only facts that were corrected:
+    a fee that settles meanwhile makes no news of a fill that did not count.
+    """
+    if order is None or order.corrected is None or report.epoch >= order.epoch:
+        return report
+    repeats = any(_repeats(report, facts) for facts in order.corrected.overruled)
+    if report.as_of <= order.corrected.at or repeats:
+        return report
+    return msgspec.structs.replace(report, epoch=order.epoch)
+
+
+def _repeats(report: Report, overruled: Facts) -> bool:
+    """Whether all that a report tells of the overruled facts is what was overruled."""
+    pairs = [
+        (getattr(report, name), value)
+        for name in FACTS
+        if (value := getattr(overruled, name)) is not None
+    ]
+    if report.status is None and report.filled_qty is not None and overruled.filled_qty is not None:
+        # A fills listing is a lower bound: some of the fills that were overruled, or all.
+        return report.filled_qty <= overruled.filled_qty
+    told = [said == value for said, value in pairs if said is not None]
+    return bool(told) and all(told)
 
 
 def join(a: Order, b: Order) -> Order:
@@ -78,6 +113,7 @@ def join(a: Order, b: Order) -> Order:
         sized=_greater_by(a.sized, b.sized, lambda d: (d.as_of, d.value)),
         ended_because=_greater_by(a.ended_because, b.ended_because, _reason_key),
         changed_at=_greater(a.changed_at, b.changed_at),
+        corrected=_greater_by(a.corrected, b.corrected, lambda c: (c.at, repr(c.overruled))),
         **_identity(a, b),
     )
 
@@ -183,7 +219,9 @@ def contradicts(order: Order, report: Report) -> bool:
     this is for a person to hear of.
     """
     standing = order.standing
-    if standing is None or not standing.status.is_final or report.epoch != order.epoch:
+    if standing is None or not standing.status.is_final:
+        return False
+    if heed(order, report).epoch != order.epoch:
         return False
     if report.status is None or not report.status.is_final:
         return False

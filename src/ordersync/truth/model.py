@@ -90,7 +90,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     time, which is `changed_at`. None means that the venue did not say. A fills listing has no
     `status`: its `filled_qty` is a lower bound. `venue_status` is the venue's own word.
     `quantity` and `filled_qty` are in base units; an order sized in quote has no `quantity`.
-    `epoch` is 0 but for what an operator corrected, and reports that came after that.
+    `epoch` is 0 but for what an operator corrected, and what counts of reports that were said after
+    that (see `merge.heed`).
     """
 
     as_of: datetime
@@ -160,11 +161,39 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
     as_of: datetime
 
 
+class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What a person may say of an order; None: nothing is said of that.
+
+    `filled_qty` is in base units, `avg_price` and `fee` in quote units.
+    """
+
+    status: Status | None = None
+    filled_qty: Decimal | None = None
+    avg_price: Decimal | None = None
+    fee: Decimal | None = None
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a person said of an order: when (on the venue's clock), who, and why."""
+
+    at: datetime
+    by: str
+    reason: str
+    facts: Facts
+
+
+class Correction(msgspec.Struct, frozen=True, gc=False):
+    """What opened an epoch: when (on the venue's clock), and what it and earlier ones overruled."""
+
+    at: datetime
+    overruled: tuple[Facts, ...] = ()
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The truth about one order: the merge of all reports about it.
 
     What is stored are facts with what is needed to compare them (see `merge`); labels such as
-    `partially_filled` are derived from the facts.
+    `partially_filled` are derived from the facts. `corrected` is what opened its epoch.
     """
 
     epoch: int = 0
@@ -185,6 +214,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     sized: Dated | None = None
     ended_because: Reason | None = None
     changed_at: datetime | None = None
+    corrected: Correction | None = None
 
     @property
     def status(self) -> Status | None:
@@ -261,7 +291,7 @@ class EventKind(StrEnum):
     MISSING_ORDER = "missing_order"  # a row that is final has no order at the venue
     QUARANTINED = "quarantined"  # a report that cannot be believed
     ORPHAN = "orphan"  # an order at the venue that has no row
-    RESOLVED = "resolved"  # a suspect or unknown order was seen after all
+    RESOLVED = "resolved"  # a suspect or unknown order was seen after all, or a person knew of it
     CORRECTED = "corrected"  # an operator's word opened a new epoch
 
 

@@ -17,7 +17,10 @@ from celery import Celery
 from ordersync import settings as configuration
 from ordersync.celery_app import AUDIT, CLEANUP, VERIFY, register
 from ordersync.errors import ConfigError, StoreRefused
+from ordersync.ports import Severity
 from ordersync.service import Errands
+from ordersync.service.broker import examine_broker
+from tests.servers.valkey import Valkey
 from tests.system.house import WORDS
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from ordersync.service import Visits
     from ordersync.settings import Settings
+    from tests.servers.fixtures import OwnServer
 
 ACCOUNTS = ["a0", "a1", "a2"]
 
@@ -171,6 +175,25 @@ def test_the_brokers_password_comes_from_a_file_or_a_variable(
         named.broker_url()
     monkeypatch.setenv("BROKER", "redis://:x@h/1")
     assert named.broker_url() == "redis://:x@h/1"
+
+
+async def test_doctor_says_whether_the_broker_is_there(
+    tmp_path: Path, own_server: OwnServer
+) -> None:
+    assert await examine_broker(settings_of(tmp_path).model_copy(update={"celery": None})) == []
+    (unset,) = await examine_broker(settings_of(tmp_path, broker_url_env="NO_SUCH_VARIABLE"))
+    assert (unset.severity, unset.about) == (Severity.ERROR, "celery")
+    assert unset.mend
+    broker = own_server(lambda: Valkey("s3cret"))
+    place = broker.place.url.rpartition("@")[2]
+    settings = settings_of(tmp_path, broker_url=f"redis://{place}")
+    (there,) = await examine_broker(settings)
+    assert there.severity is Severity.OK
+    broker.stop()
+    (away,) = await examine_broker(settings)
+    assert away.severity is Severity.WARNING
+    assert place.partition("/")[0] in away.what
+    assert away.mend
 
 
 # --- errands ------------------------------------------------------------------------------------

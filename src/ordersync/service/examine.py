@@ -11,6 +11,7 @@ from ordersync import settings as configuration
 from ordersync.clock import SystemClock
 from ordersync.errors import ConfigError, OrdersyncError, VenueRefused, VenueSilent
 from ordersync.ports import Finding, Severity
+from ordersync.service.broker import examine_broker
 from ordersync.service.build import (
     build_archive,
     build_store,
@@ -68,7 +69,7 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
             await venue.close()
     if store is not None:
         await store.close()
-    return found + _about_webhooks(settings)
+    return [*found, *_about_webhooks(settings), *await examine_broker(settings)]
 
 
 def _about_webhooks(settings: Settings) -> list[Finding]:

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from ordersync.errors import ConfigError, LeaseLost, VenueRefused
@@ -70,6 +71,28 @@ async def test_who_does_not_get_the_account_asks_nothing_and_says_who_has_it(
         await house.wait(seconds=TERM.total_seconds())
         assert (await visits.verify("main")).updated == 1
         assert house.untrue(placed) == []
+        await visits.close()
+        await store.close()
+
+
+@virtually
+async def test_two_deployments_with_other_settings_do_not_serve_one_account(
+    tmp_path: Path,
+) -> None:
+    """They would undo each other's rows: the second is told which settings differ."""
+    async with built(tmp_path) as house:
+        placed = house.place(FILLED)
+        store = build_store(house.settings(), house.clock)
+        await store.open(create=True)
+        leases = store.leases()
+        stranger = msgspec.structs.replace(ANOTHER, config={"orders.table": "theirs"})
+        await leases.claim_lease("main", stranger, TERM)
+        visits = visits_of(house)
+        with pytest.raises(ConfigError, match="by other settings") as refused:
+            await visits.verify("main")
+        assert "orders.table" in refused.value.what
+        assert refused.value.mend
+        assert house.word(placed) == "pending"
         await visits.close()
         await store.close()
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ordersync.settings import Settings
 
 _SERVICES = itertools.count(1)
-_NAME_LIMIT = 190
+NAME_LIMIT = 190
 _STARTED_AT = 19
 """Which of the words behind the command's name in /proc/…/stat is when the process started."""
 
@@ -36,7 +36,7 @@ def this_holder(settings: Settings, accounts: list[str]) -> dict[str, Holder]:
     number = next(_SERVICES)
     return {
         account: Holder(
-            name=f"{socket.gethostname()}:{pid}"[-_NAME_LIMIT:],
+            name=f"{socket.gethostname()}:{pid}"[-NAME_LIMIT:],
             process=f"{_place()} {pid} {_stat(pid)[1] or '?'} {number}",
             config=marks_of(settings, account),
         )

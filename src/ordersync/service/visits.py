@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
-import uuid
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,17 +19,17 @@ import structlog
 
 from ordersync import settings as configuration
 from ordersync.clock import SystemClock
-from ordersync.errors import ConfigError, LeaseLost
-from ordersync.leased import Holder
+from ordersync.errors import AskAgain, ConfigError, LeaseLost
 from ordersync.service.build import build_ingest, build_store, build_venue, check_key
-from ordersync.service.holder import marks_of
+from ordersync.service.holder import NAME_LIMIT, is_dead, this_holder
 from ordersync.sync.audit import audit
 from ordersync.sync.reconcile import Reconciler
+from ordersync.sync.tenure import check_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from ordersync.leased import Lease, LeaseStore
+    from ordersync.leased import Holder, Lease, LeaseStore
     from ordersync.ports import Clock, Venue
     from ordersync.settings import Settings
     from ordersync.store.table_store import TableStore
@@ -84,16 +81,13 @@ class Visits:
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._holder = Holder(
-            name=f"celery on {socket.gethostname()}, process {os.getpid()}",
-            process=uuid.uuid4().hex,
-        )
         queued = settings.celery or configuration.Celery()
         self._most_kept = queued.accounts_kept
         self._store: TableStore | None = None
         self._leases: LeaseStore | None = None
         self._opening = asyncio.Lock()
         self._venues: dict[str, _Known] = {}
+        self._holders: dict[str, Holder] = {}
         self._at_work: set[str] = set()
 
     async def verify(self, account: str, at_most_every: timedelta | None = None) -> Visited:
@@ -166,20 +160,31 @@ class Visits:
         self, account: str, work: Callable[[TableStore], Coroutine[None, None, Visited]]
     ) -> Visited:
         store, leases = await self._opened()
+        holder = self._holder(account)
         if account in self._at_work:
-            return Visited(account=account, held_by=f"this process: {self._holder.name}")
+            return Visited(account=account, held_by=f"this process: {holder.name}")
         self._at_work.add(account)
         try:
-            marks = marks_of(self._settings, account)
-            holder = msgspec.structs.replace(self._holder, config=marks)
             lease = await leases.claim_lease(account, holder, TERM)
-            if lease.holder != holder:
+            if lease.holder.process != holder.process and is_dead(lease.holder):
+                # Killed on this machine, where that can be seen: nobody need wait for its end.
+                lease = await leases.claim_lease(account, holder, TERM, over=lease.token)
+            if lease.holder.process != holder.process:
+                check_settings(holder, lease)
                 log.info(f"Left alone: {lease.holder.name} serves it", account=account)
                 return Visited(account=account, held_by=lease.holder.name)
             async with self._holding(store, leases, lease):
                 return await work(store)
         finally:
             self._at_work.discard(account)
+
+    def _holder(self, account: str) -> Holder:
+        """Who we are to the others that may serve this account: always the same."""
+        if account not in self._holders:
+            holder = this_holder(self._settings, [account])[account]
+            name = f"celery at {holder.name}"[:NAME_LIMIT]
+            self._holders[account] = msgspec.structs.replace(holder, name=name)
+        return self._holders[account]
 
     @asynccontextmanager
     async def _holding(
@@ -204,8 +209,11 @@ class Visits:
     async def _renew(self, leases: LeaseStore, lease: Lease) -> None:
         while True:
             await self._clock.sleep(RENEWED_EVERY)
-            if not await leases.renew_lease(lease, TERM):
-                raise LeaseLost
+            # While the database is away nobody else can take it: only its word counts.
+            with contextlib.suppress(AskAgain):
+                if not await leases.renew_lease(lease, TERM):
+                    break
+        raise LeaseLost
 
     # --- what is kept ----------------------------------------------------------------------
 

@@ -104,7 +104,7 @@ class Tenure:
             if lease.holder.process == self.holder.process:
                 self._tell_taken(lease)
                 return lease
-            self._check_settings(lease)
+            check_settings(self.holder, lease)
             if self._is_dead(lease.holder) and lease.token != over:
                 over = lease.token
                 continue
@@ -114,20 +114,6 @@ class Tenure:
                 " it is taken over when that ends"
             )
             await self._clock.sleep(min(LOOK_EVERY, lease.left + JUST_ENDED))
-
-    def _check_settings(self, lease: Lease) -> None:
-        """Two who serve an account by different settings would undo each other's rows."""
-        theirs, ours = lease.holder.config, self.holder.config
-        if not (theirs and lease.is_live):
-            return  # nobody any more, or one who does not tell
-        differ = sorted(k for k in {*theirs, *ours} if theirs.get(k) != ours.get(k))
-        if differ:
-            raise ConfigError(
-                f"{lease.holder.name} serves the account {self.account!r} by other settings:"
-                f" {', '.join(differ)} differ.",
-                where=f"accounts.{self.account}",
-                mend="Give both the same ordersync.toml, or stop the other one first.",
-            )
 
     async def _keep(self, lease: Lease) -> None:
         """Renew it until the database says that another has it."""
@@ -168,6 +154,24 @@ class Tenure:
         if what != self._told:
             log.info(what, account=self.account)
         self._told = what
+
+
+def check_settings(holder: Holder, lease: Lease) -> None:
+    """Two who serve an account by different settings would undo each other's rows.
+
+    Raises ConfigError.
+    """
+    theirs, ours = lease.holder.config, holder.config
+    if not (theirs and lease.is_live):
+        return  # nobody any more, or one who does not tell
+    differ = sorted(k for k in {*theirs, *ours} if theirs.get(k) != ours.get(k))
+    if differ:
+        raise ConfigError(
+            f"{lease.holder.name} serves the account {lease.account!r} by other settings:"
+            f" {', '.join(differ)} differ.",
+            where=f"accounts.{lease.account}",
+            mend="Give both the same ordersync.toml, or stop the other one first.",
+        )
 
 
 async def _forever(serve: Callable[[], Awaitable[None]]) -> None:

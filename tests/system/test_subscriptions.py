@@ -430,3 +430,31 @@ async def test_a_long_backlog_is_sent_to_its_end(tmp_path: Path) -> None:
             house.sql(COPY, newest + 1 + n, newest)
         await house.wait(seconds=60)
         assert set(receiver.ids) == set(logged(house))
+
+
+@virtually
+async def test_of_two_instances_one_sends_and_the_other_takes_over(tmp_path: Path) -> None:
+    receiver = Receiver()
+    async with told_house(tmp_path) as house, receiving(receiver):
+        async with house.running(), calling(house) as caller:
+            await subscribe(caller, receiver)
+            await house.wait(seconds=30)
+            filled(house, 3)
+            await house.wait(seconds=20)
+            assert sorted(receiver.ids) == sorted(logged(house))
+        async with house.running(), house.running():
+            filled(house, 3)
+            await house.wait(seconds=60)
+            assert sorted(receiver.ids) == sorted(logged(house))
+        async with contextlib.AsyncExitStack() as stack:
+            one = await stack.enter_async_context(house.running())
+            await house.wait(seconds=20)
+            async with house.running() as two:
+                await house.wait(seconds=20)
+                assert one.sending.lease is not None
+                assert two.sending.lease is None
+                await stack.aclose()
+                filled(house, 2)
+                await house.wait(seconds=20)
+                assert two.sending.lease is not None
+                assert sorted(receiver.ids) == sorted(logged(house))

@@ -32,16 +32,20 @@ _ENDED = frozenset({"Z", "X"})
 
 def this_holder(settings: Settings, accounts: list[str]) -> dict[str, Holder]:
     """This process, as a holder of the leases of these accounts. New with every call."""
-    pid = os.getpid()
-    number = next(_SERVICES)
+    process = this_process()
     return {
-        account: Holder(
-            name=f"{socket.gethostname()}:{pid}"[-NAME_LIMIT:],
-            process=f"{_place()} {pid} {_stat(pid)[1] or '?'} {number}",
-            config=marks_of(settings, account),
-        )
+        account: msgspec.structs.replace(process, config=marks_of(settings, account))
         for account in accounts
     }
+
+
+def this_process() -> Holder:
+    """This process, as a holder of a lease for which no setting matters. New with every call."""
+    pid = os.getpid()
+    return Holder(
+        name=f"{socket.gethostname()}:{pid}"[-NAME_LIMIT:],
+        process=f"{_place()} {pid} {_stat(pid)[1] or '?'} {next(_SERVICES)}",
+    )
 
 
 def is_dead(holder: Holder) -> bool:

@@ -24,9 +24,9 @@ from ordersync.service.build import (
     words_meaning,
 )
 from ordersync.service.doors import webhook_door
-from ordersync.service.holder import is_dead, this_holder
+from ordersync.service.holder import is_dead, this_holder, this_process
 from ordersync.service.parts import Parts
-from ordersync.service.telling import Telling
+from ordersync.service.telling import DELIVERIES, Telling
 from ordersync.service.watching import Watch
 from ordersync.service.web_door import check_exposure, serve_api
 from ordersync.sync.answering import Answering
@@ -92,6 +92,14 @@ class Service:
             )
             for name, holder in this_holder(settings, list(self.venues)).items()
         }
+        self.sending = Tenure(
+            DELIVERIES,
+            this_process(),
+            leases=self.leases,
+            store=store,
+            clock=clock,
+            is_dead=is_dead,
+        )
         self.owners = {name: self._find_owner(name) for name in self.venues}
         self.answering = Answering(store, clock, self.owners)
         self.operator = self._take_operator()
@@ -244,7 +252,7 @@ class Service:
                 group.create_task(tenure.run(serve), name=f"account {name}")
             if self.settings.web.enabled:
                 group.create_task(serve_api(self), name="api")
-                self.telling.start(group)
+                self.telling.start(group, self.sending)
 
     def vouched(self, account: str, known: Known) -> datetime | None:
         """Since when an order is vouched for as far as it is known here, stored or not."""

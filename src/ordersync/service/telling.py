@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
     from ordersync.ports import Clock
     from ordersync.settings import Settings
+    from ordersync.sync.tenure import Tenure
     from ordersync.truth.model import Event
+
+
+DELIVERIES = "(webhooks out)"
+"""By this name the lease for sending is held, as if it were an account: one process sends."""
 
 
 class Telling:
@@ -43,10 +48,15 @@ class Telling:
         self.outbox.tell(events)
         self.deliveries.tell(events)
 
-    def start(self, group: asyncio.TaskGroup) -> None:
-        """Tell others until cancelled."""
+    def start(self, group: asyncio.TaskGroup, tenure: Tenure) -> None:
+        """Tell others until cancelled; requests are sent while the lease for that is held."""
         group.create_task(self.outbox.run(), name="outbox")
-        group.create_task(self.deliveries.run(), name="deliveries")
+        group.create_task(self._deliver(tenure), name="deliveries")
+
+    async def _deliver(self, tenure: Tenure) -> None:
+        """Nobody asks for the lease before there is anything to send."""
+        await self.deliveries.wait_for_subscription()
+        await tenure.run(self.deliveries.run)
 
     async def close(self) -> None:
         """Give back the connections."""

@@ -8,6 +8,7 @@ sent; what was taken is struck off. Of one order nothing is sent while an earlie
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -114,6 +115,15 @@ class Deliveries:
             address.failures, address.paused_until = 0, None
         self._news.set()
 
+    async def wait_for_subscription(self) -> None:
+        """Until there is one to send to."""
+        while True:
+            self._news.clear()
+            with contextlib.suppress(OrdersyncError):  # it is looked for again
+                if await self._store.list_all():
+                    return
+            await self._wait(LOOK_IDLY)
+
     async def run(self) -> None:
         """Look for what is owed whenever told to, else every second, and send it."""
         async with asyncio.TaskGroup() as group:
@@ -131,11 +141,13 @@ class Deliveries:
                         log.warning(f"Subscriptions wait: {error}")
                     self._told = str(error)
                     await self._clock.sleep(LOOK_EVERY)
-                try:
-                    async with asyncio.timeout(pause.total_seconds()):
-                        await self._news.wait()
-                except TimeoutError:
-                    continue
+                await self._wait(pause)
+
+    async def _wait(self, pause: timedelta) -> None:
+        """Until there is news, but not longer than this."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause.total_seconds()):
+                await self._news.wait()
 
     # --- what is owed ----------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ordersync.service.watching import Watch
     from ordersync.settings import Settings
     from ordersync.sync.answering import Answering
+    from ordersync.sync.operator import Operator
 
 TRY_AGAIN = timedelta(seconds=30)
 
@@ -63,6 +64,7 @@ class Served(Kept, Passing, Protocol):
     """As much of a service as the API answers from."""
 
     answering: Answering
+    operator: Operator
     telling: Telling
     watch: Watch
 
@@ -99,6 +101,7 @@ async def serve_api(service: Served) -> None:
         accounts=tuple(settings.served_accounts),
         stale_after=settings.sync.stale_after,
         answering=service.answering,
+        operator=service.operator,
         passes=Passes(service),
         columns={
             field: column

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ordersync.service import new_token
 from ordersync.simulator import Life
+from ordersync.tokened import Scope
 from tests.system.caller import calling, with_api
 from tests.system.house import ago
 from tests.virtual import virtually
@@ -53,3 +55,60 @@ async def test_a_wish_that_is_not_whole_or_not_known_is_refused(tmp_path: Path) 
         ):
             wrong = await caller.problem("/api/v1/cleanup", 422, method="POST", json=wish)
             assert wrong["errors"][0]["where"].startswith("body")
+
+
+@virtually
+async def test_what_a_person_knows_of_an_absent_order_is_shown_and_then_written(
+    tmp_path: Path,
+) -> None:
+    async with with_api(tmp_path) as house:
+        gone = house.invent(age=ago(hours=3))
+        house.place(Life.open())  # so that the account proves itself
+        async with calling(house) as caller:
+            await house.wait(seconds=60)
+            path = f"/api/v1/orders/{gone.row_id}/resolve"
+            said = {"reason": "busted by phone", "by": "Ada", "status": "canceled"}
+            before = house.dump("trades", "ordersync_events")
+            shown = await caller.post(path, dry_run=True, **said)
+            assert house.dump("trades", "ordersync_events") == before
+            assert (shown["before"]["row_word"], shown["before"]["state"]) == ("pending", "suspect")
+            assert (shown["after"]["row_word"], shown["after"]["state"]) == ("cancelled", "final")
+            done = await caller.post(path, dry_run=False, **said)
+            assert (done["after"]["row_word"], done["after"]["state"]) == ("cancelled", "final")
+            assert house.word(gone) == "cancelled"
+            past = await caller.get(f"/api/v1/orders/{gone.row_id}/history")
+            (event,) = [e for e in past["events"] if e["kind"] == "resolved"]
+            assert event["source"] == "operator"
+            assert "Ada" in event["evidence"]["endpoint"]
+            assert event["evidence"]["raw"] == "busted by phone"
+
+
+@virtually
+async def test_a_correction_overrules_the_exchange_and_names_the_token(tmp_path: Path) -> None:
+    async with with_api(tmp_path, web={"require_token": True}) as house:
+        order = house.place(Life.filled())
+        settings = house.settings()
+        token = await new_token(settings, "desk", Scope.OPERATE, None, house.clock)
+        async with calling(house, token) as caller:
+            await house.wait(seconds=10)
+            path = f"/api/v1/orders/{order.order_id}/correct"
+            said = {"reason": "bust", "dry_run": False, "status": "canceled", "filled_qty": "0"}
+            done = await caller.post(path, **said)
+            assert done["before"]["exchange_status"] == "filled"
+            assert done["after"]["exchange_status"] == "canceled"
+            assert house.word(order) == "cancelled"
+            past = await caller.get(f"/api/v1/orders/{order.order_id}/history")
+            assert "desk" in past["events"][-1]["evidence"]["endpoint"]
+
+
+@virtually
+async def test_what_does_not_apply_is_a_problem_that_says_why(tmp_path: Path) -> None:
+    async with with_api(tmp_path) as house:
+        order = house.place(Life.open())
+        async with calling(house) as caller:
+            path = f"/api/v1/orders/{order.order_id}/resolve"
+            said = {"reason": "why not", "dry_run": True, "status": "canceled"}
+            refused = await caller.problem(path, 409, method="POST", json=said)
+            assert "nothing to resolve" in refused["detail"]
+            for wrong in ({"status": "gone"}, {"filled_qty": "-1"}, {"reason": ""}, {"x": 1}):
+                await caller.problem(path, 422, method="POST", json={**said, **wrong})

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from ordersync import __version__
 from ordersync.web.api import (
     acting,
+    deciding,
     health,
     orders,
     owners,
@@ -34,6 +35,7 @@ ROUTERS = (
     health.router,
     orders.router,
     acting.router,
+    deciding.router,
     owners.router,
     slo.router,
     stream.router,

@@ -11,6 +11,7 @@ import msgspec
 from ordersync.listed import OrderLists
 from ordersync.ports import Clock
 from ordersync.sync.answering import Answering
+from ordersync.sync.operator import Operator
 from ordersync.sync.outbox import Outbox
 from ordersync.sync.work import PassReport
 from ordersync.web.api.conditions import AccountShown
@@ -77,6 +78,7 @@ class Faces(msgspec.Struct, frozen=True, kw_only=True):
     accounts: tuple[str, ...]
     stale_after: timedelta
     answering: Answering
+    operator: Operator
     passes: Passes
     conditions: Conditions
     columns: Mapping[str, str]

@@ -187,6 +187,21 @@ class House:
                 [(f"bot {n % 7}", f"00000000-0000-4000-8000-{n:012d}", made) for n in range(count)],
             )
 
+    def events(self) -> int:
+        """How many events there are."""
+        with contextlib.closing(self._connect()) as table:
+            return int(table.execute("SELECT count(*) FROM ordersync_events").fetchone()[0])
+
+    def lengthen_history(self, count: int) -> None:
+        """As if the first event had come so many times more; while the service is stopped."""
+        with contextlib.closing(self._connect()) as table, table:
+            table.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+                " INSERT INTO ordersync_events SELECT i, 0, at, account, order_key, kind,"
+                " json_set(body, '$.id', i || '-0') FROM ordersync_events, n WHERE log_id = 1",
+                (count + 99,),
+            )
+
     def word(self, row_id: int) -> str:
         """What the row says."""
         with contextlib.closing(self._connect()) as table:
@@ -204,6 +219,10 @@ class House:
                 self.mishaps.add(Fault(kind=Kind.UNKNOWN_STATUS, on=on, order_ids=about))
 
         self._call(garbled)
+
+    def cancel(self, order_id: str) -> None:
+        """Somebody cancels it at the exchange, which tells of that."""
+        self._call(lambda: self.world.cancel(order_id))
 
     def mend(self) -> None:
         """The exchange answers as it should again."""

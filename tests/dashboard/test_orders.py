@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import re
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
 from ordersync.simulator import Life
 from tests.dashboard.house import House
+from tests.servers.daemon import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +37,7 @@ def test_a_stale_row_appears_warns_and_is_mended_by_an_event_without_reload(
     house: House, visit: Callable[..., Page]
 ) -> None:
     house.place()
-    stuck, order_id = house.place(Life.filled(timedelta(seconds=18)), age=timedelta(seconds=4))
+    stuck, order_id = house.place(age=timedelta(seconds=4))
     house.open()
     page = visit(house.address)
     expect(said(page)).to_contain_text("All 2 open orders verified within")
@@ -47,10 +49,11 @@ def test_a_stale_row_appears_warns_and_is_mended_by_an_event_without_reload(
     expect(said(page)).to_have_text(re.compile("^1 order stale: the table has said pending for"))
     expect(page.locator(".sentence.warn")).to_be_visible()
     expect(page).to_have_title(re.compile("^⚠ 1 order stale"))
-    expect(row(page, stuck)).to_have_class("row good mended", timeout=15_000)
+    house.cancel(order_id)
+    expect(row(page, stuck)).to_have_class("row good mended")
     expect(page.locator(".sentence.good .say")).to_contain_text("The one open order is verified")
     expect(row(page, stuck)).to_have_count(0, timeout=12_000)  # it left, after an eye could follow
-    assert house.word(stuck) == "completed"
+    assert house.word(stuck) == "cancelled"
     assert page.evaluate("window.stillHere")
 
 
@@ -71,15 +74,18 @@ def test_ages_tick_each_second_and_a_new_row_appears_by_itself(
 def test_a_row_opens_its_history_with_evidence_and_before_and_after(
     house: House, visit: Callable[..., Page]
 ) -> None:
-    filled, order_id = house.place(Life.filled(timedelta(minutes=10, seconds=5)))
+    half = [(timedelta(minutes=1), Decimal("0.5"))]
+    working, order_id = house.place(Life.open(fills=half))
     house.open()
     page = visit(house.address)
-    row(page, filled).click()
+    row(page, working).click()
     detail = page.locator(".detail")
-    expect(detail.locator("h2")).to_contain_text(f"Order {filled}")
+    expect(detail.locator("h2")).to_contain_text(f"Order {working}")
     expect(detail).to_contain_text(order_id)
+    expect(detail.locator(".line", has_text="filled 1")).to_be_visible()
+    house.cancel(order_id)
     line = detail.locator(".line", has_text="pending → completed")
-    expect(line).to_be_visible(timeout=12_000)  # the event came while it was open
+    expect(line).to_be_visible()  # it came while the history was open
     line.click()
     evidence = detail.locator(".evidence")
     expect(evidence).to_contain_text("sighting from")
@@ -88,6 +94,39 @@ def test_a_row_opens_its_history_with_evidence_and_before_and_after(
     expect(evidence).to_contain_text(re.compile(r"Latency\d+"))
     page.keyboard.press("Escape")
     expect(detail).to_have_count(0)
+
+
+def test_a_history_of_ten_thousand_events_is_read_to_its_beginning(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    half = [(timedelta(minutes=1), Decimal("0.5"))]
+    resting, _ = house.place(Life.open(fills=half))
+    house.open()
+    until(lambda: house.events() > 0, "the order was seen")
+    house.stop()
+    house.lengthen_history(MANY)
+    house.start()
+    page = visit(house.address)
+    row(page, resting).click()
+    detail = page.locator(".detail")
+    says = re.compile(r"^History 10,00\d events, the newest first$")
+    expect(detail.locator("h3")).to_have_text(says, timeout=30_000)
+    assert detail.locator(".line").count() < 40  # only those in sight are in the page
+    detail.locator(".history").evaluate("box => box.scrollTo(0, box.scrollHeight)")
+    detail.locator(".line").last.click()
+    expect(detail.locator(".evidence")).to_contain_text("1-0")
+
+
+def test_an_order_that_is_proven_to_be_gone_is_not_called_stale(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    house.place()
+    house.write("77777777-1234-4abc-8def-000000000005", word="unknown")
+    house.open()
+    page = visit(house.address)
+    expect(page.locator(".row .badge.warn")).to_have_text("unknown")
+    expect(said(page)).to_have_text("1 order is proven not to be at the exchange.")
+    expect(page.locator(".sentence.warn")).to_be_visible()
 
 
 def test_what_stands_in_the_table_is_text_whatever_it_is(

@@ -1,5 +1,5 @@
 // Bots and channels: who is blocked and by what; whether each account can be asked, and what it costs.
-import { accounts, choose, cursor, everyRow, now, opened, owners, slo, totals, visible } from "./state.js";
+import { accounts, choose, cursor, everyRow, now, opened, owners, slo, standing, totals, visible } from "./state.js";
 import { Badge, Text, html } from "./parts.js";
 import { count, latency, number, percent, span, wholeMoment } from "./words.js";
 
@@ -62,7 +62,7 @@ function Account({ account, at }) {
       <dt>Stream</dt><dd><${Badge} shape=${shape} word=${word} tone=${tone} /> ${account.stream?.since ? html`<span class="quiet">for ${since(account.stream.since, at)}</span>` : null}</dd>
       <dt>Last gap</dt><dd>${gap ? html`${since(gap.at, at)} ago, ${span(gap.seconds)} long: ${gap.why}. ${gap.orders == null ? "" : `Filling it wrote ${count(gap.orders, "row")}.`}` : html`<span class="quiet">none</span>`}</dd>
       <dt>Polling</dt><dd>${polling?.last_pass_at ? `a pass ${since(polling.last_pass_at, at)} ago, ${polling.lasted_seconds == null ? "" : `in ${latency(polling.lasted_seconds * 1000)}, `}${count(polling.asked ?? 0, "order")}` : "no pass yet"}</dd>
-      <dt>Calls</dt><dd>${budget ? html`<span class="fill"><svg class="gauge" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="whole" width="100" height="6" /><rect class="part" width=${(used ?? 0) * 100} height="6" /></svg></span> <span class="number">${number(budget.calls_last_minute ?? 0)} in the last minute${budget.limit ? `, limit ${number(budget.limit)}` : ""}</span>${budget.paused_until ? html`<br /><${Badge} shape="warning" tone="warn" word=${`paused until ${wholeMoment(budget.paused_until)}`} />` : null}` : "–"}</dd>
+      <dt>Calls</dt><dd>${budget && (budget.limit != null || budget.calls_last_minute != null) ? html`<span class="fill"><svg class="gauge" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="whole" width="100" height="6" /><rect class="part" width=${(used ?? 0) * 100} height="6" /></svg></span> <span class="number">${number(budget.calls_last_minute ?? 0)} in the last minute${budget.limit ? `, limit ${number(budget.limit)}` : ""}</span>${budget.paused_until ? html`<br /><${Badge} shape="warning" tone="warn" word=${`paused until ${wholeMoment(budget.paused_until)}`} />` : null}` : html`<span class="quiet">not counted in this process</span>`}</dd>
       <dt>Lease</dt><dd>${lease ? html`<${Text}>${lease.holder}<//> <span class="quiet">${lease.mine ? "(this process)" : "(another process)"}</span>` : html`<span class="quiet">not used: one process</span>`}</dd>
     </dl></article>`;
 }
@@ -84,15 +84,21 @@ export function Health({ isShort }) {
 export function Numbers() {
   const day = slo.value?.windows?.["24h"];
   const t = totals.value;
+  const { stale, suspect, unknown } = standing.value ?? {};
   const facts = [
-    ["stale", number(t?.stale), t?.stale ? "warn" : ""],
-    ["suspect", number(t?.suspect), t?.suspect ? "bad" : ""],
-    ["unknown", number(t?.unknown), t?.unknown ? "warn" : ""],
+    ["stale", number(stale), stale ? "warn" : ""],
+    ["suspect", number(suspect), suspect ? "bad" : ""],
+    ["unknown", number(unknown), unknown ? "warn" : ""],
     ["without a row", number(t?.orphans), t?.orphans ? "warn" : ""],
+  ];
+  const figures = [
     ["fill to row, median of the day", latency(day?.latency_seconds?.p50 == null ? null : day.latency_seconds.p50 * 1000), ""],
     ["p99", latency(day?.latency_seconds?.p99 == null ? null : day.latency_seconds.p99 * 1000), ""],
     ["within 30 s", percent(day?.within_30s), ""],
     ["sampled rows that were true", percent(day?.accuracy?.value), ""],
   ];
-  return html`<section aria-label="The day in numbers"><dl class="numbers">${facts.map(([name, value, tone]) => html`<div class=${tone}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></section>`;
+  const known = figures.filter(([, value]) => value !== "–");
+  return html`<section class="numbers" aria-label="The day in numbers">
+    <dl>${[...facts, ...known].map(([name, value, tone]) => html`<div class=${tone}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+    ${known.length ? null : html`<span class="quiet">the day's figures come with the first minutes</span>`}</section>`;
 }

@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { ask } from "./acts.js";
 import {
   arrange, choose, cursor, drawn, ended, filter, link, loadEnded, loaded, names, now, opened, sort, sortBy,
-  totals, visible,
+  standing, visible,
 } from "./state.js";
 import { Badge, Fill, Text, html } from "./parts.js";
 import { count, digits, markOf, number, span, wholeMoment } from "./words.js";
@@ -124,9 +124,8 @@ function Choice({ of, all }) {
 }
 
 function Bar() {
-  const t = totals.value;
-  const trouble = t ? (t.warning ?? 0) + (t.critical ?? 0) : null;
-  const tabs = [["open", "Open", t?.open], ["trouble", "Need you", trouble], ["ended", "Ended", null]];
+  const { open: all, trouble } = standing.value ?? {};
+  const tabs = [["open", "Open", all], ["trouble", "Need you", trouble], ["ended", "Ended", null]];
   return html`
     <div class="bar">
       <div class="choice" role="group" aria-label="Which orders">

@@ -11,6 +11,7 @@ const AGAIN_MS = 30000;
 const SOON = 30;
 const LATE = 120;
 const chosen = signal("24h");
+let isChosen = false;
 const told = signal(null);
 const trouble = signal("");
 const ready = signal(typeof window.uPlot === "function");
@@ -40,8 +41,15 @@ async function read() {
   const window_ = chosen.peek();
   try {
     const answer = await heardFrom(get("samples", { window: window_ }));
-    if (chosen.peek() === window_) told.value = { ...answer, window: window_ };
     trouble.value = "";
+    if (chosen.peek() !== window_) return;
+    if (!isChosen && answer.samples.length < 3) {
+      // Young: a shorter window shows more. A person's own choice stands.
+      isChosen = true;
+      chosen.value = "1h";
+      return;
+    }
+    told.value = { ...answer, window: window_ };
   } catch (error) {
     trouble.value = error.message;
   }
@@ -241,10 +249,10 @@ export function Plots({ isDark }) {
   const answer = told.value;
   return html`
     <div class="title"><h2>Plots</h2><div class="choice" role="group" aria-label="How far back">
-      ${WINDOWS.map(([name, title]) => html`<button type="button" aria-pressed=${chosen.value === name} onClick=${() => { chosen.value = name; }}>${title}</button>`)}</div></div>
+      ${WINDOWS.map(([name, title]) => html`<button type="button" aria-pressed=${chosen.value === name} onClick=${() => { isChosen = true; chosen.value = name; }}>${title}</button>`)}</div></div>
     <${Objectives} />
     ${trouble.value ? html`<p class="trouble">${trouble.value}</p>` : null}
     ${!answer || !ready.value ? html`<p class="quiet reserve">Reading …</p>`
-      : answer.samples.length < 2 ? html`<p class="quiet reserve">Not enough was noted yet. A sample is taken every ${span(answer.step_seconds ?? 60)}, and kept in the database.</p>`
+      : answer.samples.length < 2 ? html`<p class="quiet reserve">Not enough was noted yet. Figures are noted each minute and kept in the database; this view shows them in steps of ${span(answer.step_seconds)}.</p>`
       : html`<${All} answer=${answer} isDark=${isDark} />`}`;
 }

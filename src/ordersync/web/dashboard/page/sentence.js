@@ -1,5 +1,5 @@
 // The one sentence at the top: what is true now, and what to do about it.
-import { accounts, everyRow, isAway, link, loaded, now, totals } from "./state.js";
+import { accounts, everyRow, isAway, link, loaded, now, standing, totals } from "./state.js";
 import { wanted } from "./api.js";
 import { count, number, span } from "./words.js";
 
@@ -43,13 +43,13 @@ function staleWords(at) {
   const words = new Set();
   let youngest = Infinity;
   for (const row of everyRow()) {
-    if (!row.stale) continue;
+    if (row.state !== "stale") continue;
     words.add(row.row_word);
     if (row.born != null) youngest = Math.min(youngest, (at - row.born) / 1000);
   }
   const word = words.size === 1 ? [...words][0] : null;
   const long = Number.isFinite(youngest) ? ` for over ${span(Math.floor(youngest / 60) * 60 || youngest)}` : "";
-  return word ? `the table has said ${word}${long}` : `the table has said that they are open${long}`;
+  return word ? `the table has said ${word}${long}` : `the table has said open${long}`;
 }
 
 /** {tone, shape, say, todo, act, go}: exactly one thing, the worst first. */
@@ -63,49 +63,49 @@ export function sentence() {
   if (!t && link.value.refused) {
     return { tone: "bad", shape: "stop", say: `The server does not tell: ${link.value.refused}`, todo: "Its log says more. This page asks again every few seconds." };
   }
-  if (!loaded.value || !t) return { tone: "calm", shape: "dot", say: "Reading the orders …", todo: "" };
+  if (!loaded.value || !t || !standing.value) return { tone: "calm", shape: "dot", say: "Reading the orders …", todo: "" };
   const dead = silent(false);
   if (dead) return dead;
-  if (t.suspect) {
-    const stale = [...everyRow()].filter((row) => row.state === "stale").length;
+  const { open, stale, suspect, unknown, trouble, loud, never } = standing.value;
+  if (suspect) {
     return {
       tone: "bad", shape: "stop",
-      say: `${count(t.suspect, "order is", "orders are")} suspect: the exchange does not show ${t.suspect === 1 ? "it" : "them"}.${stale ? ` ${count(stale, "more is", "more are")} stale.` : ""}`,
+      say: `${count(suspect, "order is", "orders are")} suspect: the exchange does not show ${suspect === 1 ? "it" : "them"}.${stale ? ` ${count(stale, "more is", "more are")} stale.` : ""}`,
       todo: "Nothing is written until that is proven. Verify asks again; if you know what became of it, resolve it.",
       act: "verify", go: "trouble",
     };
   }
-  if (t.stale) {
+  if (stale) {
     return {
-      tone: t.critical ? "bad" : "warn", shape: "warning",
-      say: `${count(t.stale, "order")} stale: ${staleWords(at)}.`,
+      tone: loud ? "bad" : "warn", shape: "warning",
+      say: `${count(stale, "order")} stale: ${staleWords(at)}.`,
       todo: "Bots that wait for them are blocked. Verify asks the exchange, and mends the rows.",
       act: "verify", go: "trouble",
     };
   }
-  if (t.warning || t.critical) {
-    const n = t.warning + t.critical;
+  const n = trouble - unknown;
+  if (n > 0) {
     return {
       tone: "warn", shape: "differs", say: `${count(n, "row differs", "rows differ")} from the exchange at this moment.`,
       todo: "That is being mended; if it stays, open the row.", act: "verify", go: "trouble",
     };
   }
-  if (t.unknown) {
+  if (unknown) {
     return {
-      tone: "warn", shape: "question", say: `${count(t.unknown, "order is", "orders are")} proven not to be at the exchange.`,
+      tone: "warn", shape: "question", say: `${count(unknown, "order is", "orders are")} proven not to be at the exchange.`,
       todo: "Resolve says what became of an order that only you know about.", go: "trouble",
     };
   }
-  const behind = t.open ? silent(true) : null;
+  const behind = open ? silent(true) : null;
   if (behind) return behind;
   const orphans = t.orphans ? ` ${count(t.orphans, "order")} at the exchange ${t.orphans === 1 ? "has" : "have"} no row.` : "";
-  if (!t.open) return { tone: "good", shape: "check", say: `No order is open, and nothing is untrue.${orphans}`, todo: "New rows appear here by themselves." };
-  if (t.oldest_verified_age_seconds == null) {
-    return { tone: "calm", shape: "dot", say: `${count(t.open, "open order")}; not all of them were verified yet.${orphans}`, todo: "" };
+  if (!open) return { tone: "good", shape: "check", say: `No order is open, and nothing is untrue.${orphans}`, todo: "New rows appear here by themselves." };
+  if (never || t.oldest_verified_age_seconds == null) {
+    return { tone: "calm", shape: "dot", say: `${count(open, "open order")}; ${never === open ? "none of them" : "not all of them"} was verified yet.${orphans}`, todo: "New ones are asked about at once." };
   }
   const within = t.oldest_verified_age_seconds + (at - t.told) / 1000;
   return {
     tone: "good", shape: "check", todo: "",
-    say: `${t.open === 1 ? "The one open order is" : `All ${number(t.open)} open orders`} verified within ${span(Math.ceil(within))}.${orphans}`,
+    say: `${open === 1 ? "The one open order is" : `All ${number(open)} open orders`} verified within ${span(Math.ceil(within))}.${orphans}`,
   };
 }

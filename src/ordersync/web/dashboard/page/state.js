@@ -48,6 +48,27 @@ export const keyOf = (account, id) => `${account}\u0000${id}`;
 export const rowAt = (key) => rows.get(key) ?? ended.value.rows.find((row) => row.key === key) ?? null;
 export const isAway = computed(() => link.value.answers === false);
 export const everyRow = () => rows.values();
+/** How the open rows stand, counted; each in one place: {open, stale, suspect, unknown, trouble, loud}. */
+export const standing = signal(null);
+
+function count() {
+  const sum = { open: 0, stale: 0, suspect: 0, unknown: 0, trouble: 0, loud: 0, never: 0 };
+  for (const row of rows.values()) {
+    if (row.state === "final") continue;
+    sum.open += 1;
+    if (row.verified == null) sum.never += 1;
+    if (row.rank >= 2) sum.trouble += 1;
+    if (row.state !== "open") sum[row.state] += 1;
+    if (row.state === "stale" && row.urgency === "critical") sum.loud += 1;
+  }
+  const t = totals.peek();
+  // Before all rows were read once the server's totals are more than what is held.
+  const told = loadedAt || !t ? sum : {
+    open: t.open, stale: Math.max(0, t.stale - t.suspect - t.unknown), suspect: t.suspect, unknown: t.unknown,
+    trouble: t.warning + t.critical, loud: sum.loud, never: sum.never,
+  };
+  if (JSON.stringify(told) !== JSON.stringify(standing.peek())) standing.value = told;
+}
 
 const idOf = (order) => order.row_id ?? order.venue_order_id ?? order.client_order_id;
 const keyFor = (order) => keyOf(order.account, idOf(order));
@@ -142,6 +163,7 @@ function draw() {
     apply(event);
   }
   if (dirty && Date.now() - arrangedAt > 950) arrange();
+  count();
   drawn.value += 1;
   if (newcomers.size || doubtful.size) learnSoon();
 }
@@ -327,6 +349,7 @@ function sweep(seen, began) {
 function show() {
   loaded.value = true;
   arrange();
+  count();
   drawSoon();
 }
 
@@ -359,8 +382,7 @@ async function askRows() {
   // What we hold for troubled and is not listed any more was mended unseen.
   for (const row of rows.values()) if (row.rank >= 2 && !listed.has(row.key)) doubtful.add(row.id);
   const isDue = told - loadedAt > RELOAD_MS;
-  const open = [...rows.values()].filter((row) => row.state !== "final").length;
-  if (isDue || (totals.peek().open !== open && told - loadedAt > SOON_MS)) await loadAll();
+  if (isDue || (totals.peek().open !== standing.peek().open && told - loadedAt > SOON_MS)) await loadAll();
 }
 
 async function ask() {
@@ -429,8 +451,10 @@ const stream = new Stream(
     if (event !== undefined) {
       queue.push(event);
       drawSoon();
-    } else if (reset || (hello && loadedAt)) {
-      loadAll().catch(() => {});
+    } else if (reset) {
+      loadAll().catch(() => {}); // what happened meanwhile is told no more
+    } else if (hello && loadedAt) {
+      askNow();
     }
   },
   (what) => {

@@ -80,10 +80,10 @@ class FrailSession:
             self._disk.check()
         return getattr(self._session, name)
 
-    def begin(self) -> None:
+    def begin(self, how: str | None = None) -> None:
         self._disk.check()
         self._disk.before()
-        self._session.begin()
+        self._session.begin(how)
 
     def commit(self) -> None:
         disk = self._disk

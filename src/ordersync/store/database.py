@@ -40,8 +40,11 @@ class Session(Protocol):
         Where no transaction was begun it is one by itself.
         """
 
-    def begin(self) -> None:
-        """Begin a transaction that sees what others commit (READ COMMITTED, or alone)."""
+    def begin(self, how: str | None = None) -> None:
+        """Begin a transaction that sees what others commit (READ COMMITTED, or alone).
+
+        `how` are the make's own words for one of another kind.
+        """
 
     held: Ask | None
     """What must have a row when a transaction commits, else LeaseLost; None: nothing must."""

@@ -60,7 +60,7 @@ class Readers:
 
         The block has to be short: at some databases nobody can write meanwhile.
         """
-        self._database.spelling.begin_snapshot(session.fetch)
+        self._database.spelling.begin_snapshot(session.begin, session.fetch)
         try:
             yield
         finally:

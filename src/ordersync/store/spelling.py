@@ -9,13 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from ordersync.store.statement import Ask
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ordersync.store.shape import ColumnShape, TableShape
-    from ordersync.store.statement import Upsert
+    from ordersync.store.statement import Ask, Upsert
 
 
 class Spelling(ABC):
@@ -140,9 +138,10 @@ class Spelling(ABC):
         prefix = f"{self.quote(shape.schema)}." if shape.schema else ""
         return prefix + self.quote(shape.name)
 
-    def begin_snapshot(self, fetch: Callable[[Ask], object]) -> None:
+    def begin_snapshot(self, begin: Callable[[str], None], fetch: Callable[[Ask], object]) -> None:
         """Begin a transaction that only reads, and sees one moment."""
-        fetch(Ask("BEGIN"))
+        del fetch
+        begin("BEGIN")
 
     def lock(self, alias: str) -> str:
         """What makes a SELECT hold its rows until the transaction ends."""

@@ -107,9 +107,9 @@ class MysqlSession(AtOnce):
                 raise
             return 0
 
-    def begin(self) -> None:
+    def begin(self, how: str | None = None) -> None:
         """Begin; READ COMMITTED is the session's own."""
-        self._execute("START TRANSACTION")
+        self._execute(how or "START TRANSACTION")
 
     def commit(self) -> None:
         """End it."""

@@ -157,10 +157,10 @@ class MysqlSpelling(Spelling):
         """In the words that both makes know."""
         return f"{select} LOCK IN SHARE MODE"
 
-    def begin_snapshot(self, fetch: Callable[[Ask], object]) -> None:
+    def begin_snapshot(self, begin: Callable[[str], None], fetch: Callable[[Ask], object]) -> None:
         """One snapshot for all statements to come."""
         fetch(Ask("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-        fetch(Ask("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"))
+        begin("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
     def lock(self, alias: str) -> str:
         """Held until the transaction ends. MariaDB knows no OF."""

@@ -124,11 +124,11 @@ class PostgresSession:
         (answer,) = self._send([(ask.text, without_nul(ask.arguments))])
         return answer.count
 
-    def begin(self) -> None:
+    def begin(self, how: str | None = None) -> None:
         """Begin; the statement itself goes with the first one that needs an answer."""
         self._begun = True
         self._log_id = None
-        self._queued = [(_BEGIN, {}), *self._limits, (_AT_ONCE, {})]
+        self._queued = [(how or _BEGIN, {}), *self._limits, (_AT_ONCE, {})]
 
     def commit(self) -> None:
         """End it, with what still waits."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from ordersync.store.shape import Kind
 from ordersync.store.spelling import Spelling
-from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ordersync.store.shape import ColumnShape, TableShape
+    from ordersync.store.statement import Ask
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BIGINT = 2**63
@@ -178,9 +178,10 @@ class PostgresSpelling(Spelling):
         text = f"coalesce(max(held.token::text), '{NO_LEASE}')"
         return f"SELECT CAST({text} AS bigint) FROM ({select} FOR SHARE) AS held"
 
-    def begin_snapshot(self, fetch: Callable[[Ask], object]) -> None:
+    def begin_snapshot(self, begin: Callable[[str], None], fetch: Callable[[Ask], object]) -> None:
         """One snapshot for all statements to come."""
-        fetch(Ask("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+        del fetch  # it would be a transaction by itself
+        begin("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
     def lock(self, alias: str) -> str:
         """Held until the transaction ends."""

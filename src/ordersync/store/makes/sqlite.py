@@ -254,9 +254,9 @@ class SqliteSession(AtOnce):
         """Run a statement that writes."""
         return self._connection.execute(ask.text, ask.arguments).rowcount
 
-    def begin(self) -> None:
+    def begin(self, how: str | None = None) -> None:
         """Take the right to write at once: an upgrade in the middle could only fail."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(how or "BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """End the transaction."""

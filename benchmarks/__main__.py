@@ -37,6 +37,7 @@ TOPICS = (
     "push",
     "push_faults",
     "webhooks",
+    "listeners",
     "simulation",
     "alpaca",
     "dashboard",

@@ -45,6 +45,16 @@ class Logged(msgspec.Struct, frozen=True, gc=False):
     body: str
 
 
+class Recent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The numbers of recent commits, ascending, and that of the last one before them, or 0.
+
+    Whatever is still under way has a number above that one.
+    """
+
+    before: int = 0
+    numbers: tuple[int, ...] = ()
+
+
 class EventLog(Protocol):
     """Reads the log. Raises StoreBusy (ask again) or StoreRefused (give up).
 
@@ -64,11 +74,8 @@ class EventLog(Protocol):
         Gaps are given by their first and last number.
         """
 
-    async def list_recent(self, since: datetime, before: int) -> list[int]:
-        """The numbers of commits below `before` that began after then, ascending.
-
-        And of those older ones that stand between them.
-        """
+    async def find_recent(self, since: datetime, before: int) -> Recent:
+        """Of the commits below `before` those that began after then."""
 
     async def find_time(self, place: Place) -> datetime | None:
         """When this event happened; None where there is no such event."""

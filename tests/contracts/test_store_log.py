@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from ordersync.logged import LATE, Place
+from ordersync.logged import LATE, Place, Recent
 from ordersync.sync.outbox import Outbox
 from ordersync.sync.page import Wanted
 from ordersync.truth.model import Status
@@ -79,7 +79,7 @@ async def test_a_log_that_is_not_there_yet_is_empty(bench: Bench, opened: Open) 
         assert await log.newest() is None
         assert await log.read_after(0, [(1, 2)], 10) == []
         assert await log.find_time(Place(1, 0)) is None
-        assert await log.list_recent(NOON, 10) == []
+        assert await log.find_recent(NOON, 10) == Recent()
         assert not await log.has_moved_out()
 
 
@@ -109,10 +109,16 @@ async def test_recent_commits_are_found_back_to_the_first_of_them(opened: Open) 
         it.clock.forward(60)
     numbers = [int(one.split("-")[0]) for one in told]
     async with log_of(it) as log:
-        since = NOON + timedelta(seconds=90)
-        assert await log.list_recent(since, numbers[-1] + 1) == numbers[2:]
-        assert await log.list_recent(since, numbers[3]) == [numbers[2]]
-        assert await log.list_recent(NOON + timedelta(hours=1), numbers[-1] + 1) == []
+
+        async def found(since: timedelta, before: int) -> tuple[int, tuple[int, ...]]:
+            recent = await log.find_recent(NOON + since, before)
+            return recent.before, recent.numbers
+
+        late = timedelta(seconds=90)
+        assert await found(late, numbers[-1] + 1) == (numbers[1], tuple(numbers[2:]))
+        assert await found(late, numbers[3]) == (numbers[1], (numbers[2],))
+        assert await found(timedelta(hours=1), numbers[-1] + 1) == (numbers[-1], ())
+        assert await found(-late, numbers[-1] + 1) == (0, tuple(numbers))
 
 
 # --- Transactions that end in another order -----------------------------------------------------
@@ -194,6 +200,8 @@ async def test_who_begins_to_listen_while_a_commit_is_under_way_hears_it(
     it = await opened(*pending(4))
     async with log_of(it) as log:
         await filled(it, 1)
+        # Then nothing for long: between the two below there is no commit to see.
+        it.clock.forward(LATE * 3)
         with late(bench) as other:
             await filled(it, 2)
             outbox = Outbox(log, it.clock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ordersync.logged import Logged, Place
+from ordersync.logged import Logged, Place, Recent
 from ordersync.store.line import Line
 from ordersync.store.mapping import bind
 from ordersync.store.own import OwnStatements
@@ -95,21 +95,23 @@ class TableLog:
 
         return await self._line.with_session(look)
 
-    async def list_recent(self, since: datetime, before: int) -> list[int]:
-        """The numbers of commits below `before`, back to the first that began after then."""
+    async def find_recent(self, since: datetime, before: int) -> Recent:
+        """Of the commits below `before` those that began after then."""
         started = spell(since)
 
-        def look(session: Session) -> list[int]:
+        def look(session: Session) -> Recent:
             found: set[int] = set()
             below = before
             while self._has_tables(session):
                 rows = session.fetch(Ask(self._texts.back, {"before": below}))
                 recent = [log_id for log_id, at in rows if at > started]
-                found.update(log_id for log_id, _ in rows if recent and log_id >= min(recent))
-                if not recent or len(rows) < LOOKED_BACK or min(recent) > rows[-1][0]:
-                    break
+                lowest = min(recent, default=below)
+                found.update(log_id for log_id, _ in rows if log_id >= lowest)
+                older = [log_id for log_id, _ in rows if log_id < lowest]
+                if older or len(rows) < LOOKED_BACK:
+                    return Recent(before=max(older, default=0), numbers=tuple(sorted(found)))
                 below = rows[-1][0]
-            return sorted(found)
+            return Recent()
 
         return await self._line.with_session(look)
 

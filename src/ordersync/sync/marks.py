@@ -17,6 +17,8 @@ from ordersync.logged import LATE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ordersync.logged import Recent
+
 MOST_GAPS = 100
 
 
@@ -63,15 +65,12 @@ class Marks(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self if len(kept) == len(self.gaps) else Marks(newest=self.newest, gaps=kept)
 
 
-def marks_at(newest: int, recent: Iterable[int], now: datetime) -> Marks:
+def marks_at(newest: int, recent: Recent, now: datetime) -> Marks:
     """The marks of who begins at `newest`, where these are the recent commits that are there.
 
-    What is missing among them may still appear.
+    What is missing among them, and between them and the last before them, may still appear.
     """
-    seen = sorted(log_id for log_id in set(recent) if log_id <= newest)
-    if not seen:
-        return Marks(newest=newest)
-    return Marks(newest=seen[0] - 1).with_seen([*seen, newest], now)
+    return Marks(newest=min(recent.before, newest)).with_seen([*recent.numbers, newest], now)
 
 
 def _without(gap: Gap, log_id: int) -> list[Gap]:

@@ -37,9 +37,12 @@ BEAT = timedelta(milliseconds=100)
 SHARE = 33
 """Between two beats this many times as long passes as the first has cost: 3 % of the time."""
 
+BUSY_COMMITS = 5
+"""So many commits since the beat before, and this process writes: only then listeners must wait."""
+
 LONGEST_BEAT = timedelta(seconds=5)
 PAGE_EVENTS, LEAST_PAGE_EVENTS = 500, 50
-EVENTS_A_BEAT = 40_000
+EVENTS_A_BEAT = 10_000
 """So many messages are given out in a beat at most, all listeners together."""
 
 KEPT_BYTES = 16 * 1024 * 1024
@@ -155,10 +158,12 @@ class Outbox:
         self._one_at_a_time = asyncio.Lock()
         self._read_pages: OrderedDict[Marks, Page] = OrderedDict()
         self._told = ""
+        self._commits = 0
 
     def tell(self, events: Sequence[Event]) -> None:
         """This process has committed: let the log be read at once."""
         if self._listeners and events:
+            self._commits += 1
             self._news.set()
 
     @property
@@ -199,8 +204,10 @@ class Outbox:
             has_more = await self.read_on()
             hurried, self._hurried = self._hurried, False
             if has_more is not None or hurried:
-                cost = timedelta(seconds=await self._give_beat() * SHARE)
-                await self._clock.sleep(max(BEAT, min(cost, LONGEST_BEAT)))
+                commits, self._commits = self._commits, 0
+                cost = await self._give_beat()
+                pause = timedelta(seconds=cost * SHARE if commits >= BUSY_COMMITS else 0)
+                await self._clock.sleep(max(BEAT, min(pause, LONGEST_BEAT)))
             if not has_more and not self._hurried:
                 await _set_within(self._news, LOOK_EVERY)
 
@@ -249,15 +256,14 @@ class Outbox:
         if place is None or not await self._may_resume(place):
             listener.is_reset = True
             return
-        first = place.log_id
+        settled = max(0, place.log_id - 1)
         if not self._log.commits_in_order and place != _START:
             # Told after this one may have been others with lower numbers, or not: they are told
             # again.
             at = await self._log.find_time(place)
             if at is not None:
-                recent = await self._log.list_recent(at - LATE, place.log_id)
-                first = min([first, *recent])
-        listener.go_on(Marks(newest=max(0, first - 1)), place)
+                settled = (await self._log.find_recent(at - LATE, place.log_id)).before
+        listener.go_on(Marks(newest=settled), place)
 
     async def _may_resume(self, place: Place) -> bool:
         """Whether everything that came after it is still in the log."""
@@ -312,10 +318,10 @@ async def marks_now(event_log: EventLog, clock: Clock, newest: Place | None) -> 
     """The marks of who begins now, where this is the newest event. Raises StoreBusy."""
     if newest is None:
         return Marks()
+    if event_log.commits_in_order:
+        return Marks(newest=newest.log_id)
     now = clock.now()
-    recent: list[int] = []
-    if not event_log.commits_in_order:
-        recent = await event_log.list_recent(now - LATE, newest.log_id + 1)
+    recent = await event_log.find_recent(now - LATE, newest.log_id + 1)
     return marks_at(newest.log_id, recent, now)
 
 

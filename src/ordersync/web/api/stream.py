@@ -40,7 +40,7 @@ HEARTBEAT = timedelta(seconds=15)
 STUCK = timedelta(seconds=30)
 AWAY_PAUSE = timedelta(seconds=1)
 RETRY_MILLISECONDS = 1_000
-CHUNK = 64 * 1024
+CHUNK = 256 * 1024
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),

@@ -249,3 +249,27 @@ def test_a_measured_figure_is_the_published_one(figure: Figure) -> None:
     assert figure.source in published, sorted(published)
     number = float(re.sub(r"[^0-9.]", "", published[figure.source]))
     assert number / 2 <= figure.value <= number * 2
+
+
+def test_the_arithmetic_in_the_how_to_is_what_plan_says() -> None:
+    text = (BENCHMARKS.parents[1] / "how-to" / "scale.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| ([a-zA-Z, ]+) \| (.+ \| .+) \|$", text, re.MULTILINE))
+    run, celery = (reckon(way, many(1_000, 1_000_000), RULES, TERMS) for way in Way)
+    for name, cells in {
+        "processes": f"{run.processes} | {celery.processes} worker processes",
+        "processors": f"{run.processors:.1f} | {celery.processors:.1f}",
+        "memory": f"{run.memory_mb / 1000:.1f} GB | {celery.memory_mb / 1000:.1f} GB",
+        "connections to PostgreSQL": f"{run.connections} | {celery.connections}",
+        "calls a minute, all accounts": (
+            f"{run.venues[0].calls_all:,.0f} | {celery.venues[0].calls_all:,.0f}"
+        ),
+        "calls a minute, an account": (
+            f"{run.venues[0].calls_of_largest:.0f} of our 900 | "
+            f"{celery.venues[0].calls_of_largest:.0f} of our 900"
+        ),
+        "rows written a second, without new orders": (
+            f"{run.rows_a_second:.0f} | {celery.rows_a_second:.0f}"
+        ),
+        "messages a minute": f"0 | {celery.messages_a_minute:,.0f}",
+    }.items():
+        assert rows[name] == cells, name

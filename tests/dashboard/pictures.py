@@ -1,4 +1,7 @@
-"""The pictures in docs/images, taken of the real thing: python -m tests.dashboard.pictures."""
+"""The pictures in docs/images, taken of the real thing: python -m tests.dashboard.pictures.
+
+With an address, only the plots of what runs there: `make demo` needs half an hour to fill them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import contextlib
 import logging
 import random
 import shutil
+import sys
 import tempfile
 from datetime import timedelta
 from decimal import Decimal
@@ -83,5 +87,19 @@ def main() -> None:
             browser.close()
 
 
+def take_plots(address: str) -> None:
+    """The plots of what is served at the address."""
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 1180})
+        page.goto(f"{address}/#plots")
+        page.wait_for_selector(".uplot")
+        page.wait_for_timeout(3_000)
+        page.screenshot(path=IMAGES / "dashboard-plots.png")
+        browser.close()
+
+
 if __name__ == "__main__":
-    main()
+    take_plots(sys.argv[1]) if sys.argv[1:] else main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, Route
 
     from tests.dashboard.house import House
+
+NOWHERE = "77777777-1234-4abc-8def-000000000005"
 
 
 def row(page: Page, row_id: int) -> Locator:
@@ -51,6 +54,72 @@ def test_a_stuck_order_is_found_at_the_top_and_mended_in_two_clicks(
     assert house.word(stuck) == "completed"
     dialog.get_by_role("button", name="Close").click()
     expect(page.locator(".sentence.good")).to_be_visible(timeout=10_000)
+
+
+def test_what_became_of_a_suspect_order_is_previewed_then_written(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    house.place()
+    gone = house.write(NOWHERE)
+    house.open()
+    page = visit(house.address)
+    expect(row(page, gone).locator(".badge.bad")).to_have_text("suspect", timeout=15_000)
+    expect(page.locator(".sentence.bad .say")).to_contain_text("1 order is suspect")
+    row(page, gone).click()
+    page.get_by_role("button", name="Resolve …").click()
+    dialog = page.locator("dialog")
+    dialog.get_by_label("Status").select_option("canceled")
+    dialog.get_by_role("button", name="Preview").click()
+    assert dialog.get_by_label("Reason").evaluate("field => field.matches(':invalid')")
+    dialog.get_by_label("Reason").fill("the exchange's support says <b>so</b>")
+    dialog.get_by_role("button", name="Preview").click()
+    expect(dialog).to_contain_text("This would be written:")
+    expect(changed(page, "Table says")).to_contain_text("pendingcancelledchanged")
+    assert house.word(gone) == "pending"
+    dialog.get_by_role("button", name="Write it").click()
+    expect(dialog.get_by_role("button", name="Close")).to_be_visible()
+    assert house.word(gone) == "cancelled"
+    dialog.get_by_role("button", name="Close").click()
+    expect(page.locator(".detail .line").first).to_contain_text("operator")
+
+
+def test_an_exchange_that_is_wrong_is_corrected_with_a_reason(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    filled, _ = house.place(Life.filled(timedelta(minutes=9)), word="completed")
+    house.open()
+    page = visit(house.address)
+    page.locator(".choice").get_by_role("button", name="Ended").click()
+    row(page, filled).click()
+    page.get_by_role("button", name="Correct …").click()
+    dialog = page.locator("dialog")
+    dialog.get_by_label("Status").select_option("canceled")
+    dialog.get_by_label("Filled quantity").fill("0.5")
+    dialog.get_by_label("Reason").fill("the trade was broken")
+    dialog.get_by_role("button", name="Preview").click()
+    expect(changed(page, "20.5")).to_have_text("Filled20.5changed")
+    dialog.get_by_role("button", name="Write it").click()
+    expect(dialog.get_by_role("button", name="Close")).to_be_visible()
+    dialog.get_by_role("button", name="Close").click()
+    expect(page.locator(".detail .line").first).to_contain_text("corrected")
+
+
+def test_a_cleanup_shows_first_what_it_would_write(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    old, order_id = house.place(Life.filled(timedelta(hours=1)), age=timedelta(hours=30))
+    house.garble(order_id)
+    house.open()
+    page = visit(house.address)
+    expect(row(page, old).locator(".badge")).to_have_text("stale", timeout=12_000)
+    page.get_by_role("button", name="Clean up …").click()
+    dialog = page.locator("dialog")
+    dialog.get_by_label("Reason").fill("a backlog")
+    house.mend()
+    dialog.get_by_role("button", name="Preview").click()
+    # It may have been mended meanwhile: passes go on.
+    expect(dialog).to_contain_text(re.compile("1 row would be written|Nothing to clean up"))
+    expect(page.locator(".sentence.good")).to_be_visible(timeout=15_000)
 
 
 def test_a_server_that_goes_away_in_the_middle_of_an_act_is_asked_what_became_of_it(

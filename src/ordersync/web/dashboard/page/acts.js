@@ -131,7 +131,7 @@ function Ask() {
     <div class="pair">
       <${Field} name="filled_qty" title="Filled quantity" inputmode="decimal" pattern="\\d*\\.?\\d+" />
       <${Field} name="avg_price" title="Average price" inputmode="decimal" pattern="\\d*\\.?\\d+" />
-      <${Field} name="fee" title="Fee" inputmode="decimal" pattern="-?\\d*\\.?\\d+" />
+      <${Field} name="fee" title="Fee" inputmode="decimal" pattern="\\d*\\.?\\d+" />
     </div>
     <${Field} name="reason" title="Reason" hint="Is kept with the event" required maxlength="500" />`;
 }
@@ -139,30 +139,42 @@ function Ask() {
 function Planned() {
   const { kind, answer } = act.value;
   if (kind !== "cleanup") return html`<p>This would be written:</p><${Change} before=${answer.before} after=${answer.after} />`;
-  if (!answer.changes?.length) return html`<p>Nothing to clean up: every row that old says what the exchange says.</p>`;
-  return html`<p>${count(answer.changes.length, "row")} would be written:</p><${Changes} list=${answer.changes} />`;
+  return html`${answer.changes.length
+      ? html`<p>${count(answer.rows, "row")} would be written:</p><${Changes} list=${answer.changes} rows=${answer.rows} />`
+      : html`<p>Nothing to clean up: no row that old says something untrue that is known.</p>`}
+    <${Failures} of=${answer} />`;
 }
 
-const Changes = ({ list }) => html`<div class="long" tabindex="0" role="region" aria-label="Changes"><table class="change">
+/** Which orders could not be verified or written, and why; the first few. */
+const Failures = ({ of: { failed, failures } }) => failed
+  ? html`<p><strong>${count(failed, "order")} could not be verified or written.</strong></p>
+    <ul class="failures">${Object.entries(failures).slice(0, 8).map(([order, why]) => html`<li><code><${Text}>${order}<//></code> <${Text}>${why}<//></li>`)}</ul>`
+  : null;
+
+const Changes = ({ list, rows }) => html`<div class="long" tabindex="0" role="region" aria-label="Changes"><table class="change">
   <thead><tr><th scope="col">Row</th><th scope="col">Column</th><th scope="col">Stored</th><th scope="col">True</th></tr></thead>
   <tbody>${list.slice(0, 500).flatMap(({ order, changes }) => changes.map((one, n) => html`<tr>
     <th scope="row">${n ? "" : html`<${Text}>${order.row_id}<//> <${Text}>${order.symbol}<//>`}</th>
     <td>${one.column}</td><td><${Text}>${one.stored}<//></td><td><${Text}>${one.true}<//></td></tr>`))}</tbody></table>
-  ${list.length > 500 ? html`<p>… and ${count(list.length - 500, "row")} more.</p>` : null}</div>`;
+  ${rows > 500 ? html`<p>… and ${count(rows - 500, "row")} more.</p>` : null}</div>`;
 
 function Done() {
   const { kind, answer } = act.value;
   const found = answer.found ? html`<p>The server went away before it answered. This is what it says now:</p>` : null;
   if (kind === "verifyAll") {
     return html`${found}${(answer.accounts ?? []).map((one) => html`<p><strong>${one.account}</strong>: ${count(one.asked, "order")} asked about,
-      ${count(one.updated, "row")} updated, ${one.not_found} not found on the exchange, ${one.failed} failed.</p>`)}`;
+      ${count(one.updated, "row")} updated, ${one.not_found} not found on the exchange, ${one.failed} failed.</p>
+      <${Failures} of=${one} />`)}`;
   }
-  if (kind === "cleanup") return html`${found}${answer.changes ? html`<p>${count(answer.changes.length, "row")} written.</p>` : null}`;
+  if (kind === "cleanup") {
+    return html`${found}${answer.changes ? html`<p>${count(answer.rows, "row")} written.</p><${Changes} list=${answer.changes} rows=${answer.rows} /><${Failures} of=${answer} />` : null}`;
+  }
   const same = FACTS.every(([name]) => (answer.before?.[name] ?? null) === (answer.after?.[name] ?? null));
   return html`${found}
     ${kind !== "verify" || answer.found ? null : answer.verified
       ? html`<p>${same ? "The exchange says the same: the row is true." : "The row now says what the exchange says."}</p>`
       : html`<p><strong>Not verified.</strong> ${answer.why ?? "The exchange gave no answer that counts."} Nothing was changed.</p>`}
+    ${kind !== "verify" && answer.why ? html`<p><strong>Not all of it could be written.</strong> ${answer.why}</p>` : null}
     <${Change} before=${answer.before} after=${answer.after} />`;
 }
 
@@ -176,7 +188,7 @@ function Buttons() {
   return html`
     <button type="button" onClick=${close}>${phase === "lost" ? "Close" : "Cancel"}</button>
     ${phase === "preview" ? html`<button type="button" onClick=${() => set({ phase: "ask" })}>Back</button>` : null}
-    ${phase === "preview" && !isIdle ? html`<button type="button" class="strong" onClick=${write}>${kind === "cleanup" ? `Write ${count(answer.changes.length, "row")}` : "Write it"}</button>` : null}
+    ${phase === "preview" && !isIdle ? html`<button type="button" class="strong" onClick=${write}>${kind === "cleanup" ? `Write ${count(answer.rows, "row")}` : "Write it"}</button>` : null}
     ${phase === "ask" || phase === "refused" || phase === "doing" ? html`<button type="submit" class="strong" disabled=${phase === "doing"}>${phase === "doing" ? "Asking …" : isPreviewed ? "Preview" : TITLES[kind]}</button>` : null}`;
 }
 

@@ -79,4 +79,4 @@ export const get = (path, query = {}, options) => {
   const asked = new URLSearchParams(words).toString();
   return call("GET", `api/v1/${path}${asked ? `?${asked}` : ""}`, undefined, options);
 };
-export const post = (path, body) => call("POST", `api/v1/${path}`, body ?? {}, { patience: 60000 });
+export const post = (path, body) => call("POST", `api/v1/${path}`, body ?? {}, { patience: 90000 });

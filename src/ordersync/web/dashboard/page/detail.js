@@ -154,6 +154,7 @@ export function Detail() {
   if (!row) return null;
   const at = now.value;
   const mark = markOf(row);
+  const isDoubtful = row.state === "suspect" || row.state === "unknown";
   return html`<aside class="detail" aria-label=${`Order ${row.id}`}>
     <header>
       <div><h2>Order <${Text}>${row.id}<//> <${Badge} ...${mark} tone=${mark.tone === "calm" ? "plain" : mark.tone} /></h2>
@@ -163,6 +164,8 @@ export function Detail() {
     ${row.discrepancy && DISCREPANCIES[row.discrepancy] ? html`<p class=${`note ${mark.tone}`}>${DISCREPANCIES[row.discrepancy]}</p>` : null}
     <div class="buttons left">
       <button type="button" class="strong" onClick=${() => ask("verify", { row })}>Verify now</button>
+      ${isDoubtful ? html`<button type="button" onClick=${() => ask("resolve", { row })}>Resolve …</button>` : null}
+      ${row.orphan ? null : html`<button type="button" onClick=${() => ask("correct", { row })}>Correct …</button>`}
     </div>
     <${Facts} row=${row} at=${at} />
     <${History} key=${key} row=${row} />

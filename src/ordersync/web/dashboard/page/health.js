@@ -1,7 +1,7 @@
 // Bots and channels: who is blocked and by what; whether each account can be asked, and what it costs.
 import { accounts, choose, cursor, everyRow, now, opened, owners, slo, standing, totals, visible } from "./state.js";
 import { Badge, Text, html } from "./parts.js";
-import { count, latency, number, percent, span, wholeMoment } from "./words.js";
+import { count, isBehind, latency, number, percent, span, wholeMoment } from "./words.js";
 
 const since = (iso, at) => (iso == null ? "–" : span((at - Date.parse(iso)) / 1000));
 
@@ -74,7 +74,10 @@ export function Health({ isShort }) {
   const at = now.value;
   if (!isShort) return html`<div class="accounts">${list.map((account) => html`<${Account} key=${account.account} account=${account} at=${at} />`)}</div>`;
   return html`<ul class="bots">${list.map((account) => {
-    const [shape, word, tone] = account.degraded ? ["stop", "cannot be asked", "bad"] : (STREAMS[account.stream?.state] ?? STREAMS.off);
+    const stream = STREAMS[account.stream?.state] ?? STREAMS.off;
+    const isLate = isBehind(account.degraded);
+    const [shape, word, tone] = !account.degraded || stream === STREAMS.failed || (isLate && !standing.value?.open) ? stream
+      : isLate ? ["warning", "behind", "warn"] : ["stop", "cannot be asked", "bad"];
     return html`<li><${Badge} shape=${shape} word=${word === "off" ? "asks only" : word} tone=${tone} /><span class="name"><${Text}>${account.account}<//></span>
       <span class="quiet number">${account.last_verified_at ? `verified ${since(account.last_verified_at, at)} ago` : "not verified yet"}</span></li>`;
   })}</ul>`;

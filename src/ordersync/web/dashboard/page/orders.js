@@ -139,7 +139,8 @@ function Bar() {
       <${Choice} of="account" all="All accounts" />
       <span class="grow"></span>
       <span class="quiet" aria-live="off">${count(visible.value.length, "row")} shown</span>
-      </div>`;
+      <button type="button" onClick=${() => ask("cleanup", {})}>Clean up …</button>
+    </div>`;
 }
 
 export function Orders() {

@@ -43,7 +43,7 @@ async function read() {
     const answer = await heardFrom(get("samples", { window: window_ }));
     trouble.value = "";
     if (chosen.peek() !== window_) return;
-    if (!isChosen && answer.samples.length < 3) {
+    if (!isChosen && answer.samples.length < 12) {
       // Young: a shorter window shows more. A person's own choice stands.
       isChosen = true;
       chosen.value = "1h";
@@ -110,6 +110,11 @@ const times = (u, values) => {
     return isLong || (at.getHours() === 0 && at.getMinutes() === 0) ? day.format(at) : hour.format(at);
   });
 };
+const powers = (u, axis, low, high) => {
+  const found = [];
+  for (let at = 10 ** Math.ceil(Math.log10(low)); at <= high; at *= 10) found.push(at);
+  return found;
+};
 const wholes = (u, values) => values.map((v) => (v == null || v % 1 ? "" : number(v)));
 
 /** A plot of columns; `lines` are {label, value, bars}, `marks` horizontal lines {at, word}. */
@@ -123,7 +128,7 @@ function Plot({ title, say, columns, lines, isDark, y, marks = [], log = false, 
     const plot = new uPlot({
       width: holder.current.clientWidth, height: 210, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
       scales: { x: x?.scale ?? { time: true }, y: log ? { distr: 3, log: 10, range: range ?? undefined } : { range: range ?? ((u, low, high) => [0, Math.max(1, high * 1.15)]) } },
-      axes: [{ ...axis, values: x?.values ?? times }, { ...axis, size: 62, values: y ?? wholes }],
+      axes: [{ ...axis, values: x?.values ?? times }, { ...axis, size: 62, values: y ?? wholes, ...(log ? { splits: powers } : {}) }],
       series: [{}, ...lines.map(({ label }, n) => ({
         label, stroke: colours[n % colours.length], width: 2, dash: bars ? [] : DASHES[n % DASHES.length], points: { show: false }, spanGaps: false,
         ...(bars ? { paths: uPlot.paths.bars({ size: [0.8, 60] }), fill: `${colours[n % colours.length]}66` } : {}),
@@ -217,7 +222,7 @@ function All({ answer, isDark }) {
     <${Plot} title="Stale, suspect and unknown orders" isDark=${isDark} columns=${f.doubt} lines=${[{ label: "stale" }, { label: "suspect" }, { label: "unknown" }]}
       say=${`At most ${count(most(f.doubt[1]), "stale order")}, ${number(most(f.doubt[2]))} suspect, ${number(most(f.doubt[3]))} unknown at one time.`} />
     <${Plot} title="Answers that could be used" isDark=${isDark} columns=${f.success} lines=${[{ label: "share" }]} y=${(u, values) => values.map((v) => `${v} %`)}
-      range=${(u, min) => [Math.min(90, Math.floor((min ?? 100) / 10) * 10), 101]} say=${f.success[1].some((v) => v != null) ? `At worst ${percent(low / 100)} of the questions to the exchange had an answer that counts.` : "Nothing was asked in this time."} />
+      range=${(u, min) => [Math.min(90, Math.floor((min ?? 100) / 10) * 10), 101]} say=${!f.success[1].some((v) => v != null) ? "Nothing was asked in this time." : low === 100 ? "Every question to the exchange had an answer that counts." : `At worst ${percent(low / 100)} of the questions to the exchange had an answer that counts.`} />
     <${Plot} title="Calls a minute against the exchange's limit" isDark=${isDark} columns=${f.calls} lines=${[{ label: "calls" }, { label: "limit" }]}
       say=${`At most ${number(Math.ceil(calls))} a minute${limit ? `, of ${number(limit)} that may be made` : ""}.`} />
   </div>`;

@@ -1,7 +1,7 @@
 // The one sentence at the top: what is true now, and what to do about it.
 import { accounts, everyRow, isAway, link, loaded, now, standing, totals } from "./state.js";
 import { wanted } from "./api.js";
-import { count, number, span } from "./words.js";
+import { count, isBehind, number, span } from "./words.js";
 
 const away = (at) => {
   const { since, why } = link.value;
@@ -17,8 +17,6 @@ const away = (at) => {
       };
 };
 
-const LATE = /^not all/;
-
 /** An account that cannot be asked or whose stream is silent; or, `late`, that is merely behind. */
 function silent(isLate) {
   for (const { account, degraded, stream } of accounts.value ?? []) {
@@ -28,7 +26,7 @@ function silent(isLate) {
         todo: `Orders are asked for instead, so rows are true a little later. ${degraded ?? ""}`, go: "health",
       };
     }
-    if (degraded && LATE.test(degraded) === isLate) {
+    if (degraded && isBehind(degraded) === isLate) {
       return {
         tone: "bad", shape: "stop", say: `${account}: ${degraded}`,
         todo: "Rows may be untrue, and nothing is written meanwhile. ordersync doctor looks for the cause.", go: "health",

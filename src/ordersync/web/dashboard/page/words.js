@@ -102,6 +102,9 @@ export function markOf(row) {
   return row.urgency === "fresh" ? MARKS.fresh : MARKS.normal;
 }
 
+/** Whether an account is merely behind, where it could be asked: then its rows say more than it does. */
+export const isBehind = (degraded) => / of late$/.test(degraded ?? "");
+
 /** What a discrepancy means, in a sentence that follows the mark. */
 export const DISCREPANCIES = {
   status: "The row says something else than the exchange.",

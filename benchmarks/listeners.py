@@ -132,6 +132,10 @@ def _parcel(fills: Sequence[Sighting]) -> Parcel:
     )
 
 
+async def _everybody() -> bool:
+    return True
+
+
 @contextlib.asynccontextmanager
 async def _heard(outbox: Outbox, clock: SystemClock, count: int) -> AsyncIterator[list[int]]:
     """So many listeners while the block runs; how many messages each heard, once it has ended."""
@@ -142,7 +146,7 @@ async def _heard(outbox: Outbox, clock: SystemClock, count: int) -> AsyncIterato
 
     async def stream(request: Request) -> Stream:
         del request
-        return Stream(outbox.listening(Wanted()), clock)
+        return Stream(outbox.listening(Wanted()), clock, _everybody)
 
     async with listening(Starlette(routes=[Route("/", stream)]), HOST, 0) as port:
         words = (sys.executable, "-m", "benchmarks.listeners", str(port), str(count))

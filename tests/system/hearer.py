@@ -97,14 +97,22 @@ async def hearing(
     after: str | None = None,
     *,
     token: str | None = None,
+    client: httpx2.AsyncClient | None = None,
     **params: Any,  # noqa: ANN401 - of the query
 ) -> AsyncIterator[Hearer]:
-    """Somebody who listens while the block runs; `after`: the last id he has."""
+    """Somebody who listens while the block runs; `after`: the last id he has.
+
+    Over the connections of a `client`, where many listen.
+    """
     headers = {} if after is None else {"last-event-id": after}
     if token:
         headers["authorization"] = f"Bearer {token}"
     hearer = Hearer()
-    async with httpx2.AsyncClient(timeout=None) as client, asyncio.TaskGroup() as group:
+    async with contextlib.AsyncExitStack() as stack:
+        if client is None:
+            client = httpx2.AsyncClient(timeout=None)
+            await stack.enter_async_context(client)
+        group = await stack.enter_async_context(asyncio.TaskGroup())
         task = group.create_task(hear(hearer, client, headers, params))
         await house.wait(seconds=0.5)
         try:

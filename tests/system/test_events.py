@@ -7,9 +7,12 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 
+from ordersync.service import new_token, revoke_token
 from ordersync.simulator import Life
+from ordersync.tokened import Scope
 from tests.system.caller import PORT, calling, with_api
 from tests.system.hearer import hearing
 from tests.system.house import House, ago
@@ -162,7 +165,7 @@ def test_a_listener_that_slept_for_an_hour_goes_on_without_loss(by: str, tmp_pat
                 filled(house, 2)
                 await house.wait(minutes=20)
             after = hearer.last_id
-            params = {"last_event_id": after} if by == "query" else {}
+            params: dict[str, Any] = {"last_event_id": after} if by == "query" else {}
             async with hearing(house, None if by == "query" else after, **params) as again:
                 filled(house)
                 await house.wait(seconds=5)
@@ -313,6 +316,24 @@ async def test_what_cannot_be_asked_for_is_a_problem(tmp_path: Path) -> None:
             await caller.problem(f"/api/v1/events?{query}", 422)
 
 
+@virtually
+async def test_a_listener_whose_token_is_revoked_hears_no_more(tmp_path: Path) -> None:
+    async with with_api(tmp_path, web={"require_token": True}) as house:
+        settings = house.settings()
+        token = await new_token(settings, "screen", Scope.READ, None, house.clock)
+        assert token is not None
+        async with house.running():
+            await house.wait(seconds=5)
+            async with hearing(house) as nobody:
+                assert nobody.status == 401
+            async with hearing(house, token=token) as hearer:
+                await house.wait(minutes=3)
+                assert not hearer.ended.is_set()
+                await revoke_token(settings, "screen", house.clock)
+                await house.wait(minutes=3)
+                assert hearer.ended.is_set()
+
+
 # --- Those who are slow, and many ---------------------------------------------------------------
 
 
@@ -341,7 +362,12 @@ async def test_a_listener_that_takes_nothing_is_dropped_and_loses_nothing(tmp_pa
 @virtually
 async def test_two_hundred_listeners_hear_the_same(tmp_path: Path) -> None:
     async with at_work(tmp_path) as house, contextlib.AsyncExitStack() as stack:
-        hearers = [await stack.enter_async_context(hearing(house)) for _ in range(200)]
+        limits = httpx2.Limits(max_connections=200)
+        client = httpx2.AsyncClient(timeout=None, limits=limits)
+        await stack.enter_async_context(client)
+        hearers = [
+            await stack.enter_async_context(hearing(house, client=client)) for _ in range(200)
+        ]
         filled(house, 5)
         await house.wait(seconds=10)
         expected = hearers[0].ids

@@ -101,7 +101,8 @@ class Page:
     def once(self, make: Callable[[Logged], bytes]) -> bytes:
         """What `make` makes of all of it, joined; all callers make the same."""
         if self._made is None:
-            self._made = b"".join(message.once(make) for message in self.messages)
+            # Each by itself is kept only where somebody wants some of them.
+            self._made = b"".join(make(message.logged) for message in self.messages)
         return self._made
 
 

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from ordersync.errors import OrdersyncError
@@ -26,6 +27,7 @@ from ordersync.web.api.problems import of_error
 from ordersync.web.guest import ABORT
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from starlette.types import Receive, Scope, Send
@@ -38,6 +40,9 @@ HEARTBEAT = timedelta(seconds=15)
 """After so much silence a comment is sent: both sides see that the other is there."""
 
 STUCK = timedelta(seconds=30)
+ASK_AGAIN_EVERY = timedelta(minutes=1)
+"""How often it is looked whether a listener's token still is one."""
+
 AWAY_PAUSE = timedelta(seconds=1)
 RETRY_MILLISECONDS = 1_000
 CHUNK = 256 * 1024
@@ -102,6 +107,7 @@ _STREAMED: dict[int | str, dict[str, Any]] = {
 
 @router.get("/events", responses=_STREAMED, summary="Events, as they happen")
 async def stream_events(
+    request: Request,
     faces: Parts,
     filters: Annotated[Filters, Query()],
     last_event_id: Annotated[
@@ -113,7 +119,12 @@ async def stream_events(
     An event can come twice after a reconnect: its id tells.
     """
     after = last_event_id if last_event_id is not None else filters.last_event_id
-    return Stream(faces.outbox.listening(filters.wanted, after), faces.clock)
+    secret = request.headers.get("authorization", "").partition(" ")[2].strip()
+
+    async def is_welcome() -> bool:
+        return not secret or await faces.keyring.holder(secret) is not None
+
+    return Stream(faces.outbox.listening(filters.wanted, after), faces.clock, is_welcome)
 
 
 def framed(logged: Logged) -> bytes:
@@ -124,10 +135,16 @@ def framed(logged: Logged) -> bytes:
 class Stream(Response):
     """The answer that does not end by itself."""
 
-    def __init__(self, listening: AbstractAsyncContextManager[Listener], clock: Clock) -> None:
+    def __init__(
+        self,
+        listening: AbstractAsyncContextManager[Listener],
+        clock: Clock,
+        is_welcome: Callable[[], Awaitable[bool]],
+    ) -> None:
         super().__init__()
         self._listening = listening
         self._clock = clock
+        self._is_welcome = is_welcome
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Tell until the listener has gone, or takes nothing any more."""
@@ -148,13 +165,23 @@ class Stream(Response):
     async def _tell(self, listener: Listener, scope: Scope, send: Send) -> None:
         try:
             await _put(send, _hello(listener))
+            asked = self._clock.monotonic()
             while True:
                 await _put(send, await self._next(listener))
+                if self._clock.monotonic() - asked >= ASK_AGAIN_EVERY.total_seconds():
+                    asked = self._clock.monotonic()
+                    if await self._was_turned_out():
+                        break
+            _drop(scope)
         except TimeoutError:
             log.info("A listener was dropped: it took nothing for half a minute")
-            abort = scope.get("extensions", {}).get(ABORT)
-            if abort is not None:
-                abort["abort"]()
+            _drop(scope)
+
+    async def _was_turned_out(self) -> bool:
+        try:
+            return not await self._is_welcome()
+        except OrdersyncError:
+            return False  # nobody can tell at the moment: it is looked again
 
     async def _next(self, listener: Listener) -> bytes:
         try:
@@ -168,6 +195,13 @@ class Stream(Response):
             return heard.as_bytes(framed)
         # With the id of what has passed by, so that who wanted none of it need not begin there.
         return f": alive\nid: {listener.place}\n\n".encode() if listener.place else b": alive\n\n"
+
+
+def _drop(scope: Scope) -> None:
+    """Close the connection at once; what waits for it is forgotten."""
+    abort = scope.get("extensions", {}).get(ABORT)
+    if abort is not None:
+        abort["abort"]()
 
 
 def _hello(listener: Listener) -> bytes:

@@ -23,6 +23,10 @@ HEAD_LIMIT = 16 * 1024
 HEAD_WITHIN_SECONDS = 10.0
 """In this time a connection has to bring the head of its first request, or is closed."""
 
+TAKEN_EVERY_SECONDS = 10.0
+TAKEN_LEAST = 16 * 1024
+"""A client that is sent more than it takes has to take so much in this time, or is dropped."""
+
 IDLE_SECONDS = 30
 CONNECTIONS_LIMIT = 2_000
 ABORT = "ordersync.abort"
@@ -33,6 +37,7 @@ class _Impatient(H11Protocol):
     """HTTP/1.1 that does not wait for ever for a head, and closes what is cancelled."""
 
     _waiting: asyncio.TimerHandle | None = None
+    _slow: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -58,7 +63,32 @@ class _Impatient(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_minding()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._mind(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._stop_minding()
+        super().resume_writing()
+
+    def _mind(self, size: int) -> None:
+        """Look later how much of what waits was taken."""
+        self._slow = self.loop.call_later(TAKEN_EVERY_SECONDS, self._look, size)
+
+    def _look(self, before: int) -> None:
+        size = self.transport.get_write_buffer_size()
+        if before - size < TAKEN_LEAST:
+            self.transport.abort()
+        else:
+            self._mind(size)
+
+    def _stop_minding(self) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
 
     def _await_head(self) -> None:
         self._waiting = self.loop.call_later(HEAD_WITHIN_SECONDS, self.transport.close)

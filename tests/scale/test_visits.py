@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+import structlog
 
 from ordersync.errors import ConfigError, LeaseLost, VenueRefused
 from ordersync.leased import Holder
@@ -16,7 +17,7 @@ from ordersync.service.build import build_store
 from ordersync.service.visits import TERM
 from ordersync.simulator import Fault, Faults, Kind, Life
 from tests.system.house import ago, built
-from tests.virtual import virtually
+from tests.virtual import VirtualClock, virtually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -185,6 +186,39 @@ async def test_a_time_to_come_from_a_host_whose_clock_is_wrong_is_not_fresh(
         )
         assert not (await visits.verify("main", ago(seconds=15))).fresh
         await visits.close()
+
+
+class SetClock(VirtualClock):
+    """A machine whose time of day is an hour off."""
+
+    def __init__(self, hours: int) -> None:
+        super().__init__()
+        self._off = timedelta(hours=hours)
+
+    def now(self) -> datetime:
+        return super().now() + self._off
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+@virtually
+async def test_a_worker_on_a_machine_an_hour_off_is_told_and_writes_the_same(
+    tmp_path: Path, hours: int
+) -> None:
+    async with built(tmp_path) as house:
+        placed = [house.place(FILLED), house.place(Life.open())]
+        wrong, right = Visits(house.settings(), SetClock(hours)), visits_of(house)
+        with structlog.testing.capture_logs() as logs:
+            visited = await wrong.verify("main", ago(seconds=15))
+        assert (visited.updated, visited.failed) == (1, 0)
+        assert any("clock is 3600.0 s off" in line["event"] for line in logs)
+        assert any("Set up time synchronisation" in line["event"] for line in logs)
+        assert house.all_untrue(placed) == {}
+        # Its times keep nobody else away, and what others write is not new to it.
+        assert not (await right.verify("main", ago(seconds=15))).fresh
+        assert (await wrong.verify("main", ago(seconds=15))).updated == 0
+        assert house.events("conflict", "quarantined", "suspect") == []
+        await wrong.close()
+        await right.close()
 
 
 @virtually

@@ -20,6 +20,8 @@ import structlog
 from ordersync import settings as configuration
 from ordersync.clock import SystemClock
 from ordersync.errors import AskAgain, ConfigError, LeaseLost
+from ordersync.judging import judge_clock
+from ordersync.ports import Severity
 from ordersync.service.build import build_ingest, build_store, build_venue, check_key
 from ordersync.service.holder import NAME_LIMIT, is_dead, this_holder
 from ordersync.sync.audit import audit
@@ -242,6 +244,9 @@ class Visits:
         if known.looked_at is None or not timedelta(0) <= now - known.looked_at < KEY_TRUSTED_FOR:
             if warning := await check_key(self._settings, account, known.venue):
                 log.warning(warning, account=account)
+            clock = judge_clock(known.venue.now() - self._clock.now())
+            if clock.severity is not Severity.OK:
+                log.warning(f"{clock.what} The venue's is used. {clock.mend}", account=account)
             known.looked_at = now
         for name in list(self._venues)[: max(0, len(self._venues) - self._most_kept)]:
             if name not in self._at_work:

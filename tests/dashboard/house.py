@@ -40,15 +40,9 @@ table = "trades"
 id = "id"
 venue_order_id = "order_id"
 status = "status"
-symbol = "product_id"
-side = "side"
 created_at = "created_at"
-filled_at = "filled_at"
-filled_qty = "filled"
-avg_price = "fill_price"
-fee = "fee"
-owner = "bot_id"
 account = "main"
+{columns}
 
 [orders.status_words]
 pending = ["open"]
@@ -74,6 +68,17 @@ listen = "127.0.0.1:{port}"
 """
 
 
+COLUMNS = """
+symbol = "product_id"
+side = "side"
+filled_at = "filled_at"
+filled_qty = "filled"
+avg_price = "fill_price"
+fee = "fee"
+owner = "bot_id"
+"""
+
+
 def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the product runs in real time here
 
@@ -88,7 +93,9 @@ class Mishaps(Faults):
 class House:
     """One folder, one exchange, one service; `start` and `stop` are of the service alone."""
 
-    def __init__(self, folder: Path, *, stale_after: str = "3s", web: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, stale_after: str = "3s", web: str = "", columns: str = COLUMNS
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.world = World(now, seed=8)
@@ -96,6 +103,7 @@ class House:
         self.mishaps = Mishaps()
         self._stale_after = stale_after
         self._web = web
+        self._columns = columns
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="house", daemon=True)
         self._exchange: contextlib.AsyncExitStack | None = None
@@ -277,6 +285,7 @@ class House:
             port=self.port,
             stale_after=self._stale_after,
             web=self._web,
+            columns=self._columns,
         )
         (self.folder / "ordersync.toml").write_text(text, encoding="utf-8")
 

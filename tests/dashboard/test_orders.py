@@ -96,6 +96,24 @@ def test_a_row_opens_its_history_with_evidence_and_before_and_after(
     expect(detail).to_have_count(0)
 
 
+def test_a_link_to_an_order_opens_it_though_it_has_ended_and_no_list_shows_it(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    filled, order_id = house.place(Life.filled(timedelta(minutes=1)), word="completed")
+    house.place()
+    house.open()
+    page = visit(f"{house.address}/#order={filled}")
+    detail = page.locator(".detail")
+    expect(detail).to_contain_text(order_id)
+    page.keyboard.press("Escape")
+    expect(detail).to_have_count(0)
+    assert "#" not in page.url
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(detail).to_be_visible()
+    assert page.url.endswith("#order=2")
+
+
 def test_a_history_of_ten_thousand_events_is_read_to_its_beginning(
     house: House, visit: Callable[..., Page]
 ) -> None:
@@ -150,6 +168,24 @@ def test_what_stands_in_the_table_is_text_whatever_it_is(
     assert page.evaluate("window.taken") is None
     assert page.title() != "taken"
     assert page.locator("#app img, #app script, #app b, #app i").count() == 0
+
+
+def test_a_table_of_an_id_a_status_and_a_time_is_shown_as_it_is(
+    tmp_path: Path, visit: Callable[..., Page]
+) -> None:
+    with contextlib.closing(House(tmp_path, columns="")) as house:
+        known, _ = house.place()
+        nameless = house.write(None)
+        house.open()
+        page = visit(house.address)
+        expect(row(page, known).locator(".c-exchange_status")).to_have_text("new")
+        expect(row(page, known).locator(".c-owner")).to_have_text("\u2013")
+        expect(row(page, nameless).locator(".c-fill")).to_have_text("\u2013")
+        expect(row(page, nameless).locator(".c-verified")).to_have_text("never")
+        expect(page.locator(".beside")).to_contain_text("No bots to tell apart")
+        row(page, nameless).get_by_role("button").click()
+        page.locator("dialog").get_by_role("button", name="Verify now").click()
+        expect(page.locator("dialog")).to_contain_text("nobody can be asked")
 
 
 def test_ten_thousand_rows_are_searched_sorted_and_walked_with_the_keyboard(

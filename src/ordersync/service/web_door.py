@@ -126,7 +126,10 @@ async def _listen(app: ASGIApp, settings: Settings, clock: Clock) -> None:
         try:
             async with listening(app, host, port) as bound:
                 shown = f"[{host}]" if ":" in host else host
-                log.info(f"The API answers at http://{shown}:{bound}, described at /docs")
+                log.info(
+                    f"The API answers at http://{shown}:{bound}, described at /docs;"
+                    " the same address in a browser is the dashboard"
+                )
                 if settings.web.is_exposed:
                     log.warning(" ".join(EXPOSED))
                 while True:

@@ -8,7 +8,7 @@ import { Bots, Health, Numbers } from "./health.js";
 import { Orders, openCursor, step } from "./orders.js";
 import { Shape, html } from "./parts.js";
 import { sentence } from "./sentence.js";
-import { choose, cursor, isAway, link, live, now, opened, rowAt, wake } from "./state.js";
+import { choose, cursor, isAway, link, live, now, opened, openLinked, rowAt, wake } from "./state.js";
 import { span } from "./words.js";
 
 const VIEWS = [["orders", "Orders"], ["bots", "Bots"], ["health", "Health"], ["plots", "Plots"]];
@@ -18,8 +18,21 @@ const Plots = signal(null);
 
 function show(name) {
   view.value = name;
-  history.replaceState(null, "", name === "orders" ? location.pathname : `#${name}`);
 }
+
+// Where one looks is in the address, so that it can be sent to somebody; alerts link so to orders.
+const ORDER = /^#order=(.+)$/;
+let settled = !ORDER.test(location.hash);
+function follow() {
+  const found = ORDER.exec(location.hash);
+  if (!found) return;
+  try {
+    openLinked(decodeURIComponent(found[1]));
+  } catch {
+    // Half an escape names nothing.
+  }
+}
+addEventListener("hashchange", follow);
 
 // Plots are the heaviest part of the page: they come when somebody wants them.
 effect(() => {
@@ -172,3 +185,11 @@ effect(() => {
 document.getElementById("app").textContent = "";
 render(html`<${App} />`, document.getElementById("app"));
 live();
+follow();
+effect(() => {
+  const row = opened.value === null || view.value !== "orders" ? null : rowAt(opened.value);
+  const hash = row ? `#order=${encodeURIComponent(row.id)}` : view.value === "orders" ? "" : `#${view.value}`;
+  // A link that is being followed stays until it is.
+  if (location.hash !== hash && (hash || !ORDER.test(location.hash) || settled)) history.replaceState(null, "", hash || location.pathname);
+  if (row) settled = true;
+});

@@ -17,7 +17,9 @@ const Blockers = ({ bot, show }) => html`${bot.orders.slice(0, 6).map((id, n) =>
 export function Bots({ show, isShort }) {
   const list = owners.value;
   if (list === null) return html`<p class="quiet">Reading …</p>`;
-  if (!list.length) return html`<p class="quiet">No bots to tell apart: <code>owner</code> is not mapped in ordersync.toml, or no order is open.</p>`;
+  if (list.every((bot) => bot.owner == null)) {
+    return html`<p class="quiet">No bots to tell apart: ${list.length ? "" : "no order is open, or "}<code>owner</code> is not mapped in ordersync.toml.</p>`;
+  }
   const at = now.value;
   // Who waits for a row that is in trouble right now.
   const troubled = new Set([...everyRow()].filter((row) => row.rank >= 2).map((row) => row.owner));
@@ -25,7 +27,7 @@ export function Bots({ show, isShort }) {
   if (isShort) {
     return html`<ul class="bots">${sorted.slice(0, 8).map((bot) => html`<li>
       <${Badge} ...${bot.blocked ? { shape: "square", word: "blocked", tone: "plain" } : { shape: "dot", word: "free", tone: "plain" }} />
-      <span class="name"><${Text}>${bot.owner ?? "no name"}<//></span>
+      <span class="name"><${Text}>${bot.owner ?? "without a bot"}<//></span>
       <span class="quiet number">${bot.blocked ? since(bot.blocked_since, at) : ""}</span>
       ${bot.blocked ? html`<span class="by quiet">by <${Blockers} bot=${bot} show=${show} /></span>` : null}
       ${bot.untruly_blocked_seconds_today >= 1 ? html`<span class="by">${troubled.has(bot.owner)
@@ -36,7 +38,7 @@ export function Bots({ show, isShort }) {
   return html`<div class="wide" tabindex="0" role="region" aria-label="Bots"><table class="plain">
     <thead><tr><th scope="col">Bot</th><th scope="col">State</th><th scope="col">Open orders</th><th scope="col">Since</th><th scope="col">By order</th><th scope="col">Untruly blocked today</th></tr></thead>
     <tbody>${sorted.slice(0, 1000).map((bot) => html`<tr>
-      <th scope="row"><${Text}>${bot.owner ?? "no name"}<//></th>
+      <th scope="row"><${Text}>${bot.owner ?? "without a bot"}<//></th>
       <td>${bot.blocked ? html`<${Badge} shape="square" word="blocked" tone="plain" />` : html`<${Badge} shape="dot" word="free" tone="plain" />`}</td>
       <td class="number">${number(bot.open_orders)}</td>
       <td class="number" title=${wholeMoment(bot.blocked_since)}>${bot.blocked ? since(bot.blocked_since, at) : "–"}</td>

@@ -45,7 +45,9 @@ const newcomers = new Set();
 const doubtful = new Set();
 
 export const keyOf = (account, id) => `${account}\u0000${id}`;
-export const rowAt = (key) => rows.get(key) ?? ended.value.rows.find((row) => row.key === key) ?? null;
+/** An order that somebody followed a link to, and that is in no list here. */
+const linked = new Map();
+export const rowAt = (key) => rows.get(key) ?? ended.value.rows.find((row) => row.key === key) ?? linked.get(key) ?? null;
 export const isAway = computed(() => link.value.answers === false);
 export const everyRow = () => rows.values();
 /** How the open rows stand, counted; each in one place: {open, stale, suspect, unknown, trouble, loud}. */
@@ -188,6 +190,18 @@ function learnSoon() {
 function forget(id) {
   for (const [key, row] of rows) if (row.id === id) rows.delete(key);
   dirty = true;
+}
+
+/** Open the order of a link, whatever list it is in; where there is none, the search says so. */
+export async function openLinked(id) {
+  try {
+    const row = await refresh(id);
+    linked.clear();
+    linked.set(row.key, row);
+    cursor.value = opened.value = row.key;
+  } catch (trouble) {
+    if (trouble.status === 404) choose({ text: id });
+  }
 }
 
 /** Ask for one order anew. Raises Trouble. */

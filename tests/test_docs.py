@@ -1,5 +1,6 @@
 """The documents keep step with the code: what they list is what there is."""
 
+import ast
 import dataclasses
 import inspect
 import json
@@ -17,7 +18,7 @@ import pydantic
 import pytest
 import typer
 
-from ordersync import settings
+from ordersync import errors, settings
 from ordersync.alerted import Alert
 from ordersync.cli.app import app
 from ordersync.cli.output import Exit
@@ -33,6 +34,7 @@ from ordersync.venues.alpaca import parse as alpaca
 from ordersync.venues.coinbase import parse
 from ordersync.web import metrics
 
+LEVELS = ("debug", "info", "warning", "error", "exception")
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
@@ -44,7 +46,9 @@ FENCE = re.compile(r"^([ ]*)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine's own ORDERSYNC_ variables would speak before the examples."""
     for name in list(os.environ):
-        sections = r"ORDERSYNC_(DATABASE|ORDERS|ACCOUNTS|SYNC|RETENTION|ALERTS|WEBHOOKS|CELERY|WEB)"
+        sections = (
+            r"ORDERSYNC_(DATABASE|ORDERS|ACCOUNTS|SYNC|RETENTION|ALERTS|LOG|WEBHOOKS|CELERY|WEB)"
+        )
         if re.match(sections, name, re.IGNORECASE):
             monkeypatch.delenv(name)
 
@@ -379,3 +383,46 @@ def test_every_alert_is_documented_as_it_is_and_no_other() -> None:
     documented = [(row[0].strip("`"), row[1], row[2]) for row in listed]
     expected = [(one.value, one.loudness.value, "yes" if one.lasts else "no") for one in Alert]
     assert documented == expected
+
+
+SOURCES = [
+    ast.parse(path.read_text(encoding="utf-8"))
+    for path in (ROOT / "src" / "ordersync").rglob("*.py")
+    if path.parts[-2] not in {"simulator", "demo"}
+]
+
+
+def calls() -> Iterator[ast.Call]:
+    for source in SOURCES:
+        yield from (node for node in ast.walk(source) if isinstance(node, ast.Call))
+
+
+def test_every_field_of_the_log_is_documented_and_no_other() -> None:
+    used = {
+        keyword.arg
+        for call in calls()
+        if ast.unparse(call.func) in {"say", *(f"log.{level}" for level in LEVELS)}
+        for keyword in call.keywords
+        if keyword.arg is not None
+    }
+    fields = section(REFERENCE / "logs.md", "Logs").split("| line |", maxsplit=1)[0]
+    assert sorted(first_cells(fields)) == sorted(used)
+
+
+def test_every_error_is_documented_and_no_other() -> None:
+    made = {
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.OrdersyncError)
+    }
+    text = section(REFERENCE / "errors.md", "By what to do")
+    assert {*first_cells(text), "OrdersyncError"} == made
+
+
+def test_every_problem_of_the_api_is_documented_with_its_statuses_and_no_other() -> None:
+    made: dict[str, set[str]] = {}
+    for call in calls():
+        if ast.unparse(call.func) == "Refusal" and isinstance(call.args[1], ast.Constant):
+            made.setdefault(str(call.args[1].value), set()).add(ast.unparse(call.args[0]))
+    listed = rows(section(REFERENCE / "errors.md", "Problems of the API"))
+    assert {row[0].strip("`"): set(row[1].split(", ")) for row in listed} == made

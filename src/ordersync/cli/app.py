@@ -165,12 +165,16 @@ def run_service(
     shadow: Annotated[
         bool, typer.Option("--shadow", help="Decide and record, but write no row.")
     ] = False,
+    log_format: Annotated[
+        Literal["text", "json"] | None,
+        typer.Option(help="How the log looks (default: log.format, which is text)."),
+    ] = None,
 ) -> None:
     """Keep the table true until stopped."""
     from ordersync.cli import commands  # noqa: PLC0415 - loads the service
 
     output = cast("Output", context.obj)
-    output.run(commands.run(output, shadow=shadow))
+    output.run(commands.run(output, shadow=shadow, log_format=log_format))
 
 
 @app.command()

@@ -89,11 +89,16 @@ async def dry_run(output: Output, older_than: str | None) -> None:
     output.say("Nothing was written (dry run).")
 
 
-async def run(output: Output, *, shadow: bool) -> None:
+async def run(output: Output, *, shadow: bool, log_format: str | None = None) -> None:
     """Keep the table true until stopped."""
-    # With --json stdout carries events, so the log has to go elsewhere.
-    set_up_log(as_json=output.as_json, stream=sys.stderr if output.as_json else sys.stdout)
     settings = configuration.load(output.config)
+    chosen = log_format or settings.log.format.value
+    set_up_log(
+        as_json=output.as_json or chosen == configuration.LogFormat.JSON,
+        # With --json stdout carries events, so the log has to go elsewhere.
+        stream=sys.stderr if output.as_json else sys.stdout,
+        least=logging.getLevelNamesMapping()[settings.log.level.upper()],
+    )
 
     def tell(events: Sequence[Event]) -> None:
         if output.as_json:

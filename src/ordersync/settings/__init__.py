@@ -8,6 +8,7 @@ what can be seen from the text. Secrets are never in here: a key file is a path.
 from ordersync.settings.accounts import VENUES, Account
 from ordersync.settings.alerts import Alerts, Channel, Silence
 from ordersync.settings.loading import build, check_age, load
+from ordersync.settings.log import Log, LogFormat, LogLevel
 from ordersync.settings.orders import AccountColumn, Database, Orders
 from ordersync.settings.queued import Celery
 from ordersync.settings.subscriptions import Subscriptions
@@ -27,6 +28,9 @@ __all__ = [
     "Celery",
     "Channel",
     "Database",
+    "Log",
+    "LogFormat",
+    "LogLevel",
     "Orders",
     "Retention",
     "Settings",

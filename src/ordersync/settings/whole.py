@@ -12,6 +12,7 @@ from ordersync.errors import ConfigError
 from ordersync.secret_files import read_line
 from ordersync.settings.accounts import Account
 from ordersync.settings.alerts import Alerts
+from ordersync.settings.log import Log
 from ordersync.settings.orders import Database, Orders
 from ordersync.settings.queued import Celery, with_password
 from ordersync.settings.subscriptions import Subscriptions
@@ -42,6 +43,7 @@ class Settings(BaseSettings):
     web: Web = Web()
     celery: Celery | None = None
     alerts: Alerts = Alerts()
+    log: Log = Log()
 
     @classmethod
     def settings_customise_sources(

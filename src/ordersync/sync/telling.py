@@ -56,19 +56,26 @@ def digest(report: object) -> str:
 
 
 def tell(outcomes: Iterable[Outcome]) -> None:
-    """One plain line for each row that was written or could not be."""
+    """One plain line for each event, and for each row that could not be written."""
     for outcome in outcomes:
         order = outcome.key.partition(":")[2]
         for event in outcome.events:
             before, after = event.before.word, event.after.word
             if before != after:
-                log.info(
-                    f"Updating order {order}: {before} -> {after}",
-                    account=event.account,
-                    row_id=event.order.row_id,
-                    source=event.source.value,
-                    event_id=event.id,
-                )
+                say, what = log.info, f"Updating order {order}: {before} -> {after}"
+            elif event.kind is not EventKind.CHANGED:
+                say, what = log.info, f"Order {order}: {event.kind.value}"
+            else:
+                # Fills and fees of an order that works on: very many, and the row shows them.
+                say, what = log.debug, f"Order {order}: {event.after.status}"
+            say(
+                what,
+                account=event.account,
+                row_id=event.order.row_id,
+                source=event.source.value,
+                kind=event.kind.value,
+                event_id=event.id,
+            )
         if outcome.result in {Result.LOST, Result.UNWRITABLE}:
             log.warning(f"Failed to sync order {order}: {outcome.why}")
 

@@ -41,6 +41,7 @@ TOPICS = (
     "simulation",
     "alpaca",
     "dashboard",
+    "watching",
     "postgres_commit",
     "postgres_apply",
     "postgres_reconcile",

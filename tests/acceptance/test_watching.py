@@ -92,3 +92,34 @@ def test_prometheus_can_scrape_it_while_it_runs(house: House) -> None:
     text = scraped.text
     assert 'ordersync_account_info{account="main",venue="coinbase"} 1.0' in text
     assert set(windows) == {"1h", "24h", "30d"}
+
+
+def test_the_log_is_json_with_stable_fields_where_that_is_wanted(house: House) -> None:
+    row, order = house.place(status="FILLED", filled="10", fee="0.1", last_fill=ago(hours=1))
+    house.ready()
+    with house.running("run", "--log-format", "json") as running:
+        running.until(lambda: "Sync complete" in running.so_far, 20, "a pass")
+        said = running.stop()
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)
+    (told,) = [line for line in lines if line["event"].startswith("Updating order")]
+    assert told["event"] == f"Updating order {order['order_id']}: pending -> completed"
+    fields = {name: told[name] for name in ("account", "row_id", "source", "kind", "level")}
+    assert fields == {
+        "account": "main",
+        "row_id": str(row),
+        "source": "poll",
+        "kind": "changed",
+        "level": "info",
+    }
+    assert told["event_id"]
+
+
+def test_doctor_names_a_channel_that_cannot_be_used(house: House) -> None:
+    house.ready()
+    with house.config.open("a") as file:
+        file.write('\n[[alerts.channels]]\nname = "none"\nurl_file = "none.url"\n')
+    findings = house.ordersync("--json", "doctor").json["findings"]
+    (found,) = [one for one in findings if one["about"] == "alerts: none"]
+    assert found["severity"] == "error"
+    assert "none.url cannot be read" in found["what"]

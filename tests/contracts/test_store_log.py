@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +13,10 @@ import psycopg
 import pytest
 
 from ordersync.logged import LATE, Place, Recent
-from ordersync.sync.outbox import Outbox
+from ordersync.sync.outbox import KEPT_PAGES, LISTENERS_LIMIT, Crowded, Outbox
 from ordersync.sync.page import Wanted
 from ordersync.truth.model import Status
-from tests.contracts.bench import ACCOUNT, NOON, ingest, said
+from tests.contracts.bench import ACCOUNT, NOON, SqliteBench, ingest, said
 from tests.contracts.mariadb_bench import MariadbBench
 from tests.contracts.postgres_bench import PostgresBench
 from tests.contracts.test_group_commit import pending
@@ -250,3 +252,80 @@ async def test_a_number_that_was_given_up_is_looked_for_no_longer_than_it_can_ap
             it.clock.forward(LATE + timedelta(seconds=1))
             assert await heard_by(outbox, listener) == []
             assert outbox.marks.ranges == []
+
+
+# --- Those who fall behind ----------------------------------------------------------------------
+
+COPY = (
+    "INSERT INTO ordersync_events (log_id, n, at, account, order_key, kind, body)"
+    " SELECT ?, n, at, account, order_key, kind, body FROM ordersync_events WHERE log_id = 1"
+)
+
+
+@pytest.mark.only_on("sqlite")
+async def test_who_falls_behind_what_is_kept_reads_the_log_and_joins_the_others_again(
+    opened: Open, bench: Bench
+) -> None:
+    it = await opened(*pending(1))
+    await filled(it, 1)
+    async with log_of(it) as log:
+        outbox = Outbox(log, it.clock)
+        async with outbox.listening(Wanted()) as quick, outbox.listening(Wanted()) as slow:
+            told: list[str] = []
+            assert isinstance(bench, SqliteBench)
+            with closing(bench.connect()) as connection:
+                connection.execute("PRAGMA synchronous = OFF")
+                for n in range(KEPT_PAGES + 200):
+                    connection.execute(COPY, (n + 2,))
+                    told += await heard_by(outbox, quick)
+            expected = [f"{n + 2}-0" for n in range(KEPT_PAGES + 200)]
+            assert told == expected
+            assert outbox.pages_end - outbox.pages_start <= KEPT_PAGES
+            late = await all_of(outbox, slow)
+            bench.run(COPY, KEPT_PAGES + 500)
+            assert await heard_by(outbox, quick) == [f"{KEPT_PAGES + 500}-0"]
+            assert late + await all_of(outbox, slow) == [*expected, f"{KEPT_PAGES + 500}-0"]
+
+
+async def all_of(outbox: Outbox, listener: Listener) -> list[str]:
+    """What this listener gets until there is nothing more; the others are given beats."""
+    told: list[str] = []
+    async with asyncio.TaskGroup() as group:
+        beating = group.create_task(outbox.run())
+        while heard := await listener.take(timedelta(seconds=0.3)):
+            messages = heard.page.messages if heard.messages is None else heard.messages
+            told += [str(one.logged.place) for one in messages]
+        beating.cancel()
+    return told
+
+
+@pytest.mark.only_on("sqlite")
+async def test_where_nobody_listens_nothing_is_read_and_nothing_kept(
+    opened: Open, bench: Bench
+) -> None:
+    it = await opened(*pending(1))
+    await filled(it, 1)
+    async with log_of(it) as log:
+        outbox = Outbox(log, it.clock)
+        async with outbox.listening(Wanted()) as listener:
+            bench.run(COPY, 2)
+            assert await heard_by(outbox, listener) == ["2-0"]
+            assert outbox.pages_end - outbox.pages_start == 1
+        assert outbox.listeners == 0
+        assert outbox.pages_end == outbox.pages_start
+        bench.run(COPY, 3)
+        async with outbox.listening(Wanted()) as listener:
+            assert str(listener.newest) == "3-0"
+            assert await heard_by(outbox, listener) == []
+
+
+@pytest.mark.only_on("sqlite")
+async def test_more_than_there_may_be_are_turned_away(opened: Open) -> None:
+    it = await opened()
+    async with log_of(it) as log, contextlib.AsyncExitStack() as stack:
+        outbox = Outbox(log, it.clock)
+        for _ in range(LISTENERS_LIMIT):
+            await stack.enter_async_context(outbox.listening(Wanted()))
+        with pytest.raises(Crowded):
+            await stack.enter_async_context(outbox.listening(Wanted()))
+        assert outbox.listeners == LISTENERS_LIMIT

@@ -46,7 +46,7 @@ EVENTS_A_BEAT = 10_000
 """So many messages are given out in a beat at most, all listeners together."""
 
 KEPT_BYTES = 16 * 1024 * 1024
-KEPT_PAGES = 1_000
+KEPT_PAGES = 300
 """What is kept for listeners that are not quite as fast; who falls behind reads the log."""
 
 READ_PAGES = 8

@@ -9,12 +9,14 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
 from ordersync import settings as configuration
 from ordersync.service import serving as serving_orders
 from ordersync.simulator import serving
+from ordersync.sync.audit import Difference
 from tests.system.house import WORDS, naive
 from tests.venues.broker import PORT, Broker
 from tests.virtual import VirtualClock, virtually
@@ -269,6 +271,70 @@ async def test_audit_finds_nothing_wrong_with_a_row_that_follows(tmp_path: Path)
         await at.sync()
         found = await at.audit()
         assert (found.rows, found.failed) == ([], {})
+
+
+@virtually
+@pytest.mark.parametrize("moves", [False, True])
+async def test_audit_and_preview_follow_an_order_that_nobody_has_synced_yet(
+    tmp_path: Path,
+    moves: bool,  # noqa: FBT001 - a parameter of pytest
+) -> None:
+    async with desk(tmp_path, follow_replace=moves) as at:
+        order = at.broker.place(qty="10")
+        row = at.insert(order)
+        middle = at.replace(order, qty="9")
+        last = at.replace(middle, qty="8")
+        at.fill(last, "filled", "8", "100")
+        nobodys = at.broker.place()
+        found = await at.audit()
+        wrong = {one.difference for one in found.rows if one.row_id == str(row)}
+        assert wrong >= {Difference.STATUS, Difference.FILL, Difference.PRICE}
+        assert (Difference.OTHER in wrong) is moves
+        orphans = [one for one in found.rows if one.row_id is None]
+        assert [one.venue_order_id for one in orphans] == [nobodys]
+        async with at.serving() as service:
+            (shown,) = await service.preview()
+        await at.sync()
+        told = {str(one.column): one.venue_says for one in shown.rows}
+        told.pop("filled_at")
+        named = ", ".join(told)
+        written = at.sql(f"SELECT {named} FROM trades WHERE id = ?", row)  # noqa: S608 - columns
+        assert [str(value) for value in written[0]] == [str(value) for value in told.values()]
+        assert at.row(row)[1:] == ("completed", 8.0, 100.0)
+
+
+@virtually
+async def test_audit_says_that_a_row_whose_new_order_is_not_there_could_not_be_verified(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as at:
+        order = at.broker.place()
+        at.insert(order)
+        at.broker.order(order).update(status="replaced", replaced_by=(gone := str(uuid4())))
+        found = await at.audit()
+        assert found.rows == []
+        assert gone in found.failed
+
+
+@virtually
+async def test_audit_and_preview_ask_for_rows_that_know_their_client_id_alone(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as at:
+        old, gone = at.broker.place(), at.broker.place()
+        rows = [at.insert(order) for order in (old, gone)]
+        at.fill(old, "filled", "2", "100")
+        moment = naive(at.broker.now() - timedelta(days=3))
+        at.broker.order(old).update(submitted_at=f"{moment}Z", created_at=f"{moment}Z")
+        at.sql("UPDATE trades SET order_id = NULL, created_at = ?", moment)
+        at.sql("UPDATE trades SET client_id = 'nobody' WHERE id = ?", rows[1])
+        found = await at.audit()
+        async with at.serving() as service:
+            (shown,) = await service.preview()
+        for said in (found, shown):
+            assert Difference.STATUS in {one.difference for one in said.rows}
+            assert {one.row_id for one in said.rows if one.row_id} == {str(rows[0])}
+            assert said.failed.keys() == {"nobody"}
 
 
 @virtually

@@ -225,6 +225,7 @@ class Service:
             store=self.store,
             clock=self.clock,
             since=since,
+            follow_replace=self.settings.orders.follow_replace,
             progress=progress,
         )
 

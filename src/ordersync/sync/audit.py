@@ -10,12 +10,14 @@ import msgspec
 from ordersync.ports import Advance, Change, Claim, Known, Meaning, OrderName
 from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import key_of
+from ordersync.sync.windows import creation_windows
+from ordersync.sync.work import NOT_PROVEN
 from ordersync.truth.evidence import Reading, Sighting, account_proves_itself
 from ordersync.truth.merge import contradicts, merge, objection
 from ordersync.truth.model import EventEvidence, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from ordersync.ports import Clock, OrderStore, Venue
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from ordersync.truth.model import Order
 
 IDS_AT_A_TIME = 800
+LONGEST_CHAIN = 100
 
 
 class Difference(StrEnum):
@@ -69,12 +72,13 @@ async def audit(
     store: OrderStore,
     clock: Clock,
     since: datetime | None,
+    follow_replace: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
     """Ask for every order of `work` and write nothing.
 
     Where `since` is given, all orders made since then are asked for too, to find those that
-    have no row.
+    have no row. `follow_replace` is whether a row's venue id moves with its order.
     """
     found = Audit(account=account)
     ids = [k.key[2:] for k in work.known.values() if k.key.startswith("v:")]
@@ -88,13 +92,14 @@ async def audit(
     everyone = Reading()
     if since is not None:
         everyone = await venue.ask_open() + await venue.ask_created(since, venue.now())
-    by_client = {k.key: k for k in work.known.values() if k.key.startswith("c:")}
-    for sighting in everyone.sightings:
-        client = f"c:{sighting.report.client_order_id}"
-        if client in by_client:
-            reading += Reading(sightings=(sighting,))
-    await _compare(found, reading, work, venue, store, clock)
-    await _find_orphans(found, everyone.sightings, store)
+    reading += await _by_client_id(found, work, everyone, venue)
+    heirs, of_heirs = await _ask_heirs(reading, everyone, ids, venue)
+    for absence in of_heirs.absences:
+        found.failed[absence.venue_order_id or ""] = NOT_PROVEN
+    reading += Reading(sightings=of_heirs.sightings, silences=of_heirs.silences)
+    chains = Chains(store, moves_ids=follow_replace)
+    await _compare(found, reading, work, heirs, venue, store, chains, clock)
+    await _find_orphans(found, everyone.sightings, heirs, store)
     _list_absent(found, reading, work)
     for silence in (*reading.silences, *everyone.silences):
         for order in silence.orders or (silence.endpoint,):
@@ -104,18 +109,69 @@ async def audit(
     return found
 
 
+async def _by_client_id(found: Audit, work: Work, everyone: Reading, venue: Venue) -> Reading:
+    """The orders whose rows know their client id alone: from the list, else from the history."""
+    by_client = {k.key[2:]: k for k in work.known.values() if k.key.startswith("c:")}
+    seen = tuple(s for s in everyone.sightings if s.report.client_order_id in by_client)
+    reading = Reading(sightings=seen)
+    left = by_client.keys() - {s.report.client_order_id for s in seen}
+    for client_id in left:
+        if by_client[client_id].claims[0].meaning is not Meaning.UNKNOWN:
+            found.failed[client_id] = NOT_PROVEN
+    for start, end, client_ids in creation_windows({one: by_client[one] for one in left}):
+        said = await venue.ask_created(start, end, client_ids)
+        ours = tuple(s for s in said.sightings if s.report.client_order_id in left)
+        reading += Reading(sightings=ours, silences=said.silences)
+    for sighting in reading.sightings:
+        found.failed.pop(sighting.report.client_order_id or "", None)
+    return reading
+
+
+async def _ask_heirs(
+    reading: Reading, everyone: Reading, asked: Sequence[str], venue: Venue
+) -> tuple[set[str], Reading]:
+    """The orders that replaced those just seen, and those that replaced them: rows follow them.
+
+    Their ids, and what was said of those that nobody had asked for yet.
+    """
+    listed = {s.report.venue_order_id: s for s in everyone.sightings}
+    heirs: set[str] = set()
+    later = Reading()
+    latest: Iterable[Sighting] = reading.sightings
+    for _ in range(LONGEST_CHAIN):
+        new = {s.report.replaced_by for s in latest if s.report.replaced_by} - heirs
+        if not new:
+            break
+        heirs |= new
+        unasked = sorted(new.difference(asked))
+        said = Reading(sightings=tuple(listed[heir] for heir in unasked if heir in listed))
+        if unlisted := [heir for heir in unasked if heir not in listed]:
+            said += await venue.ask_ids(unlisted)
+        later, latest = later + said, said.sightings
+    return heirs, later
+
+
 async def _compare(
-    found: Audit, reading: Reading, work: Work, venue: Venue, store: OrderStore, clock: Clock
+    found: Audit,
+    reading: Reading,
+    work: Work,
+    heirs: Collection[str],
+    venue: Venue,
+    store: OrderStore,
+    chains: Chains,
+    clock: Clock,
 ) -> None:
     by_key: dict[str, list[Sighting]] = {}
     for sighting in reading.sightings:
         name = OrderName(sighting.report.venue_order_id, sighting.report.client_order_id)
         by_key.setdefault(key_of(name), []).append(sighting)
+    others = [OrderName(h) for h in heirs if f"v:{h}" in by_key and f"v:{h}" not in work.known]
+    followed = {k.key: k for k in (await store.read(found.account, others) if others else ())}
     steps: list[Advance] = []
     now = clock.now()
     for key, sightings in by_key.items():
         client = f"c:{sightings[0].report.client_order_id}"
-        known = work.known.get(key) or work.known.get(client)
+        known = work.known.get(key) or work.known.get(client) or followed.get(key)
         if known is None:
             continue
         truth = known.truth
@@ -127,7 +183,8 @@ async def _compare(
                 found.failed[key[2:]] = "the venue contradicts what it said before"
             truth = merge(truth, sighting.report)
         steps.append(_step(known, truth, now))
-    shown = await Chains(store).follow(found.account, steps)
+    shown = await chains.follow(found.account, steps)
+    shown = [step for step in shown if step.known.key in work.known]
     for step, changes in zip(shown, await store.preview(found.account, shown), strict=True):
         found.rows += [_differing(found.account, step, change) for change in changes]
 
@@ -137,14 +194,16 @@ def _step(known: Known, truth: Order | None, now: datetime) -> Advance:
     return Advance(known=known, truth=truth, source=Source.DEMAND, evidence=evidence, asked_at=now)
 
 
-async def _find_orphans(found: Audit, sightings: Sequence[Sighting], store: OrderStore) -> None:
+async def _find_orphans(
+    found: Audit, sightings: Sequence[Sighting], heirs: Collection[str], store: OrderStore
+) -> None:
     """Orders at the venue that the table does not have."""
     by_id = {s.report.venue_order_id: s.report for s in sightings}
     names = [OrderName(r.venue_order_id, r.client_order_id) for r in by_id.values()]
     chains = Chains(store)
     for known in await store.read(found.account, names) if names else []:
         report = by_id.get(known.key[2:])
-        if not known.claims and report is not None:
+        if not known.claims and report is not None and report.venue_order_id not in heirs:
             heir = merge(known.truth, report)
             if heir.replaces and await chains.roots(found.account, [heir]):
                 continue  # the row of the order that it replaced follows it

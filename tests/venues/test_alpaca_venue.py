@@ -165,6 +165,7 @@ def test_no_other_answer_than_the_venues_own_404_is_an_absence(answer: Response)
             broker.faults[""] = [answer]
             reading = await venue.ask_ids([STRANGER])
             assert (reading.absences, unanswered(reading)) == ((), [STRANGER])
+            assert not any(silence.garbled for silence in reading.silences)  # it shows no order
             broker.faults[""] = [answer]
             reading = await venue.ask_one(STRANGER, "client-x")
             assert (reading.absences, unanswered(reading)) == ((), [STRANGER])

@@ -92,6 +92,10 @@ class OrderCalls:
             return Reading(said_again=(SaidAgain(orders=(name,), as_of=as_of),)), None
         read = [parse.parse_order(raw, endpoint, as_of) for raw in parse.flatten([order])]
         found = read[0]
+        if isinstance(found, Silence) and not found.orders:
+            # Nothing in it says that it is about an order at all: no answer to this question.
+            none = Unusable(why=found.why, blame=Blame.GARBLED, raw=found.raw)
+            return Reading(silences=(silence_of(endpoint, none, [name]),)), None
         if isinstance(found, Silence):
             read[0] = msgspec.structs.replace(found, orders=(name,))
         else:

@@ -131,9 +131,10 @@ async def test_what_ended_after_fills_is_true_to_the_moment_of_the_last_fill(
 ) -> None:
     async with at_alpaca(tmp_path) as house:
         order = house.place(end)
-        await house.sync()
+        report = await house.sync()
         assert house.untrue(order) == []
         assert house.word(order) == "completed"
+        assert report.rows_written == 1, "one row, though its details are asked for afterwards"
         before = house.dump()
         await house.wait(seconds=90)
         await house.sync()

@@ -60,8 +60,14 @@ class PassReport(msgspec.Struct, kw_only=True):
 
     @property
     def rows_written(self) -> int:
-        """How many rows of the user's table were written."""
-        return sum(outcome.rows_written for outcome in self.outcomes)
+        """How many rows of the user's table were written: one row counts once.
+
+        An end whose details are asked for afterwards is written twice.
+        """
+        written: dict[str, int] = {}
+        for one in self.outcomes:
+            written[one.key] = max(one.rows_written, written.get(one.key, 0))
+        return sum(written.values())
 
     @property
     def was_answered(self) -> bool:

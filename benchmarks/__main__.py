@@ -37,6 +37,7 @@ TOPICS = (
     "push",
     "push_faults",
     "webhooks",
+    "api",
     "listeners",
     "simulation",
     "alpaca",

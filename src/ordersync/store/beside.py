@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -14,7 +14,7 @@ from ordersync.store.projection import patch
 from ordersync.store.words import label_of
 from ordersync.truth.chain import chain_of, is_replaced
 from ordersync.truth.model import digits
-from ordersync.truth.urgency import Discrepancy, is_stale, urgency
+from ordersync.truth.urgency import Discrepancy, Urgency, is_stale, urgency
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +56,17 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
         return max((at for at in moments if at is not None), default=None)
 
 
+class Stood(NamedTuple):
+    """A row that was compared: as it is told, but for what time does to it.
+
+    `begun` is since when its age counts; `alone`: no other order has a say in what it shows.
+    """
+
+    listed: Listed
+    begun: datetime | None
+    alone: bool
+
+
 class Judge:
     """Compares rows with truths, all at one moment."""
 
@@ -82,22 +93,25 @@ class Judge:
         source: str | None = None,
     ) -> Listed:
         """The row, or what is known of an order without one, as it is told."""
+        return self.tell(self.stand(account, known, claim, source), verified_at)
+
+    def stand(self, account: str, known: Known, claim: Claim | None, source: str | None) -> Stood:
+        """What of a row stays as it is while neither the row nor the truth moves."""
         shown, waits = self._shown(account, known)
         overlay = known.absent.overlay if known.absent else None
-        age = self._age(known, claim, shown)
-        verified_age = None if verified_at is None else max(self._now - verified_at, _NOTHING)
-        found = None
+        found, is_final = None, _is_final(claim, shown)
         if claim is not None and not waits:
             found = self._difference(known, claim, shown, overlay)
-        if found is None and not _is_final(claim, shown):
+        if found is None and not is_final:
             found = _absent(overlay)
-            if found is None and (verified_age is None or verified_age >= self._stale_after):
-                found = Discrepancy.UNVERIFIED
-        names = order_names(claim, known.truth)
         made_at = claim.created_at if claim else None
         if made_at is None and known.truth is not None:
             made_at = known.truth.created_at
-        return Listed(
+        begun = made_at
+        if begun is None and known.absent is not None:
+            begun = known.absent.case.opened_at
+        names = order_names(claim, known.truth)
+        listed = Listed(
             account=account,
             row_id=str(claim.row_id) if claim else known.row_id,
             venue_order_id=names.venue_order_id,
@@ -111,23 +125,38 @@ class Judge:
             fee=digits(shown.fee) if shown else None,
             row_word=claim.word if claim else None,
             exchange_status=label_of(shown, overlay),
-            state=self._state(claim, shown, overlay, age, found),
+            state=_state(claim, overlay, is_final=is_final),
             created_at=made_at,
+            age_seconds=None,
+            last_verified_at=None,
+            verified_age_seconds=None,
+            source=source,
+            stale=False,
+            discrepancy=found,
+            urgency=Urgency.FRESH,
+        )
+        return Stood(listed, begun, known.truth is shown)
+
+    def tell(self, stood: Stood, verified_at: datetime | None) -> Listed:
+        """The same as it is now: how old, since when vouched for, how urgent."""
+        listed, now, bound = stood.listed, self._now, self._stale_after
+        age = None if stood.begun is None else max(now - stood.begun, _NOTHING)
+        verified_age = None if verified_at is None else max(now - verified_at, _NOTHING)
+        found, state = listed.discrepancy, listed.state
+        unvouched = verified_age is None or verified_age >= bound
+        if found is None and state is not State.FINAL and unvouched:
+            found = Discrepancy.UNVERIFIED
+        stale = age is not None and is_stale(age, found, bound)
+        return msgspec.structs.replace(
+            listed,
+            state=State.STALE if stale and state is State.OPEN else state,
             age_seconds=_seconds(age),
             last_verified_at=verified_at,
             verified_age_seconds=_seconds(verified_age),
-            source=source,
-            stale=age is not None and is_stale(age, found, self._stale_after),
+            stale=stale,
             discrepancy=found,
-            urgency=urgency(age or _NOTHING, found, self._stale_after),
+            urgency=urgency(age or _NOTHING, found, bound),
         )
-
-    def _age(self, known: Known, claim: Claim | None, shown: Order | None) -> timedelta | None:
-        begun = claim.created_at if claim else None
-        begun = begun or (shown.created_at if shown else None)
-        if begun is None and known.absent is not None:
-            begun = known.absent.case.opened_at
-        return None if begun is None else max(self._now - begun, _NOTHING)
 
     def _difference(
         self, known: Known, claim: Claim, shown: Order | None, overlay: Overlay | None
@@ -150,23 +179,6 @@ class Judge:
         if "status" in made.cells:
             return _absent(overlay) or Discrepancy.STATUS
         return Discrepancy.FILLS if _FILLS & made.cells.keys() else None
-
-    def _state(
-        self,
-        claim: Claim | None,
-        shown: Order | None,
-        overlay: Overlay | None,
-        age: timedelta | None,
-        found: Discrepancy | None,
-    ) -> State:
-        if _is_final(claim, shown):
-            return State.FINAL
-        if overlay is Overlay.UNKNOWN or (claim and claim.meaning is Meaning.UNKNOWN):
-            return State.UNKNOWN
-        if overlay is Overlay.SUSPECT:
-            return State.SUSPECT
-        stale = age is not None and is_stale(age, found, self._stale_after)
-        return State.STALE if stale else State.OPEN
 
     def _shown(self, account: str, known: Known) -> tuple[Order | None, bool]:
         """What the row shows: of a chain the end with the fills of all; and whether it waits.
@@ -195,6 +207,15 @@ class Judge:
 
     def _text(self, claim: Claim | None, field: str) -> str | None:
         return self._mapping.text(claim.cells, field) if claim else None
+
+
+def _state(claim: Claim | None, overlay: Overlay | None, *, is_final: bool) -> State:
+    """How it stands, whatever its age."""
+    if is_final:
+        return State.FINAL
+    if overlay is Overlay.UNKNOWN or (claim and claim.meaning is Meaning.UNKNOWN):
+        return State.UNKNOWN
+    return State.SUSPECT if overlay is Overlay.SUSPECT else State.OPEN
 
 
 def _is_final(claim: Claim | None, shown: Order | None) -> bool:

@@ -23,6 +23,7 @@ from ordersync.store.named import Named
 from ordersync.store.open_rows import Row, cut, is_after, may_fit, nameless, rank, totals_of
 from ordersync.store.own import OwnStatements
 from ordersync.store.readers import Readers
+from ordersync.store.remembered import Remembered
 from ordersync.store.statement import Ask, keys_of
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class TableLists:
         self._named = Named(self.mapping, self.own, self.lookup)
         self._blocked = Blocked(self.mapping, self.own)
         self._turn = asyncio.Lock()
+        self._remembered = Remembered(self.mapping, self.own, self.lookup, clock)
         self._sources_text = _sources_text(self.own)
         self._version = 0
 
@@ -187,7 +189,7 @@ class TableLists:
         for account in self._accounts:
             if wanted.account not in {None, account}:
                 continue
-            claims = self.lookup.open_rows(session, account)
+            claims = self._remembered.open_claims(session, account)
             found += [Row(account, claim) for claim in claims if may_fit(claim, wanted)]
         return sorted(found, key=rank)
 
@@ -203,16 +205,24 @@ class TableLists:
             part = rows[n : n + AT_A_TIME]
             with self.readers.one_moment(session):
                 # The rows once more: what was written since they were found is in the truths.
-                known = self._known_of(session, part)
+                told = self._remembered.find(session, part)
+                others = [row for row in part if (row.account, row.claim.row_id) not in told]
+                known = self._known_of(session, others)
                 sighted = ((account, k.key) for (account, _), (k, _) in known.items() if k.truth)
                 sources = self._sources(session, sighted)
             for row in part:
-                one, claim = known[row.account, row.claim.row_id]
-                if claim.meaning is Meaning.FINAL:
-                    continue
+                key = (row.account, row.claim.row_id)
+                if key in told:
+                    one, stood = told[key].known, told[key].stood
+                else:
+                    one, claim = known[key]
+                    if claim.meaning is Meaning.FINAL:
+                        continue
+                    source = sources.get((row.account, one.key))
+                    stood = judge.stand(row.account, one, claim, source)
+                    self._remembered.keep(row.account, one, claim, stood)
                 at = verified[row.account].of_order(one, self._vouched(row.account, one))
-                source = sources.get((row.account, one.key))
-                yield row, one, judge.listed(row.account, one, claim, at, source)
+                yield row, one, judge.tell(stood, at)
 
     def _known_of(
         self, session: Session, rows: Sequence[Row]

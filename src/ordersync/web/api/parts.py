@@ -9,8 +9,11 @@ from fastapi import Depends, Request
 from ordersync.web.api.faces import Faces
 
 
-def faces_of(request: Request) -> Faces:
-    """The parts behind the application that a request came to."""
+async def faces_of(request: Request) -> Faces:
+    """The parts behind the application that a request came to.
+
+    Not that anything is waited for: FastAPI takes a plain function to another thread.
+    """
     faces: Faces = request.app.state.faces
     return faces
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from datetime import timedelta
@@ -17,6 +18,7 @@ from ordersync.alerted import Alert
 from ordersync.metered import Count, Span
 from ordersync.sampled import MINUTE
 from ordersync.service import build_samples
+from ordersync.service import serving as serving_orders
 from ordersync.simulator import Fault, Kind, Life
 from ordersync.standard_webhooks import Secret, is_signed
 from ordersync.sync.objectives import WINDOWS, objectives
@@ -286,3 +288,55 @@ async def test_a_channel_that_fails_is_shown_and_tried_again(tmp_path: Path) -> 
             listener.status = 200
             await house.wait(minutes=3)
             assert scraped(service)["ordersync_alerts_total"][failed[0], ("result", "delivered")]
+
+
+@virtually
+async def test_a_finished_row_that_was_wrong_is_told_of_and_one_that_was_late_is_not(
+    tmp_path: Path,
+) -> None:
+    listener = Listener()
+    async with (
+        built(tmp_path, more=alerting(tmp_path)) as house,
+        listening(listener.app, "127.0.0.1", ALERT_PORT),
+    ):
+        late = house.place(Life.filled(), age=timedelta(minutes=30))
+        wrong = house.place(Life.filled(), age=timedelta(minutes=30), status="failed")
+        async with house.running():
+            await house.until_true(late, wrong, within=60)
+            await house.wait(seconds=10)
+            (first,) = listener.got
+            house.update(wrong.row_id, status="cancelled")
+            await house.wait(minutes=3)
+    assert listener.kinds() == [{Alert.FINAL_REPAIRED}] * 2
+    assert f"row {wrong.row_id} " in first["text"]
+    assert "failed -> completed" in first["text"]
+    assert f"row {late.row_id} " not in first["text"]
+
+
+@virtually
+async def test_hours_in_the_shadow_write_no_row_fill_no_log_and_then_all_is_repaired(
+    tmp_path: Path,
+) -> None:
+    async with built(tmp_path, sync={"interval": "10m"}) as house:
+        placed = [
+            house.place(Life.filled(), age=timedelta(hours=3)),
+            house.place(Life.canceled(after=timedelta(hours=2)), age=timedelta(hours=1)),
+            house.place(Life.open()),
+            house.place(Life.filled(), age=timedelta(hours=2), status="failed"),
+        ]
+        settings = house.settings()
+        before = house.dump("trades")
+        async with (
+            serving_orders(settings, create=True, clock=house.clock, shadow=True) as service,
+            asyncio.TaskGroup() as group,
+        ):
+            working = group.create_task(service.run())
+            await house.wait(hours=2)
+            at_first = len(house.events())
+            await house.wait(hours=6)
+            working.cancel()
+        assert house.dump("trades") == before
+        assert len(house.events()) == at_first <= 3 * len(placed)
+        assert len(house.all_untrue(placed)) == 3
+        async with house.running():
+            await house.until_true(*placed, within=60)

@@ -18,7 +18,7 @@ from ordersync.alerts.messages import Cause
 from ordersync.errors import OrdersyncError
 from ordersync.metered import Count
 from ordersync.sync.objectives import WINDOWS, objectives
-from ordersync.truth.model import EventKind
+from ordersync.truth.model import EventKind, Status
 from ordersync.truth.urgency import Discrepancy, Urgency
 
 if TYPE_CHECKING:
@@ -134,13 +134,24 @@ class Desk:
             self._nudged.set()
 
     def _kind_of(self, event: Event) -> Alert | None:
-        if event.kind is EventKind.REPAIRED:
-            was_final = event.before.word in self._final_words
-            return Alert.FINAL_REPAIRED if was_final else None
+        if event.kind in {EventKind.REPAIRED, EventKind.CHANGED}:
+            return Alert.FINAL_REPAIRED if self._was_wrong(event) else None
         return {
             EventKind.UNKNOWN: Alert.ORDER_UNKNOWN,
             EventKind.ORPHAN: Alert.ORPHAN,
         }.get(event.kind)
+
+    def _was_wrong(self, event: Event) -> bool:
+        """Whether a row said that its order had ended otherwise than it did, or that it had.
+
+        An end that the exchange itself told otherwise before (fills that came late) is none.
+        """
+        before, after = event.before, event.after
+        if before.word not in self._final_words or before.word == after.word:
+            return False
+        if event.kind is EventKind.REPAIRED or before.status is None:
+            return True
+        return not Status(before.status.partition("+")[0]).is_final
 
     def _causes(self, kind: Alert, troubles: Iterable[Listed]) -> list[Cause]:
         return [

@@ -76,6 +76,8 @@ class Watch:
         self._told = build_told(settings)
         venues = {name: account.venue for name, account in settings.served_accounts.items()}
         self.metrics = Metrics(tally, venues, self._look)
+        for name in venues:
+            tally.set(Level.LEASE, name, 0)
         self._lists: TableLists | None = None
         self._standings: ListedStandings | None = None
         self._watchers: dict[str, Watcher] = {}
@@ -128,6 +130,7 @@ class Watch:
             self._desks.pop(name, None)
             for level in Level:
                 self._tally.forget(level, name)
+            self._tally.set(Level.LEASE, name, 0)
 
     def gap_filled(self, name: str) -> Callable[[float], None]:
         """Takes how long it took until all was asked for that a stream may have missed."""

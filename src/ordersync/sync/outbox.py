@@ -34,8 +34,8 @@ LOOK_EVERY = timedelta(seconds=1)
 BEAT = timedelta(milliseconds=100)
 """Listeners are given something ten times a second at most."""
 
-SHARE = 33
-"""Between two beats this many times as long passes as the first has cost: 3 % of the time."""
+SHARE = 50
+"""Between two beats this many times as long passes as the first has cost: 2 % of the time."""
 
 BUSY_COMMITS = 5
 """So many commits since the beat before, and this process writes: only then listeners must wait."""

@@ -251,9 +251,9 @@ class Service:
             for name, tenure in self.tenures.items():
                 serve = functools.partial(self._run_account, name)
                 group.create_task(tenure.run(serve), name=f"account {name}")
+            self.telling.start(group, self.sending)
             if self.settings.web.enabled:
                 group.create_task(serve_api(self), name="api")
-                self.telling.start(group, self.sending)
 
     def vouched(self, account: str, known: Known) -> datetime | None:
         """Since when an order is vouched for as far as it is known here, stored or not."""

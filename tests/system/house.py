@@ -98,6 +98,7 @@ class Premises(ABC):
     sync_settings: dict[str, Any] = field(default_factory=dict)
     orders_settings: dict[str, Any] = field(default_factory=dict)
     more_settings: dict[str, Any] = field(default_factory=dict)
+    account_settings: dict[str, Any] = field(default_factory=dict)
     more_accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     # --- the exchange and the bot ----------------------------------------------------------------
@@ -279,7 +280,10 @@ class Premises(ABC):
         content = {
             "database": {"url": f"sqlite:///{self.database}"},
             "orders": {name: value for name, value in mapping.items() if value is not None},
-            "accounts": {"main": self.section(url or self.url, key), **self.more_accounts},
+            "accounts": {
+                "main": {**self.section(url or self.url, key), **self.account_settings},
+                **self.more_accounts,
+            },
             "sync": self.sync_settings,
             "web": {"enabled": False},
             **self.more_settings,

@@ -24,6 +24,7 @@ class Account(Section):
     rest_url: str | None = None
     ws_url: str | None = None
     key_expires: date | None = None
+    share: float = Field(default=0.5, ge=0.05, le=1.0)
 
     @field_validator("venue")
     @classmethod

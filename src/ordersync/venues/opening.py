@@ -26,6 +26,7 @@ def open_venue(account: Account, key_file: Path, clock: Clock, meter: AccountMet
             paper=account.paper is True,
             rest_url=account.rest_url,
             ws_url=account.ws_url,
+            share=account.share,
             meter=meter,
         )
     return Coinbase(
@@ -33,5 +34,6 @@ def open_venue(account: Account, key_file: Path, clock: Clock, meter: AccountMet
         clock,
         rest_url=account.rest_url,
         ws_url=account.ws_url,
+        share=account.share,
         meter=meter,
     )

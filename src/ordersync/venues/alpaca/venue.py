@@ -39,7 +39,8 @@ FILLS = "/v2/account/activities/FILL"
 # lives on the same budget: half of them at most is ours, and of these some for looking things up.
 CALLS_PER_MINUTE = 200
 SHARE = 0.5
-POLL_SHARE = 0.35
+POLL_PART = 0.7
+POLL_SHARE = POLL_PART * SHARE
 BURST = 5
 CONCURRENT_CALLS = 8
 RESERVE = 10
@@ -75,9 +76,11 @@ class Alpaca:
         paper: bool,
         rest_url: str | None = None,
         ws_url: str | None = None,
+        share: float = SHARE,
         meter: AccountMeter = UNMETERED,
     ) -> None:
         self._key = key
+        self._poll_share = POLL_PART * share
         self._clock = clock
         self._paper = paper
         self._venue_clock = VenueClock(clock)
@@ -85,9 +88,9 @@ class Alpaca:
         self._host = urlsplit(base).netloc
         self._budget = RateBudget(
             clock,
-            per_second=(CALLS_PER_MINUTE * SHARE - BURST) / 60,
+            per_second=max(CALLS_PER_MINUTE * share - BURST, 1) / 60,
             burst=BURST,
-            share=SHARE,
+            share=share,
             reserve=RESERVE,
         )
         self._reader = Reader(
@@ -283,7 +286,8 @@ class Alpaca:
 
     def _poll_every(self) -> timedelta:
         """Every two seconds while the last list of open orders leaves enough of the budget."""
-        a_minute = (self._budget.per_minute or CALLS_PER_MINUTE) * POLL_SHARE
+        a_minute = (self._budget.per_minute or CALLS_PER_MINUTE) * self._poll_share
+        a_minute = min(a_minute, self._budget.allowed_per_minute)
         return max(LEAST_POLL, timedelta(seconds=60 * self._list_calls / a_minute))
 
     def _mend(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -36,7 +37,10 @@ PREFIX = "/api/v3/brokerage"
 HISTORY = f"{PREFIX}/orders/historical/batch"
 
 # The venue allows 30 private calls a second to a user, and the bot lives on the same budget.
-CALLS_PER_SECOND = 15.0
+LIMIT_PER_SECOND = 30
+SHARE = 0.5
+CALLS_PER_SECOND = LIMIT_PER_SECOND * SHARE
+A_SECOND = timedelta(seconds=1)
 BURST = 5
 CONCURRENT_CALLS = 8
 
@@ -59,6 +63,7 @@ class Coinbase:
         *,
         rest_url: str | None = None,
         ws_url: str | None = None,
+        share: float = SHARE,
         meter: AccountMeter = UNMETERED,
     ) -> None:
         self._clock = clock
@@ -70,7 +75,13 @@ class Coinbase:
         self._reader = Reader(
             base,
             clock,
-            RateBudget(clock, per_second=CALLS_PER_SECOND, burst=BURST),
+            RateBudget(
+                clock,
+                per_second=LIMIT_PER_SECOND * share,
+                burst=BURST,
+                share=share,
+                window=A_SECOND,
+            ),
             sign=lambda path: {
                 "authorization": f"Bearer {key.token('GET', self._host, path, self.now())}"
             },

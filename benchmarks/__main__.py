@@ -48,6 +48,7 @@ TOPICS = (
     "postgres_reconcile",
     "postgres_reads",
     "postgres_memory",
+    "takeover",
     "celery",
 )
 ROOT = Path(__file__).parents[1]

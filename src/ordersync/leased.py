@@ -28,6 +28,11 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     process: str
     config: Mapping[str, str] = {}
 
+    def differs_in(self, config: Mapping[str, str]) -> list[str]:
+        """The settings in which these differ from the holder's; none where it does not tell."""
+        names = {*self.config, *config} if self.config else set[str]()
+        return sorted(name for name in names if self.config.get(name) != config.get(name))
+
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """Who serves an account. `token` grows with each holder; `until` is on the database's clock.

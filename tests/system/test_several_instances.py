@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ordersync.errors import ConfigError
-from ordersync.ports import OrderName
+from ordersync.ports import OrderName, Severity
+from ordersync.service import examine
 from ordersync.simulator import Fault, Kind, Life
 from ordersync.sync.hints import Took
 from tests.system.house import OPEN, ago, built
@@ -170,6 +173,60 @@ async def test_one_with_other_settings_is_refused_while_the_first_lives(
         async with house.running() as third:
             await house.wait(seconds=1)
             assert serves(third)
+
+
+@virtually
+async def test_one_of_this_machine_that_was_killed_is_followed_at_once_by_any_settings(
+    tmp_path: Path,
+) -> None:
+    async with built(tmp_path) as house:
+        async with house.running():
+            await house.wait(seconds=1)
+        ((process,),) = house.sql("SELECT process FROM ordersync_leases")
+        let_another_take_it(house, seconds=60)
+        child = subprocess.Popen([sys.executable, "-c", ""])  # noqa: ASYNC220 - it is what is asked about
+        child.wait()
+        place, bar, rest = str(process).rpartition("|")
+        _, started, number = rest.split()
+        of_child = f"{place}{bar} {child.pid} {started} {number}"
+        house.sql("UPDATE ordersync_leases SET process = ?, config = ?", of_child, '{"a": "b"}')
+        async with house.running() as service:
+            await house.wait(seconds=0.1)
+            assert serves(service)
+
+
+@virtually
+async def test_one_of_another_machine_is_never_taken_for_dead(tmp_path: Path) -> None:
+    async with built(tmp_path) as house:
+        async with house.running():
+            await house.wait(seconds=1)
+        ((process,),) = house.sql("SELECT process FROM ordersync_leases")
+        let_another_take_it(house, seconds=60)
+        place, bar, _ = str(process).rpartition("|")
+        for mark in (f"another {place}{bar} 999999999 1 1", "", "celery", f"{bar} 999999999 1 1"):
+            house.sql("UPDATE ordersync_leases SET process = ?", mark)
+            async with house.running() as service:
+                await house.wait(seconds=2)
+                assert not serves(service)
+
+
+@virtually
+async def test_doctor_says_who_serves_and_what_differs(tmp_path: Path) -> None:
+    async with built(tmp_path) as house:
+        async with house.running():
+            await house.wait(seconds=1)
+            found = await examine(house.settings(), house.clock)
+            (lease,) = [one for one in found if one.about == "main: lease"]
+            assert lease.severity is Severity.OK
+            assert "serves this account" in lease.what
+            house.orders_settings = {"fee": None}
+            found = await examine(house.settings(), house.clock)
+            (lease,) = [one for one in found if one.about == "main: lease"]
+            assert lease.severity is Severity.ERROR
+            assert "orders.fee" in lease.what
+        found = await examine(house.settings(), house.clock)
+        (lease,) = [one for one in found if one.about == "main: lease"]
+        assert "nobody serves" in lease.what
 
 
 @virtually

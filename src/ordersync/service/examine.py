@@ -20,6 +20,7 @@ from ordersync.service.build import (
     read_webhook_secrets,
 )
 from ordersync.service.channels import examine_channels
+from ordersync.service.served import examine_leases
 from ordersync.store import proposal
 from ordersync.store.makes import database_at
 from ordersync.sync.retention import judge_size
@@ -47,6 +48,11 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
         await store.open(create=False)
         found += await store.findings()
         found += await _about_retention(settings, store)
+        leases = store.leases()
+        try:
+            found += await examine_leases(settings, leases, clock)
+        finally:
+            await leases.close()
     except OrdersyncError as error:
         found.append(_mistake("database", error))
         store = None

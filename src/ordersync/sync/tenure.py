@@ -104,10 +104,12 @@ class Tenure:
             if lease.holder.process == self.holder.process:
                 self._tell_taken(lease)
                 return lease
-            check_settings(self.holder, lease)
-            if self._is_dead(lease.holder) and lease.token != over:
-                over = lease.token
-                continue
+            if self._is_dead(lease.holder):
+                if lease.token != over:
+                    over = lease.token
+                    continue
+            else:
+                check_settings(self.holder, lease)
             self._stood_by_for = lease.holder.name
             self._tell(
                 f"Standing by: {lease.holder.name} serves this account;"
@@ -161,10 +163,8 @@ def check_settings(holder: Holder, lease: Lease) -> None:
 
     Raises ConfigError.
     """
-    theirs, ours = lease.holder.config, holder.config
-    if not (theirs and lease.is_live):
-        return  # nobody any more, or one who does not tell
-    differ = sorted(k for k in {*theirs, *ours} if theirs.get(k) != ours.get(k))
+    # One that ended binds nobody.
+    differ = lease.holder.differs_in(holder.config) if lease.is_live else []
     if differ:
         raise ConfigError(
             f"{lease.holder.name} serves the account {lease.account!r} by other settings:"

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
+from ordersync import settings as configuration
 from ordersync.errors import LeaseLost
 from ordersync.leased import DueRequest, Holder
-from ordersync.ports import AccountRecord
+from ordersync.ports import AccountRecord, Severity
+from ordersync.service.served import examine_leases
 from ordersync.store import schema
 from ordersync.store.table_store import TableStore
 from ordersync.truth.merge import merge
@@ -20,6 +22,7 @@ from tests.contracts.test_group_commit import pending
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from ordersync.leased import Lease
     from ordersync.store.leases import TableLeases
@@ -146,6 +149,27 @@ async def test_the_databases_clock_is_what_leases_go_by(opened: Open, leases_of:
         long = await leases.claim_lease("other", ONE, LONG)
         it.clock.forward(timedelta(hours=1))
         assert (await leases.claim_lease("other", TWO, LONG)).holder == long.holder
+
+
+async def test_doctor_tells_how_far_this_machines_clock_is_off_the_databases(
+    opened: Open, leases_of: Leases, tmp_path: Path
+) -> None:
+    it = await opened()
+    leases = leases_of(it)
+    account = {"venue": "coinbase", "key_file": "key.json"}
+    content = {
+        "database": {"url": "sqlite:///bot.db"},
+        "orders": it.orders.model_dump(exclude_none=True),
+        "accounts": {ACCOUNT: account},
+    }
+    settings = configuration.build(tmp_path / "ordersync.toml", content)
+    found = await examine_leases(settings, leases, it.clock)
+    is_off = abs(await leases.read_clock() - it.clock.now()) > timedelta(seconds=5)
+    assert [one.about for one in found] == (["clock"] if is_off else [])
+    await leases.claim_lease(ACCOUNT, ONE, LONG)
+    (lease, *_) = await examine_leases(settings, leases, it.clock)
+    assert (lease.about, lease.severity) == (f"{ACCOUNT}: lease", Severity.ERROR)
+    assert "orders.status" in lease.what
 
 
 # --- what is written under a lease ------------------------------------------------------------

@@ -283,6 +283,20 @@ async def test_a_webhook_that_comes_to_a_standby_reaches_the_one_who_serves(
 
 
 @virtually
+async def test_a_pass_that_is_wanted_at_a_standby_is_made_by_the_one_who_serves(
+    tmp_path: Path,
+) -> None:
+    async with built(tmp_path) as house:
+        placed = house.place(Life.filled(timedelta(minutes=60, seconds=8)))
+        async with house.running(), house.running() as second:
+            await house.wait(seconds=10)
+            report = await second.owners["main"].next_pass()
+            assert (report.asked, report.rows_written, report.failed) == (1, 1, {})
+            assert house.untrue(placed) == []
+            assert second.venues["main"].calls == 0  # type: ignore[attr-defined]
+
+
+@virtually
 async def test_what_a_standby_wants_is_done_by_whoever_takes_over(tmp_path: Path) -> None:
     async with built(tmp_path) as house:
         placed = house.place(Life.filled(timedelta(minutes=60, seconds=8)))

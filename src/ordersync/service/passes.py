@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ordersync.sync.audit import Audit
+    from ordersync.sync.owner import Owner
     from ordersync.sync.reconcile import Reconciler
-    from ordersync.sync.tenure import Tenure
 
 PATIENCE = timedelta(seconds=60)
 """How long whoever asks waits for the end of a pass."""
@@ -25,7 +25,7 @@ class Passing(Protocol):
 
     reconcilers: dict[str, Reconciler]
     troubles: dict[str, str]
-    tenures: dict[str, Tenure]
+    owners: dict[str, Owner]
 
     async def sync(self, *, older_than: timedelta | None = None) -> list[PassReport]:
         """A pass over the rows that are this old."""
@@ -46,14 +46,11 @@ class Passes:
         return await asyncio.gather(*(self._next_pass(name) for name in names))
 
     async def _next_pass(self, account: str) -> PassReport:
-        why, tenure = self._service.troubles.get(account), self._service.tenures[account]
-        if tenure.lease is None:
-            name = tenure.seen.holder.name if tenure.seen else "another ordersync"
-            why = f"{name} serves this account; ask it there, or run `ordersync sync`"
+        why = self._service.troubles.get(account)
         if not why:
             try:
                 async with asyncio.timeout(PATIENCE.total_seconds()):
-                    return await self._service.reconcilers[account].demand.read_gap()
+                    return await self._service.owners[account].next_pass()
             except TimeoutError:
                 why = f"no pass ended within {PATIENCE.seconds} s"
         return PassReport(account=account, troubles={why: None}, failed={account: why})

@@ -131,9 +131,13 @@ class Service:
             is_here=lambda: self.tenures[name].lease is not None,
             verifier=lambda: self.parts[name].wanted,
             taker=lambda: self.parts[name].hints,
+            next_pass=functools.partial(self._next_pass, name),
             requests=self.leases,
             clock=self.clock,
         )
+
+    async def _next_pass(self, name: str) -> PassReport:
+        return await self.reconcilers[name].demand.read_gap()
 
     def _tell(self, events: Sequence[Event]) -> None:
         """What was committed, to whoever listens; and to the stream that should have told it."""

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import secrets
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 import structlog
@@ -18,12 +18,13 @@ import structlog
 from ordersync.asked import Told
 from ordersync.errors import AskAgain, OrdersyncError, VenueSilent
 from ordersync.leased import DueRequest
-from ordersync.ports import OrderName
+from ordersync.ports import OrderName, Outcome, Result
 from ordersync.sync.hints import Took
 from ordersync.sync.parcels import key_of
+from ordersync.sync.work import PassReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from ordersync.asked import Verifier
     from ordersync.leased import RequestStore
@@ -35,10 +36,13 @@ ANSWER_EVERY = timedelta(milliseconds=100)
 PATIENCE = timedelta(seconds=12)
 """How long the sender of a webhook waits for another process, as he waits for this one."""
 
+PASS_PATIENCE = timedelta(seconds=60)
 FORGET_EVERY = timedelta(minutes=10)
 AWAY_EVERY = timedelta(seconds=1)
 
-VERIFY, WEBHOOK = "verify", "webhook"
+VERIFY, WEBHOOK, PASS = "verify", "webhook", "pass"
+
+FAILURES_TOLD = 1_000
 
 log = structlog.get_logger("ordersync")
 
@@ -62,11 +66,40 @@ class _Names(msgspec.Struct):
         return [OrderName(*name) for name in self.names]
 
 
+class _Counted(msgspec.Struct):
+    """As much of the report of a pass as travels."""
+
+    asked: int
+    written: int
+    not_found: list[str]
+    failed: dict[str, str]
+
+    @classmethod
+    def of(cls, report: PassReport) -> Self:
+        return cls(
+            asked=report.asked,
+            written=report.rows_written,
+            not_found=sorted(report.not_found),
+            failed=dict(list(report.failed.items())[:FAILURES_TOLD]),
+        )
+
+    def report(self, account: str) -> PassReport:
+        written = Outcome(key="", result=Result.WON, rows_written=self.written)
+        return PassReport(
+            account=account,
+            asked=self.asked,
+            outcomes=[written],
+            not_found=set(self.not_found),
+            failed=self.failed,
+        )
+
+
 class _Reply(msgspec.Struct):
-    """What came of it: by order key, or of the webhook; `error` where nothing did."""
+    """What came of it: by order key, of the webhook, of the pass; `error` where nothing did."""
 
     told: dict[str, Told] = {}
     took: Took | None = None
+    counted: _Counted | None = None
     error: str = ""
 
 
@@ -85,6 +118,7 @@ class Owner:
         is_here: Callable[[], bool],
         verifier: Callable[[], Verifier],
         taker: Callable[[], Taker],
+        next_pass: Callable[[], Awaitable[PassReport]],
         requests: RequestStore,
         clock: Clock,
     ) -> None:
@@ -92,6 +126,7 @@ class Owner:
         self.is_here = is_here
         self._verifier = verifier
         self._taker = taker
+        self._next_pass = next_pass
         self._requests = requests
         self._clock = clock
 
@@ -126,6 +161,15 @@ class Owner:
             raise VenueSilent(reply.error)
         return reply.took
 
+    async def next_pass(self) -> PassReport:
+        """The next full pass, here or by whoever serves the account, however long it takes."""
+        if self.is_here():
+            return await self._next_pass()
+        reply = await self._ask(PASS, _Names([]))
+        if reply.counted is None:
+            return PassReport(account=self.account, failed={self.account: reply.error})
+        return reply.counted.report(self.account)
+
     async def _ask(self, kind: str, body: _Names) -> _Reply:
         """Leave a request and wait for its answer, as long as it takes. Raises OrdersyncError."""
         this = secrets.token_hex(16)
@@ -150,11 +194,17 @@ class Owner:
             body = _names.decode(request.body)
             if request.kind == WEBHOOK:
                 reply = _Reply(took=await self._taker().take(body.webhook_id, body.orders))
+            elif request.kind == PASS:
+                # The lease may go before there is one; then whoever has it is asked anew.
+                async with asyncio.timeout(PASS_PATIENCE.total_seconds()):
+                    reply = _Reply(counted=_Counted.of(await self._next_pass()))
             elif request.kind == VERIFY and body.since is not None:
                 told = await self._verifier().verify(body.orders, body.since)
                 reply = _Reply(told=dict(told))
             else:
                 reply = _Reply(error="this ordersync is older than the one that asks")
+        except TimeoutError:
+            reply = _Reply(error=f"no pass ended within {PASS_PATIENCE.seconds} s")
         except msgspec.DecodeError:
             # Another version's words: whoever asked is told, and asks its own way.
             reply = _Reply(error="this ordersync does not understand the one that asks")

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 LONGEST_PAUSE = timedelta(minutes=5)
 A_MINUTE = timedelta(minutes=1)
-_LEAST_RATE = 1 / 60
-_PARTS = 6
+_LEAST_RATE = 0.1
+"""Calls a second that are always asked for: the last of the limit are left alone anyway."""
+
+_PARTS = 3
+"""The part of a minute after which what others spent in it tells how they go on."""
 _EPOCH_SECONDS = 1_000_000_000
 _WHOLE = re.compile(r"[0-9]{1,12}")
 

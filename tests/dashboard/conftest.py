@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.dashboard.house import House
 
@@ -31,6 +31,7 @@ def browser() -> Iterator[Browser]:
     found = os.environ.get("ORDERSYNC_CHROMIUM") or shutil.which("chromium")
     if found is None:
         without("chromium is not on PATH. Debian: apt install chromium; or ORDERSYNC_CHROMIUM.")
+    expect.set_options(timeout=15_000)  # other workers have the processor too
     with sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield started

@@ -17,6 +17,7 @@ from ordersync import settings as configuration
 from ordersync.service import serving
 from ordersync.simulator import Fault, Faults, Kind, Life, World, app, limit_gtc
 from ordersync.simulator import serving as simulated
+from tests.dashboard.wire import Wire
 from tests.servers.daemon import free_port, until
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class House:
         self._thread = threading.Thread(target=self._loop.run_forever, name="house", daemon=True)
         self._exchange: contextlib.AsyncExitStack | None = None
         self._service: asyncio.Task[None] | None = None
+        self._wire: Wire | None = None
         self.account.key.write(folder / "coinbase.json")
         with contextlib.closing(self._connect()) as table, table:
             table.execute(TABLE)
@@ -236,6 +238,23 @@ class House:
         """The exchange answers as it should again."""
         self._call(self.mishaps.end)
 
+    # The way between browser and service
+
+    def lay_wire(self) -> str:
+        """The dashboard's address behind a wire that `cut_wire` cuts."""
+        self._wire = Wire(self.port)
+        return f"http://127.0.0.1:{self._wait(self._wire.start())}"
+
+    def cut_wire(self) -> None:
+        """Nothing comes through any more."""
+        assert self._wire is not None
+        self._call(self._wire.cut)
+
+    def mend_wire(self) -> None:
+        """All comes through again."""
+        assert self._wire is not None
+        self._call(self._wire.mend)
+
     # The service
 
     def prepare(self) -> None:
@@ -263,6 +282,8 @@ class House:
         """End everything."""
         self.stop()
         if self._thread.is_alive():
+            if self._wire is not None:
+                self._wait(self._wire.close())
             if self._exchange is not None:
                 self._wait(self._exchange.aclose())
             self._loop.call_soon_threadsafe(self._loop.stop)

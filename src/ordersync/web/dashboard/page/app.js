@@ -80,6 +80,7 @@ function Sentence() {
 
 function Link() {
   const { answers, since, stream } = link.value;
+  if (wanted.value !== null) return html`<span class="link-state"><${Shape} of="question" />waits for a token</span>`;
   if (answers === null) return html`<span class="link-state"><${Shape} of="dot" />connecting</span>`;
   if (isAway.value) return html`<span class="link-state bad"><${Shape} of="away" />away ${since == null ? "" : span((now.value - since) / 1000)}</span>`;
   if (!stream) return html`<span class="link-state warn"><${Shape} of="warning" />asking every 5 s</span>`;

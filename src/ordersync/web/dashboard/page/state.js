@@ -401,8 +401,8 @@ async function askRows() {
 
 async function ask() {
   await askRows();
-  // The server counts for a fortieth of its time at most, however many rows there are.
-  every = Math.max(ASK_MS, 40 * (Date.now() - asked));
+  // Many rows take the server a while to count: it is asked for a fortieth of its time at most.
+  every = rows.size > FEW ? Math.max(ASK_MS, 40 * (Date.now() - asked)) : ASK_MS;
   await beside("accounts", (answer) => {
     accounts.value = answer.accounts;
     vouch();

@@ -221,6 +221,26 @@ def test_no_answer_that_is_none_changes_anything(tmp_path: Path) -> None:
         assert [text for text in broken if text] == []
 
 
+def test_an_order_that_cannot_be_read_is_told_of_its_row_whatever_id_it_was_asked_by(
+    bot: AlpacaHouse,
+) -> None:
+    named, _ = bot.stands(status="half_baked")
+    nameless, order = bot.stands(status="half_baked")
+    bot.sql("UPDATE orders SET broker_order_id = NULL WHERE id = ?", nameless)
+    good, _ = bot.stands(status="filled", filled="10", average="2", ended=ago())
+    bot.is_mapped()
+
+    said = bot.ordersync("sync")
+
+    assert said.status == 2, said
+    assert bot.says(named, nameless, good) == ["pending_new", "pending_new", "filled"], said
+    for row in (named, nameless):
+        (told,) = bot.told(row)
+        assert told["kind"] == "quarantined"
+        assert "half_baked" in told["evidence"]["raw"]
+    assert order["client_order_id"] in said.text
+
+
 def test_an_order_that_is_gone_is_proven_gone_by_both_of_its_ids(
     bot: AlpacaHouse, broker: Stub
 ) -> None:
@@ -315,7 +335,6 @@ def test_a_token_reads_and_once_expired_changes_nothing_until_it_is_renewed(
             assert "token" in expired.text, expired
             broker.is_expired = False
             bot.becomes(running, row, "filled")
-            bot.listens(running)
             running.stop()
 
 

@@ -69,7 +69,10 @@ def by_order(parcel: Parcel) -> dict[str, Said]:
         about(OrderName(absence.venue_order_id, absence.client_order_id)).absences.append(absence)
     for silence in parcel.garbled:
         for order in silence.orders:
-            about(OrderName(order)).garbled.append(silence)
+            # A row that knows its client id alone was asked for by that.
+            by_client = f"v:{order}" not in parcel.known and f"c:{order}" in parcel.known
+            name = OrderName(None, order) if by_client else OrderName(order)
+            about(name).garbled.append(silence)
     return said
 
 

@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from ordersync.listed import State, Wanted
+from ordersync.ports import Absent, OrderName, Overlay
 from ordersync.settings import AccountColumn
 from ordersync.store.listing import TableLists
+from ordersync.truth.evidence import Case
 from ordersync.truth.model import Status
 from tests.contracts.bench import (
     ACCOUNT,
@@ -24,6 +26,7 @@ from tests.contracts.bench import (
     ingest_one,
     mapped,
     said,
+    step,
 )
 
 if TYPE_CHECKING:
@@ -60,13 +63,12 @@ def lists(it: Opened, *accounts: str) -> TableLists:
 
 
 def pending(n: int, **more: object) -> Row:
-    created = (NOON - HOUR).replace(tzinfo=None)
     return {
         "id": n,
         "order_id": f"v{n}",
         "client_id": f"c{n}",
         "status": "pending",
-        "created_at": created if more.pop("naive", False) else f"{created:%Y-%m-%d %H:%M:%S}",
+        "created_at": f"{NOON - HOUR:%Y-%m-%d %H:%M:%S}",
         **more,
     }
 
@@ -292,3 +294,37 @@ async def test_before_anything_was_made_rows_are_listed_and_nothing_is_written(
     assert [o.owner for o in await made.owners()] == [None]
     assert await made.verified_at() == {ACCOUNT: None}
     assert not watch.was_written()
+
+
+async def test_what_is_remembered_of_a_row_is_looked_at_each_time(opened: Open) -> None:
+    """Row, truth, absence: whichever moves, the next list tells it."""
+    it = await opened(*(pending(n) for n in (1, 2, 3)), writes_rows=False)
+    made = lists(it)
+
+    async def told(n: int) -> Listed:
+        page = await made.list_orders(Wanted(), after=None, limit=10)
+        return next(one for one in page.orders if one.row_id == str(n))
+
+    await ingest(it.store, *(said(f"v{n}", Status.NEW) for n in (1, 2, 3)))
+    for n in (1, 2, 3):
+        assert (await told(n)).discrepancy is None
+    await ingest_one(it.store, said("v1", Status.NEW, "1"))
+    assert ((await told(1)).filled_qty, (await told(1)).discrepancy) == ("1", "fills")
+    it.bench.write(2, status="completed")
+    assert [o.row_id for o in (await made.list_orders(Wanted(), after=None, limit=9)).orders] == [
+        "1",
+        "3",
+    ]
+    it.bench.write(2, status="active")
+    assert (await told(2)).row_word == "active"
+    (known,) = await it.store.read(ACCOUNT, [OrderName("v3")])
+    case = Case(opened_at=NOON, tallies={})
+    absent = Absent(case=case, overlay=Overlay.SUSPECT, asked_at=NOON)
+    await it.store.advance(ACCOUNT, [step(known, known.truth, absent=absent)])
+    assert ((await told(3)).state, (await told(3)).discrepancy) == (State.SUSPECT, "suspect")
+    await ingest_one(it.store, said("v3", Status.NEW, at=NOON + HOUR))
+    assert ((await told(3)).state, (await told(3)).discrepancy) == (State.OPEN, None)
+    it.clock.forward(HOUR)
+    assert (await told(2)).age_seconds == 7200
+    it.bench.delete(2)
+    assert (await made.list_orders(Wanted(), after=None, limit=9)).orders[0].row_id == "1"

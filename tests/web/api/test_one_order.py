@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ordersync.metered import Span
 from ordersync.simulator import Fault, Kind, Life
 from tests.system.caller import calling, with_api
 from tests.system.house import ago
@@ -160,3 +161,24 @@ async def test_the_past_of_an_order_comes_in_pages_oldest_first(tmp_path: Path) 
                     break
                 page = await caller.get(path, limit=1, cursor=page["next"])
             assert seen == whole["events"]
+
+
+@virtually
+async def test_a_fresh_truth_costs_one_read_and_the_store_nothing(tmp_path: Path) -> None:
+    async with with_api(tmp_path, sync=RARELY) as house:
+        order = house.place(Life.open())
+        async with calling(house) as caller:
+
+            def requests() -> int:
+                timed = caller.service.tally.times(Span.DATABASE, "")
+                return sum(sum(one.counts) for one in timed)
+
+            path = f"/api/v1/orders/{order.row_id}"
+            await caller.get(path, max_age=0)
+            house.forget_asked()
+            before = requests()
+            assert before > 0
+            assert (await caller.get(path, max_age=60))["verified"] is True
+            # Another thread reads it, over a connection of its own.
+            assert requests() - before <= 1  # the look whether somebody wrote, on its own time
+            assert house.asked() == []

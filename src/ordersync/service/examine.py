@@ -21,6 +21,8 @@ from ordersync.service.build import (
 )
 from ordersync.service.channels import examine_channels
 from ordersync.service.served import examine_leases
+from ordersync.service.web_door import EXPOSED as API_EXPOSED
+from ordersync.service.web_door import check_exposure
 from ordersync.store import proposal
 from ordersync.store.makes import database_at
 from ordersync.sync.retention import judge_size
@@ -77,6 +79,7 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
     if store is not None:
         await store.close()
     found += _about_webhooks(settings)
+    found += await _about_web(settings, clock)
     return [*found, *await examine_broker(settings), *await examine_channels(settings)]
 
 
@@ -95,6 +98,25 @@ def _about_webhooks(settings: Settings) -> list[Finding]:
     if webhooks.is_exposed:
         what, mend = EXPOSED
         found.append(Finding(severity=Severity.WARNING, about="webhooks", what=what, mend=mend))
+    return found
+
+
+async def _about_web(settings: Settings, clock: Clock) -> list[Finding]:
+    """Where the API answers, and who may ask; nothing where it is as it is by itself."""
+    web = settings.web
+    if not web.enabled or web == type(web)():
+        return []
+    try:
+        await check_exposure(settings, clock)
+    except OrdersyncError as error:
+        return [_mistake("web", error)]
+    needs = web.is_exposed or web.require_token
+    who = "whoever has a token" if needs else "this machine"
+    what = f"the API answers {who} at {web.listen} while run runs."
+    found = [Finding(severity=Severity.OK, about="web", what=what)]
+    if web.is_exposed:
+        what, mend = API_EXPOSED
+        found.append(Finding(severity=Severity.WARNING, about="web", what=what, mend=mend))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ordersync.errors import ConfigError
-from ordersync.service import list_tokens, new_token, revoke_token
+from ordersync.service import examine, list_tokens, new_token, revoke_token
 from ordersync.simulator import Life
 from ordersync.tokened import Scope, digest_of
 from tests.system.caller import BASE, calling, with_api
@@ -189,3 +189,22 @@ async def test_every_call_below_api_is_guarded(tmp_path: Path) -> None:
                         asked += 1
                         await caller.problem(path, 401, method=method.upper())
             assert asked
+
+
+@virtually
+async def test_doctor_tells_who_may_ask(tmp_path: Path) -> None:
+    async with with_api(tmp_path) as house:
+
+        async def told() -> list[tuple[str, str]]:
+            found = await examine(house.settings(), house.clock)
+            return [(f.severity.value, f.what) for f in found if f.about == "web"]
+
+        assert await told() == []
+        house.more_settings["web"] = {"listen": "0.0.0.0:8642"}
+        ((severity, what),) = await told()
+        assert severity == "error"
+        assert "there is no token" in what
+        await token_of(house, "bot")
+        (first, _), (second, plain) = await told()
+        assert (first, second) == ("ok", "warning")
+        assert "plain http" in plain

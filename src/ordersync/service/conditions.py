@@ -122,6 +122,7 @@ class Conditions:
         until = tally.level(Level.PAUSED_UNTIL, name)
         paused = datetime.fromtimestamp(until, UTC) if until else None
         return BudgetShown(
+            share=self._kept.settings.accounts[name].share,
             left=None if left is None else int(left),
             limit=None if limit is None else int(limit),
             calls_last_minute=self._calls_since(name, now),

@@ -142,6 +142,14 @@ async def test_accounts_tell_how_they_are_kept(tmp_path: Path) -> None:
             assert told["stream"]["last_gap"] is None
             assert told["polling"]["asked"] == 1
             assert told["degraded"] is None
+            assert told["lease"]["mine"] is True
+            budget = told["budget"]
+            assert budget["share"] == 0.5
+            assert budget["limit"] > 0
+            assert budget["calls_last_minute"] is None
+            await house.wait(seconds=61)
+            (told,) = (await caller.get("/api/v1/accounts"))["accounts"]
+            assert told["budget"]["calls_last_minute"] > 0
             house.fault(StreamKind.CLOSE, count=1)
             await house.wait(seconds=30)
             (told,) = (await caller.get("/api/v1/accounts"))["accounts"]

@@ -26,6 +26,7 @@ from ordersync.clock import SystemClock
 from ordersync.metered import Count
 from ordersync.store.makes.sqlite import SqliteFile
 from ordersync.store.timed import TimedStore
+from ordersync.sync import telling
 from ordersync.sync.ingest import Ingest
 from ordersync.sync.tally import Tally
 from ordersync.truth.evidence import AbsencePolicy
@@ -57,13 +58,18 @@ async def run(options: Options, folder: Path) -> list[Line]:
     assert reader.stdin is not None
     assert reader.stdout is not None
     with reader.stdin as log:
+        set_up_log(as_json=True, stream=log)
+        loud = telling.log
+        # Configuring anew each time would be measured with it.
+        quiet = structlog.wrap_logger(
+            None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
+        )
 
         def loudly() -> None:
-            set_up_log(as_json=True, stream=log)
+            telling.log = loud
 
         def quietly() -> None:
-            least = logging.CRITICAL
-            structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(least))
+            telling.log = quiet
 
         settle()
         took, floors = await in_turn(
@@ -71,7 +77,9 @@ async def run(options: Options, folder: Path) -> list[Line]:
             _taker(_ingest(watched, tally), loudly, iter(sightings)),
             _taker(_ingest(bare, None), quietly, iter(sightings)),
         )
-        quietly()
+        telling.log = loud
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        log.flush()
     await watched.close()
     await bare.close()
     assert scene.number_of_untrue(ours) == scene.number_of_untrue(floor) == 0

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,17 +20,17 @@ if TYPE_CHECKING:
 _COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 _RESET = "\x1b[0m"
 
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
 
 def set_up_log(*, as_json: bool, stream: IO[str] | None = None, least: int = logging.INFO) -> None:
     """Send the log to `stream` (stderr where none is given)."""
     out = stream or sys.stderr
     colours = out.isatty() and "NO_COLOR" not in os.environ
-    last = structlog.processors.JSONRenderer(_encoded) if as_json else _plain(colours=colours)
+    last: Processor = _as_json if as_json else _plain(colours=colours)
     lines = Lines(out)
     structlog.configure(
         processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             last,
         ],
@@ -62,19 +63,22 @@ class Lines:
 
     def _leave(self) -> None:
         self._leaves = False
-        self._out.flush()
+        if not self._out.closed:
+            self._out.flush()
 
 
-def _encoded(event: EventDict, **_: object) -> str:
-    """As JSON: what structlog would do, in a third of the time."""
-    return msgspec.json.encode(event, enc_hook=str).decode()
+def _as_json(_logger: object, method: str, event: EventDict) -> str:
+    """One object a line; every step of a pipeline would cost as much as all of this."""
+    event["level"] = "error" if method == "exception" else method
+    event["timestamp"] = datetime.now(UTC).isoformat()  # noqa: TID251 - of the line, not of an order
+    return _encode(event).decode()
 
 
 def _plain(*, colours: bool) -> Processor:
-    def render(_logger: object, _method: str, event: EventDict) -> str:
+    def render(_logger: object, method: str, event: EventDict) -> str:
         """One line: time, what happened, then the fields that tell where."""
-        time, level = str(event.pop("timestamp", ""))[:19], str(event.pop("level", ""))
-        text = str(event.pop("event", ""))
+        time = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"  # noqa: TID251 - of the line, not of an order
+        level, text = "error" if method == "exception" else method, str(event.pop("event", ""))
         fields = "".join(f"  {key}={value}" for key, value in event.items() if value is not None)
         mark = "" if level == "info" else f"{level}: "
         line = f"{time}Z {mark}{text}{fields}"

@@ -7,7 +7,6 @@ addition, and nothing waits. All of it happens in the service's loop.
 from __future__ import annotations
 
 from bisect import bisect_left
-from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from ordersync.metered import KINDS_LIMIT, Count, Level, Span
@@ -101,9 +100,9 @@ class Tally:
             if late is None or event.kind not in _TELLS_TIME or event.source in _UNTOLD:
                 continue
             since = self._watched_since.get(event.account)
-            if since is None or event.at - timedelta(milliseconds=late) < since:
-                continue
             seconds = max(late, 0) / 1000
+            if since is None or (event.at - since).total_seconds() < seconds:
+                continue
             self.observe(Span.LATENCY, event.account, seconds, event.source.value)
             if event.before.word in self._open_words and _ended(event):
                 self.count(Count.UNTRULY_BLOCKED, event.account, times=seconds)

@@ -310,6 +310,19 @@ async def test_an_alive_takes_who_wants_little_past_what_he_did_not_want(tmp_pat
 
 
 @virtually
+async def test_what_passes_by_unwanted_does_not_keep_the_connection_silent(
+    tmp_path: Path,
+) -> None:
+    async with at_work(tmp_path) as house, hearing(house, kind="conflict") as hearer:
+        for _ in range(30):
+            newest = house.sql("SELECT max(log_id) FROM ordersync_events")[0][0]
+            house.sql(COPY, newest + 1, newest)
+            await house.wait(seconds=4)
+        assert hearer.ids == []
+        assert hearer.comments >= 6
+
+
+@virtually
 async def test_what_cannot_be_asked_for_is_a_problem(tmp_path: Path) -> None:
     async with with_api(tmp_path) as house, calling(house) as caller:
         for query in ("kind=nonsense", "colour=red", "owner=", "order=" + "x" * 200):

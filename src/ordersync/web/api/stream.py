@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 HEARTBEAT = timedelta(seconds=15)
 """After so much silence a comment is sent: both sides see that the other is there."""
 
+LEAST_PATIENCE = timedelta(milliseconds=100)
+
 STUCK = timedelta(seconds=30)
 ASK_AGAIN_EVERY = timedelta(minutes=1)
 """How often it is looked whether a listener's token still is one."""
@@ -165,11 +167,19 @@ class Stream(Response):
     async def _tell(self, listener: Listener, scope: Scope, send: Send) -> None:
         try:
             await _put(send, _hello(listener))
-            asked = self._clock.monotonic()
+            asked = spoke = self._clock.monotonic()
             while True:
-                await _put(send, await self._next(listener))
-                if self._clock.monotonic() - asked >= ASK_AGAIN_EVERY.total_seconds():
-                    asked = self._clock.monotonic()
+                # What passes by unwanted is no sign of life for the other side.
+                silent = timedelta(seconds=self._clock.monotonic() - spoke)
+                text = await self._next(listener, max(HEARTBEAT - silent, LEAST_PATIENCE))
+                now = self._clock.monotonic()
+                if not text and now - spoke >= HEARTBEAT.total_seconds():
+                    text = _alive(listener)
+                if text:
+                    spoke = now
+                    await _put(send, text)
+                if now - asked >= ASK_AGAIN_EVERY.total_seconds():
+                    asked = now
                     if await self._was_turned_out():
                         break
             _drop(scope)
@@ -183,18 +193,20 @@ class Stream(Response):
         except OrdersyncError:
             return False  # nobody can tell at the moment: it is looked again
 
-    async def _next(self, listener: Listener) -> bytes:
+    async def _next(self, listener: Listener, patience: timedelta) -> bytes:
         try:
-            heard = await listener.take(HEARTBEAT)
+            heard = await listener.take(patience)
         except OrdersyncError:
             # Whatever the database has: the connection stays, and what is in the log is told
             # once it can be read again.
             await self._clock.sleep(AWAY_PAUSE)
             return b""
-        if heard is not None:
-            return heard.as_bytes(framed)
-        # With the id of what has passed by, so that who wanted none of it need not begin there.
-        return f": alive\nid: {listener.place}\n\n".encode() if listener.place else b": alive\n\n"
+        return heard.as_bytes(framed) if heard is not None else b""
+
+
+def _alive(listener: Listener) -> bytes:
+    """With the id of what has passed by, so that who wanted none of it need not begin there."""
+    return f": alive\nid: {listener.place}\n\n".encode() if listener.place else b": alive\n\n"
 
 
 def _drop(scope: Scope) -> None:

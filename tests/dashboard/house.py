@@ -13,16 +13,21 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from ordersync import settings as configuration
 from ordersync.service import serving
 from ordersync.simulator import Fault, Faults, Kind, Life, World, app, limit_gtc
 from ordersync.simulator import serving as simulated
+from ordersync.store.plan import spell
 from tests.dashboard.wire import Wire
 from tests.servers.daemon import free_port, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
+
+    from ordersync.sampled import Sample
 
 T = TypeVar("T")
 
@@ -211,6 +216,12 @@ class House:
                 " json_set(body, '$.id', i || '-0') FROM ordersync_events, n WHERE log_id = 1",
                 (count + 99,),
             )
+
+    def remember(self, samples: list[Sample]) -> None:
+        """Figures of minutes that were watched before; while the service is stopped."""
+        rows = [("main", 60, spell(one.at), msgspec.json.encode(one).decode()) for one in samples]
+        with contextlib.closing(self._connect()) as table, table:
+            table.executemany("INSERT INTO ordersync_samples VALUES (?, ?, ?, ?)", rows)
 
     def word(self, row_id: int) -> str:
         """What the row says."""

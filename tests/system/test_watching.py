@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from ordersync.standard_webhooks import Secret, is_signed
 from ordersync.sync.objectives import WINDOWS, objectives
 from ordersync.web.guest import listening
 from tests.system.house import built
-from tests.virtual import virtually
+from tests.virtual import VirtualClock, virtually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -340,3 +340,36 @@ async def test_hours_in_the_shadow_write_no_row_fill_no_log_and_then_all_is_repa
         assert len(house.all_untrue(placed)) == 3
         async with house.running():
             await house.until_true(*placed, within=60)
+
+
+class JumpingClock(VirtualClock):
+    """A machine's clock that somebody sets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.off = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.off
+
+
+@virtually
+async def test_a_clock_that_jumps_makes_no_minute_longer_and_wakes_nobody(tmp_path: Path) -> None:
+    listener = Listener()
+    async with (
+        built(tmp_path, more=alerting(tmp_path)) as house,
+        listening(listener.app, "127.0.0.1", ALERT_PORT),
+    ):
+        clock = house.service_clock = JumpingClock()
+        house.place(Life.open())
+        async with house.running():
+            await house.wait(minutes=5)
+            for hours in (-3, 5, 0):
+                clock.off = timedelta(hours=hours)
+                await house.wait(minutes=5)
+        samples = await build_samples(house.settings()).list_since(
+            house.clock.now() - timedelta(days=1)
+        )
+    assert listener.got == []
+    assert max(one.seconds for one in samples) <= 61
+    assert sum(one.seconds for one in samples) >= 15 * 60

@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from ordersync.truth.model import Event
 
 LOOK_EVERY = timedelta(seconds=1)
-SETTLES = timedelta(seconds=30)
-"""After a start everything is old until it was asked for once: nobody is woken for that."""
+SETTLES = timedelta(seconds=45)
+"""After a start everything is old until it was asked for once: nobody is woken for that. The same
+where the machine's clock was set: what was verified seems older by as much."""
+
+JUMPED = timedelta(seconds=20)
 
 LIMITED_FOR = timedelta(minutes=10)
 """For how long after a 429 the rate limit counts as reached."""
@@ -80,7 +83,8 @@ class Desk:
         self._degraded = degraded
         self._final_words = frozenset(final_words)
         self._key_expires = key_expires
-        self._hears_from = clock.now() + SETTLES
+        self._seen = (clock.now(), clock.monotonic())
+        self._hears_from = clock.monotonic() + SETTLES.total_seconds()
         self._nudged = asyncio.Event()
         self._counted: dict[str, float] = {}
         self._kept = 0
@@ -93,7 +97,8 @@ class Desk:
     def hear(self, standing: Standing) -> None:
         """How the rows stand now."""
         now = self._clock.now()
-        if now < self._hears_from:
+        self._mind_clock(now)
+        if self._clock.monotonic() < self._hears_from:
             return
         stale = [one for one in standing.troubles if one.stale]
         suspect = [o for o in standing.troubles if o.discrepancy is Discrepancy.SUSPECT]
@@ -109,6 +114,12 @@ class Desk:
             silent = [Cause(kind=Alert.ACCOUNT_SILENT, account=self.account, what=what)]
         self.book.settle(Alert.ACCOUNT_SILENT, silent, now)
         self._nudged.set()
+
+    def _mind_clock(self, now: datetime) -> None:
+        (before, since), until = self._seen, self._clock.monotonic()
+        self._seen = (now, until)
+        if abs(now - before - timedelta(seconds=until - since)) > JUMPED:
+            self._hears_from = until + SETTLES.total_seconds()
 
     def hear_events(self, events: Iterable[Event]) -> None:
         """What was committed."""

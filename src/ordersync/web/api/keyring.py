@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ class Keyring:
         self._clock = clock
         self._known: Sequence[Token] = ()
         self._read_at: datetime | None = None
+        self._turn = asyncio.Lock()
 
     async def holder(self, secret: str) -> Token | None:
         """The token that this is, None where it is none that is good. Raises StoreBusy, …."""
@@ -45,11 +47,12 @@ class Keyring:
         return any(token.is_good(now) for token in await self._fresh(REMEMBERED))
 
     async def _fresh(self, age: timedelta) -> Sequence[Token]:
-        now = self._clock.now()
-        if self._read_at is None or not timedelta(0) <= now - self._read_at < age:
-            self._known = await self._tokens.list_tokens()
-            self._read_at = now
-        return self._known
+        async with self._turn:  # who comes meanwhile takes what the first one reads
+            now = self._clock.now()
+            if self._read_at is None or not timedelta(0) <= now - self._read_at < age:
+                self._known = await self._tokens.list_tokens()
+                self._read_at = now
+            return self._known
 
     @staticmethod
     def _match(tokens: Sequence[Token], secret: str) -> Token | None:

@@ -272,6 +272,20 @@ async def test_an_event_of_long_ago_is_gone_on_from_while_nothing_has_moved_out(
                 assert hearer.ids == ids[1:]
 
 
+@virtually
+async def test_a_log_that_was_put_back_from_a_copy_is_heard_from_there(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as house:
+        newest = house.sql("SELECT max(log_id) FROM ordersync_events")[0][0]
+        for n in range(5):
+            house.sql(COPY, newest + 1 + n, newest)
+        async with hearing(house) as hearer:
+            house.sql("DELETE FROM ordersync_events WHERE log_id > ?", newest)
+            await house.wait(seconds=3)
+            house.sql(COPY, newest + 1, newest)
+            await house.wait(seconds=3)
+            assert hearer.told[-1].id == f"{newest + 1}-0"
+
+
 # --- Filters ------------------------------------------------------------------------------------
 
 

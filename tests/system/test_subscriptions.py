@@ -421,6 +421,23 @@ async def test_with_another_key_nothing_is_signed_and_a_person_learns_why(tmp_pa
 
 
 @virtually
+async def test_after_the_log_was_put_back_from_a_copy_it_is_told_on(tmp_path: Path) -> None:
+    async with told(tmp_path) as (house, _, receiver, _):
+        filled(house)
+        await house.wait(seconds=10)
+        newest = house.sql("SELECT max(log_id) FROM ordersync_events")[0][0]
+        for n in range(5):
+            house.sql(COPY, newest + 1 + n, newest)
+        await house.wait(seconds=5)
+        house.sql("DELETE FROM ordersync_events WHERE log_id > ?", newest)
+        await house.wait(seconds=5)
+        before = len(receiver.ids)
+        house.sql(COPY, newest + 1, newest)
+        await house.wait(seconds=5)
+        assert receiver.ids[before:] == [f"{newest + 1}-0"]
+
+
+@virtually
 async def test_a_long_backlog_is_sent_to_its_end(tmp_path: Path) -> None:
     async with told(tmp_path) as (house, _, receiver, _):
         filled(house)

@@ -211,10 +211,6 @@ class Outbox:
             if not has_more and not self._hurried:
                 await _set_within(self._news, LOOK_EVERY)
 
-    async def close(self) -> None:
-        """Give back the log's connection."""
-        await self._log.close()
-
     # --- what listeners ask ----------------------------------------------------------------
 
     async def beat(self, patience: timedelta, *, hurry: bool = False) -> bool:
@@ -281,6 +277,7 @@ class Outbox:
         limit = max(LEAST_PAGE_EVENTS, min(PAGE_EVENTS, EVENTS_A_BEAT // max(1, self._listeners)))
         try:
             page = await read_page(self._log, self._clock, marks, limit)
+            again = None if page.messages else await marks_after_rewind(self._log, marks)
         except OrdersyncError as error:
             # Whatever the database has: orders go on being verified. What is not read now is
             # read later, for it is in the log.
@@ -291,7 +288,7 @@ class Outbox:
         self._told = ""
         if self.marks is not marks or not self._somebody.is_set():
             return None  # all have gone meanwhile, and others may have come
-        self.marks = page.marks
+        self.marks = page.marks if again is None else again
         if not page.messages:
             return None
         self._pages.append(page)
@@ -323,6 +320,19 @@ async def marks_now(event_log: EventLog, clock: Clock, newest: Place | None) -> 
     now = clock.now()
     recent = await event_log.find_recent(now - LATE, newest.log_id + 1)
     return marks_at(newest.log_id, recent, now)
+
+
+async def marks_after_rewind(event_log: EventLog, marks: Marks) -> Marks | None:
+    """Where to go on if the log now ends before what was seen of it; None where it does not.
+
+    Somebody has put the database back from a copy: its numbers come again. Raises StoreBusy.
+    """
+    newest = await event_log.newest()
+    ends_at = newest.log_id if newest is not None else 0
+    if ends_at >= marks.newest:
+        return None
+    log.warning("The event log ends earlier than before: it was put back, and is heard from there")
+    return Marks(newest=ends_at)
 
 
 async def read_page(event_log: EventLog, clock: Clock, marks: Marks, limit: int) -> Page:

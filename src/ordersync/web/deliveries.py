@@ -20,7 +20,7 @@ from ordersync.errors import OrdersyncError
 from ordersync.standard_webhooks import ID, SIGNATURE, TIMESTAMP
 from ordersync.subscribed import Delivery, DeliveryState
 from ordersync.sync.marks import Marks
-from ordersync.sync.outbox import read_page
+from ordersync.sync.outbox import marks_after_rewind, read_page
 from ordersync.sync.page import Wanted
 
 if TYPE_CHECKING:
@@ -177,7 +177,10 @@ class Deliveries:
         """Read on from these marks, and write down what these subscriptions want of it."""
         marks = _decode_marks(text)
         page = await read_page(self._log, self._clock, marks, PAGE_EVENTS)
-        after = text if page.marks == marks else encode_marks(page.marks)
+        reached = page.marks
+        if not page.messages:
+            reached = await marks_after_rewind(self._log, marks) or reached
+        after = text if reached == marks else encode_marks(reached)
         if after == text and not page.messages:
             return
         for one in together:

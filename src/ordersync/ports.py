@@ -15,6 +15,7 @@ import msgspec
 from ordersync.archived import Archived, ArchiveViews, RetentionStore
 from ordersync.hinted import ReceiptStore
 from ordersync.leased import FencedStore
+from ordersync.orphaned import OrphanStore
 from ordersync.truth.evidence import Case
 from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source, Statement
 
@@ -302,7 +303,7 @@ class OrderName(msgspec.Struct, frozen=True, gc=False):
     client_order_id: str | None = None
 
 
-class OrderStore(RetentionStore, ReceiptStore, FencedStore, Protocol):
+class OrderStore(RetentionStore, ReceiptStore, FencedStore, OrphanStore, Protocol):
     """The user's table and ours beside it, in one database.
 
     Raises StoreBusy (ask again) or StoreRefused (give up) from every method.

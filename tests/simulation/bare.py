@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ordersync.archived import Batch, LogSize, Movable, Reach
     from ordersync.hinted import Receipt
     from ordersync.leased import Lease, Leases
+    from ordersync.orphaned import Rowless
     from ordersync.ports import Absent, Advance, Change, Decide, Finding, Ids
     from ordersync.pushed import Push, Subscription
     from tests.virtual import VirtualClock
@@ -407,6 +408,14 @@ class BareStore:
 
     async def drop_receipts(self, account: str, *, before: datetime, limit: int) -> int:
         return 0
+
+    async def list_rowless(
+        self, account: str, *, before: datetime, after: Rowless | None, limit: int
+    ) -> list[Rowless]:
+        return []
+
+    async def list_open_orphans(self, account: str, limit: int) -> list[str]:
+        return []
 
     async def find_venue_ids(self, account: str, client_ids: Sequence[str]) -> Mapping[str, str]:
         return {}

@@ -9,6 +9,7 @@ import structlog
 
 from ordersync.sync.accuracy import Accuracy
 from ordersync.sync.hints import Hints
+from ordersync.sync.orphans import Orphans
 from ordersync.sync.reconcile import Reconciler
 from ordersync.sync.stream import Stream
 from ordersync.sync.wanted import Wanted
@@ -59,6 +60,14 @@ class Parts:
         self.hints = Hints(
             account, venue=venue, store=store, ingest=ingest, demand=demand, clock=clock
         )
+        self.orphans = Orphans(
+            account,
+            venue=venue,
+            store=store,
+            ingest=ingest,
+            clock=clock,
+            rules=settings.orphans,
+        )
         self.stream: Stream | None = None
         if venue.push is not None:
             self.stream = Stream(
@@ -76,6 +85,7 @@ class Parts:
             group.create_task(self.reconciler.run(), name=f"reconcile {name}")
             group.create_task(self.wanted.run(), name=f"wanted {name}")
             group.create_task(self.hints.run(), name=f"webhooks {name}")
+            group.create_task(self.orphans.run(), name=f"orphans {name}")
             if meter is not None:
                 accuracy = Accuracy(
                     name,

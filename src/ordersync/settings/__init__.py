@@ -10,6 +10,7 @@ from ordersync.settings.alerts import Alerts, Channel, Silence
 from ordersync.settings.loading import build, check_age, load
 from ordersync.settings.log import Log, LogFormat, LogLevel
 from ordersync.settings.orders import AccountColumn, Database, Orders
+from ordersync.settings.orphans import Orphans
 from ordersync.settings.queued import Celery
 from ordersync.settings.subscriptions import Subscriptions
 from ordersync.settings.values import parse_duration
@@ -32,6 +33,7 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "Orders",
+    "Orphans",
     "Retention",
     "Settings",
     "Silence",

@@ -14,6 +14,7 @@ from ordersync.settings.accounts import Account
 from ordersync.settings.alerts import Alerts
 from ordersync.settings.log import Log
 from ordersync.settings.orders import Database, Orders
+from ordersync.settings.orphans import Orphans
 from ordersync.settings.queued import Celery, with_password
 from ordersync.settings.subscriptions import Subscriptions
 from ordersync.settings.web import Web
@@ -37,6 +38,7 @@ class Settings(BaseSettings):
     orders: Orders
     accounts: dict[str, Account] = Field(min_length=1)
     sync: Sync = Sync()
+    orphans: Orphans = Orphans()
     retention: Retention | None = None
     webhooks: Webhooks | None = None
     subscriptions: Subscriptions = Subscriptions()

@@ -7,6 +7,7 @@ by when they ended: whatever the bot's history holds, a page costs a page.
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -24,11 +25,12 @@ from ordersync.store.open_rows import Row, cut, is_after, may_fit, nameless, ran
 from ordersync.store.own import OwnStatements
 from ordersync.store.readers import Readers
 from ordersync.store.remembered import Remembered
+from ordersync.store.rowless import RowlessStatements
 from ordersync.store.statement import Ask, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from ordersync.listed import Listed, OwnerShown, Place
     from ordersync.ports import Claim, Clock
@@ -39,6 +41,8 @@ LOOKED_THROUGH = 2_000
 """How many final orders are looked at for one page; where few of them fit, the page is short."""
 
 AT_A_TIME = 500
+ORPHANS_COUNT_FOR = timedelta(hours=24)
+"""For how long an order without a row counts after it has ended."""
 
 _T = TypeVar("_T")
 
@@ -75,6 +79,7 @@ class TableLists:
         self.own = OwnStatements(database.spelling, self.mapping.shape.schema)
         self.lookup = Lookup(database.spelling, self.mapping, self.own, clock)
         self._ended = EndedStatements(self.own)
+        self._rowless = RowlessStatements(self.own)
         self._named = Named(self.mapping, self.own, self.lookup)
         self._blocked = Blocked(self.mapping, self.own)
         self._turn = asyncio.Lock()
@@ -181,7 +186,14 @@ class TableLists:
         rows = self._open_rows(session, wanted)
         fitting = list(self._fitting(self._judged(session, rows), wanted))
         page = cut((pair for pair in fitting if is_after(pair[0], after)), limit)
-        return Status(page=page, totals=totals_of([one for _, one in fitting]))
+        accounts = [name for name in self._accounts if wanted.account in {None, name}]
+        # Nothing but its account tells whether an order without a row is wanted.
+        orphans = (
+            self._rowless.count(session, accounts, self._clock.now(), ORPHANS_COUNT_FOR)
+            if self.lookup.has_tables
+            else 0
+        )
+        return Status(page=page, totals=totals_of([one for _, one in fitting], orphans))
 
     def _open_rows(self, session: Session, wanted: Wanted) -> list[Row]:
         """The open rows that may be wanted, by their keys."""

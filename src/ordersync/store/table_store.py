@@ -24,6 +24,7 @@ from ordersync.store.plan import draft, spell
 from ordersync.store.projection import changes
 from ordersync.store.receipts import drop_receipts
 from ordersync.store.retention import Retention
+from ordersync.store.rowless import RowlessStatements
 from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ordersync.archived import Movable, Reach
     from ordersync.hinted import Receipt
     from ordersync.leased import Lease
+    from ordersync.orphaned import Rowless
     from ordersync.ports import (
         Advance,
         Change,
@@ -282,6 +284,24 @@ class TableStore:
                 raise
 
         await self._with(keep, of=record.account)
+
+    # --- orders without a row --------------------------------------------------------------
+
+    async def list_rowless(
+        self, account: str, *, before: datetime, after: Rowless | None, limit: int
+    ) -> list[Rowless]:
+        """Those that nobody was told of, first seen before then."""
+        if not self._looks().has_tables:
+            return []
+        untold = RowlessStatements(self.own).untold
+        return await self._with(lambda session: untold(session, account, before, after, limit))
+
+    async def list_open_orphans(self, account: str, limit: int) -> list[str]:
+        """The open ones that were told of."""
+        if not self._looks().has_tables:
+            return []
+        open_told = RowlessStatements(self.own).open_told
+        return await self._with(lambda session: open_told(session, account, limit))
 
     # --- webhooks that were taken ----------------------------------------------------------
 

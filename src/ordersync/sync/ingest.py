@@ -295,7 +295,7 @@ class Ingest:
         self, parcel: Parcel, said: Said | None, known: Known, truth: Order | None
     ) -> Advance:
         """From what is known to what is true now. `truth` is the latest that is known."""
-        notes: list[Note] = []
+        notes = [] if known.claims or not (note := parcel.rowless.get(known.key)) else [note]
         evidence = EventEvidence(answer="truth", endpoint="store")
         absent = known.absent
         for sighting in said.sightings if said else ():

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from ordersync.hinted import Receipt
-from ordersync.ports import Claim, Known, Meaning, OrderName
+from ordersync.ports import Claim, Known, Meaning, Note, OrderName
 from ordersync.sync.acts import Act
 from ordersync.truth.evidence import Absence, Sighting, Silence
 from ordersync.truth.model import Source
@@ -23,7 +23,8 @@ class Parcel(msgspec.Struct, kw_only=True):
     answers about an order that could not be read. `restate` names orders whose row is to be
     compared with the truth that is known already. `receipts` are of the webhooks that led to it.
     `vouched` are the moments, by order key, since which an order was said again in the same words.
-    `acts` are what an operator says of orders that are restated, by order key.
+    `acts` are what an operator says of orders that are restated, by order key; `rowless` what is
+    to be told of them where they have no row.
     """
 
     account: str
@@ -39,6 +40,7 @@ class Parcel(msgspec.Struct, kw_only=True):
     ages_from_rows: bool = True
     vouched: Mapping[str, datetime] = {}
     acts: Mapping[str, Act] = {}
+    rowless: Mapping[str, Note] = {}
 
 
 class Said(msgspec.Struct, gc=False):

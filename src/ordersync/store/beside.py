@@ -14,6 +14,7 @@ from ordersync.store.projection import patch
 from ordersync.store.words import label_of
 from ordersync.truth.chain import chain_of, is_replaced
 from ordersync.truth.model import digits
+from ordersync.truth.operator import resolve
 from ordersync.truth.urgency import Discrepancy, Urgency, is_stale, urgency
 
 if TYPE_CHECKING:
@@ -183,9 +184,11 @@ class Judge:
     def _shown(self, account: str, known: Known) -> tuple[Order | None, bool]:
         """What the row shows: of a chain the end with the fills of all; and whether it waits.
 
-        As `sync/chains` decides when it writes.
+        As `sync/chains` decides when it writes; and what a person said of one that is gone.
         """
-        truth = known.truth
+        truth, absent = known.truth, known.absent
+        if absent is not None and absent.resolved is not None:
+            return resolve(truth, absent.resolved), False
         if truth is None:
             return None, False
         chain, seen = [truth], {truth.venue_order_id}

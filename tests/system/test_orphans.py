@@ -100,7 +100,7 @@ async def test_without_push_they_are_found_by_asking_for_what_is_open(tmp_path: 
         house.place()
         order = trade_by_hand(house, created_at=house.clock.now() - ago(days=2))
         async with house.running() as service:
-            await house.wait(minutes=4)
+            await house.wait(minutes=9)
             assert orphans(house) == []
             await house.wait(minutes=5)
             (event,) = orphans(house)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ordersync.sync.ingest import Ingest
 
 AT_A_TIME = 500
-FIRST_LOOK = timedelta(minutes=5)
+FIRST_LOOK = timedelta(minutes=10)
 """How long after the start the exchange is asked for the first time: the passes come first."""
 
 ASKED_AT_MOST = 200

@@ -401,8 +401,6 @@ async function askRows() {
 
 async function ask() {
   await askRows();
-  // Many rows take the server a while to count: it is asked for a fortieth of its time at most.
-  every = rows.size > FEW ? Math.max(ASK_MS, 40 * (Date.now() - asked)) : ASK_MS;
   await beside("accounts", (answer) => {
     accounts.value = answer.accounts;
     vouch();
@@ -415,6 +413,8 @@ async function ask() {
       slo.value = { ...answer, told: Date.now() };
     });
   }
+  // Many rows take the server a while to count: it is asked for a fortieth of its time at most.
+  every = rows.size > FEW ? Math.max(ASK_MS, 40 * (Date.now() - asked)) : ASK_MS;
   drawSoon();
 }
 

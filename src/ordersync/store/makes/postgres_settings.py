@@ -13,7 +13,9 @@ import psycopg
 _SETTINGS = {
     "lock_timeout": "5s",
     "statement_timeout": "60s",
-    "idle_in_transaction_session_timeout": "60s",
+    # We never think in the middle of one: who is silent for that long was stopped, or is cut off,
+    # and holds rows that the bot and whoever serves the account now have to write.
+    "idle_in_transaction_session_timeout": "5s",
     # What a role or a database may have set otherwise: all digits of a float, a NULL in an array
     # that is none, and a backslash in a word that is nothing but a backslash.
     "extra_float_digits": "1",

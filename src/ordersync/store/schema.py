@@ -147,6 +147,15 @@ def tables_since(version: int) -> list[str]:
     return made if version else ["schema", *made]
 
 
+def first_column(table: str) -> str:
+    """The first column of one of these tables, named without their common prefix."""
+    texts = [_VERSION_TABLE, *(text for migration in MIGRATIONS for text in migration)]
+    found = re.search(rf"ordersync_{table} \(\s*(\w+)", "\n".join(texts))
+    if found is None:
+        raise ValueError(f"there is no table {table!r}")
+    return found[1]
+
+
 def version_of(session: Session, own: OwnStatements) -> int:
     """The version of our tables in this database, 0 where there are none."""
     if not session.has_table(own.schema, "ordersync_schema"):

@@ -14,6 +14,7 @@ from ordersync.ports import Finding, Severity
 from ordersync.store.makes.mysql_errors import code_of
 from ordersync.store.makes.mysql_literals import literal
 from ordersync.store.makes.mysql_spelling import OUR_TABLES
+from ordersync.store.schema import first_column
 from ordersync.store.shape import Kind
 from ordersync.store.statement import Ask
 
@@ -74,7 +75,7 @@ def _about_rights(
     else:
         for one in OUR_TABLES:
             ours = f"{prefix}ordersync_{one}"
-            column = "log_id" if one == "log_ids" else "version" if one == "schema" else "account"
+            column = "log_id" if one == "log_ids" else first_column(one)
             deeds = (
                 f"SELECT {column} FROM {ours}",
                 f"INSERT INTO {ours} SELECT * FROM {ours} WHERE 1 = 0",

@@ -37,6 +37,8 @@ OUR_TABLES = (
     "log_ids",
     "subscriptions",
     "deliveries",
+    "samples",
+    "alerts",
 )
 
 

@@ -34,6 +34,8 @@ OUR_TABLES = (
     "tokens",
     "subscriptions",
     "deliveries",
+    "samples",
+    "alerts",
 )
 
 

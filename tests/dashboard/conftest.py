@@ -25,9 +25,12 @@ def without(reason: str) -> NoReturn:
     pytest.skip(f"NO BROWSER: {reason}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, one for all tests of a worker; each test has a profile of its own in it."""
+    """Chromium, one for the tests of a module; each test has a profile of its own in it.
+
+    Not one for all: as long as it is driven, its loop runs in this thread, and no other can.
+    """
     found = os.environ.get("ORDERSYNC_CHROMIUM") or shutil.which("chromium")
     if found is None:
         without("chromium is not on PATH. Debian: apt install chromium; or ORDERSYNC_CHROMIUM.")

@@ -346,6 +346,5 @@ async def serving(
     finally:
         for venue in service.venues.values():
             await venue.close()
-        await service.telling.close()
-        await service.leases.close()
-        await store.close()
+        # Together: where commits hang each of them is patient for a while.
+        await asyncio.gather(service.telling.close(), service.leases.close(), store.close())

@@ -210,7 +210,8 @@ FACTS = (
 def test_an_absent_value_never_replaces_a_known_one(truth: Order, report: Report) -> None:
     report = msgspec.structs.replace(report, epoch=truth.epoch)
     after = merge(truth, report)
-    stands_as_before = after.standing == truth.standing
+    before, now = truth.standing, after.standing
+    stands_as_before = (before and before.status) is (now and now.status)
     for name in FACTS:
         # Why it stood as it did goes with how it stood.
         if getattr(truth, name) is not None and (name != "reason" or stands_as_before):

@@ -52,4 +52,6 @@ async def at_work(
     finally:
         for venue in venues:
             await venue.close()
+        await service.telling.close()
+        await service.leases.close()
         await store.close()

@@ -80,6 +80,7 @@ class Watch:
             tally.set(Level.LEASE, name, 0)
         self._lists: TableLists | None = None
         self._standings: ListedStandings | None = None
+        self._making = asyncio.Lock()
         self._watchers: dict[str, Watcher] = {}
         self._desks: dict[str, Desk] = {}
         self._ways: list[Way] = []
@@ -138,17 +139,21 @@ class Watch:
 
     async def stand(self, account: str, now: datetime) -> Standing:
         """How the open rows of one account stand. Implements `sampled.Standings`."""
-        if self._standings is None:
-            settings, vouched = self._settings, self._vouched
-            # It looks at the table first.
-            lists = await asyncio.to_thread(build_lists, settings, self._clock, vouched)
-            self._lists = lists
-            self._standings = ListedStandings(
-                lists,
-                open_words=words_meaning(settings, Meaning.OPEN),
-                stale_after=settings.sync.stale_after,
-            )
+        async with self._making:  # several accounts come at once, and each would make its own
+            if self._standings is None:
+                self._standings = await self._make_standings()
         return await self._standings.stand(account, now)
+
+    async def _make_standings(self) -> ListedStandings:
+        settings, vouched = self._settings, self._vouched
+        # It looks at the table first.
+        lists = await asyncio.to_thread(build_lists, settings, self._clock, vouched)
+        self._lists = lists
+        return ListedStandings(
+            lists,
+            open_words=words_meaning(settings, Meaning.OPEN),
+            stale_after=settings.sync.stale_after,
+        )
 
     def _open_desk(self, name: str) -> Desk:
         from ordersync.alerts.desk import Desk  # noqa: PLC0415 - only where somebody is told

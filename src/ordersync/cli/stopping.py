@@ -25,6 +25,7 @@ async def until(stopping: asyncio.Event, work: Coroutine[None, None, None]) -> N
             watching = group.create_task(stop(working))
             working.add_done_callback(lambda _: watching.cancel())
     except ExceptionGroup as several:
+        # Nothing is swallowed: a person is shown the first, which ended the others.
         raise _first_of(several) from several
 
 

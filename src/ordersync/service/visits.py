@@ -19,7 +19,7 @@ import structlog
 
 from ordersync import settings as configuration
 from ordersync.clock import SystemClock
-from ordersync.errors import AskAgain, ConfigError, LeaseLost
+from ordersync.errors import AskAgain, ConfigError, LeaseLost, OrdersyncError
 from ordersync.judging import judge_clock
 from ordersync.ports import Severity
 from ordersync.service.build import build_ingest, build_store, build_venue, check_key
@@ -205,7 +205,7 @@ class Visits:
         finally:
             store.fence(lease.account, None)
             # What is not given back ends by itself.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(OrdersyncError):
                 await leases.give_back_lease(lease)
 
     async def _renew(self, leases: LeaseStore, lease: Lease) -> None:
@@ -228,6 +228,7 @@ class Visits:
                     await store.open(create=True)
                     self._leases = store.leases()
                 except BaseException:
+                    # Canceled or refused: what was connected by then is given back all the same.
                     await store.close()
                     raise
                 self._store = store

@@ -206,7 +206,7 @@ async def _kept_up(clock: Clock, work: Work) -> None:
     while True:
         try:
             await work()
-        except Exception:
+        except Exception:  # never an answer about an order: figures and alerts only
             log.exception("Watching broke; it begins anew in a minute. Please report it")
         await clock.sleep(MEND_PAUSE)
 

@@ -221,6 +221,28 @@ def test_ten_thousand_rows_are_searched_sorted_and_walked_with_the_keyboard(
         expect(page.locator(".detail")).to_have_count(0)
 
 
+def test_the_search_has_the_keyboard_before_the_next_key_of_one_who_types_fast(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    house.place()
+    house.open()
+    page = visit(house.address)
+    expect(page.locator(".row")).to_have_count(1)
+    page.keyboard.press("2")
+    expect(page.locator("#search")).to_have_count(0)
+    # Keys wait in the order of tasks: where the one after "/" would go is where the focus is in the next task.
+    focused = page.evaluate("""async () => {
+        document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "/", bubbles: true }));
+        await new Promise((resume) => {
+            const { port1, port2 } = new MessageChannel();
+            port1.onmessage = resume;
+            port2.postMessage(null);
+        });
+        return document.activeElement.id;
+    }""")
+    assert focused == "search"
+
+
 def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(
     house: House, visit: Callable[..., Page]
 ) -> None:

@@ -163,7 +163,9 @@ addEventListener("keydown", (event) => {
   } else if (event.key === "/") {
     event.preventDefault();
     show("orders");
-    requestAnimationFrame(() => document.getElementById("search")?.select());
+    // A promise, not a frame: the page is drawn in the promise before it, and the next key of somebody who types fast
+    // comes before the next frame.
+    Promise.resolve().then(() => document.getElementById("search")?.select());
   } else if (event.key === "?") helping.value = true;
   else if (VIEWS[event.key - 1]) show(VIEWS[event.key - 1][0]);
   else if (view.peek() !== "orders") return;

@@ -120,7 +120,7 @@ class BareVenue:
         self.lines: list[BareLine] = []
         self.clock, self.dice, self.weather = clock, dice, weather
         self.mishaps: list[str] = []
-        self.is_foreign = False
+        self.is_foreign = self._asked_as_another = False
 
     def now(self) -> datetime:
         return self.clock.now()
@@ -134,7 +134,7 @@ class BareVenue:
             line.tell(order, moment)
 
     async def identify(self) -> Identity:
-        return Identity(host="bare", name="another" if self.is_foreign else "main")
+        return Identity(host="bare", name="another" if self._asked_as_another else "main")
 
     async def ask_ids(self, ids: Sequence[str], heard: Mapping[int, str] | None = None) -> Reading:
         return await self._ask(ids, "batch")
@@ -144,6 +144,8 @@ class BareVenue:
 
     async def _ask(self, ids: Sequence[str], endpoint: str) -> Reading:
         as_of = self.now()
+        # A connection has one key: whose orders it shows is whose name it gives, until it is made anew.
+        self._asked_as_another = is_foreign = self.is_foreign
         await self.clock.sleep(ROUND_TRIP / 2)
         seen_at, dice, weather = self.now(), self.dice, self.weather
         await self.clock.sleep(ROUND_TRIP / 2)
@@ -151,7 +153,7 @@ class BareVenue:
             return Reading(silences=(Silence(endpoint=endpoint, why="away", orders=tuple(ids)),))
         sightings, silences, absences = [], [], []
         for name in ids:
-            is_hidden = self.is_foreign or dice.random() < weather.forgets
+            is_hidden = is_foreign or dice.random() < weather.forgets
             order = None if is_hidden else self.orders.get(name)
             moment = order.at(seen_at) if order else None
             if dice.random() < weather.garbled:

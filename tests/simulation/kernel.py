@@ -95,6 +95,8 @@ class Kernel:
     async def recover(self) -> None:
         """Until the stream is live: it pauses for up to 45 s, and has to tell of a change."""
         deadline = self.clock.monotonic() + 80
+        # A line that fell mute at the very end of the storm counts as live until then.
+        await self.clock.sleep(self.venue.quiet_limit)
         if not self.alone:
             # A stream that says nothing of orders is found out by the first that it leaves out.
             await self.live(0, 1)

@@ -144,7 +144,7 @@ class BareVenue:
 
     async def _ask(self, ids: Sequence[str], endpoint: str) -> Reading:
         as_of = self.now()
-        # A connection has one key: whose orders it shows is whose name it gives, until it is made anew.
+        # A connection has one key: whose orders it shows is whose name it gives.
         self._asked_as_another = is_foreign = self.is_foreign
         await self.clock.sleep(ROUND_TRIP / 2)
         seen_at, dice, weather = self.now(), self.dice, self.weather

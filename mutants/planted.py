@@ -78,7 +78,7 @@ MUTANTS = (
     Mutant(
         "the time of an answer is taken from our clock",
         "venues/coinbase/venue.py",
-        "        return self._venue_clock.now()",
+        "        return self._site.clock.now()",
         "        return self._clock.now()",
         TOLD,
     ),

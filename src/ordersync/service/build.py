@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ordersync.subscribed import SubscriptionStore
     from ordersync.tokened import TokenStore
     from ordersync.truth.model import Event
+    from ordersync.venues.hosts import Hosts
 
 
 def build_store(
@@ -168,12 +169,21 @@ def read_webhook_secrets(settings: Settings) -> Mapping[str, Sequence[Secret]]:
 
 
 def build_venue(
-    settings: Settings, name: str, account: Account, clock: Clock, meter: Meter | None = None
+    settings: Settings,
+    name: str,
+    account: Account,
+    clock: Clock,
+    meter: Meter | None = None,
+    *,
+    hosts: Hosts | None = None,
 ) -> Venue:
-    """An account at its venue. Raises ConfigError where the key file cannot be used."""
+    """An account at its venue; `hosts` are those that other accounts here are at, too.
+
+    Raises ConfigError where the key file cannot be used.
+    """
     counted = AccountMeter(meter, name) if meter is not None else UNMETERED
     try:
-        return open_venue(account, settings.resolve(account.key_file), clock, counted)
+        return open_venue(account, settings.resolve(account.key_file), clock, counted, hosts)
     except ConfigError as error:
         error.where = f"{settings.path}: accounts.{name}.key_file ({error.where})"
         raise

@@ -27,6 +27,7 @@ from ordersync.store import proposal
 from ordersync.store.makes import database_at
 from ordersync.sync.retention import judge_size
 from ordersync.sync.zone import compare_times
+from ordersync.venues.hosts import Hosts
 from ordersync.web.webhooks import EXPOSED
 
 if TYPE_CHECKING:
@@ -58,9 +59,10 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
     except OrdersyncError as error:
         found.append(_mistake("database", error))
         store = None
+    hosts = Hosts(clock)
     for name, account in settings.served_accounts.items():
         try:
-            venue = build_venue(settings, name, account, clock)
+            venue = build_venue(settings, name, account, clock, hosts=hosts)
         except OrdersyncError as error:
             found.append(_mistake(f"{name}: key", error))
             continue

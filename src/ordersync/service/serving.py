@@ -37,6 +37,7 @@ from ordersync.sync.retention import Retention
 from ordersync.sync.tally import Tally
 from ordersync.sync.tenure import Tenure
 from ordersync.sync.work import PassReport
+from ordersync.venues.hosts import Hosts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -74,8 +75,9 @@ class Service:
         self._ingest = build_ingest(settings, store, clock, self._tell)
         self._listener = listener
         self.telling = Telling(settings, clock)
+        hosts = Hosts(clock)
         self.venues: dict[str, Venue] = {
-            name: build_venue(settings, name, account, clock, self.tally)
+            name: build_venue(settings, name, account, clock, self.tally, hosts=hosts)
             for name, account in settings.served_accounts.items()
         }
         self.parts: dict[str, Parts] = {}

@@ -27,6 +27,7 @@ from ordersync.service.holder import NAME_LIMIT, is_dead, this_holder
 from ordersync.sync.audit import audit
 from ordersync.sync.reconcile import Reconciler
 from ordersync.sync.tenure import check_settings
+from ordersync.venues.hosts import Hosts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -88,6 +89,7 @@ class Visits:
         self._store: TableStore | None = None
         self._leases: LeaseStore | None = None
         self._opening = asyncio.Lock()
+        self._hosts = Hosts(self._clock)
         self._venues: dict[str, _Known] = {}
         self._holders: dict[str, Holder] = {}
         self._at_work: set[str] = set()
@@ -239,7 +241,9 @@ class Visits:
         known = self._venues.pop(account, None)
         if known is None:
             section = self._settings.accounts[account]
-            known = _Known(build_venue(self._settings, account, section, self._clock))
+            known = _Known(
+                build_venue(self._settings, account, section, self._clock, hosts=self._hosts)
+            )
         self._venues[account] = known  # the last visited comes last
         now = self._clock.now()
         if known.looked_at is None or not timedelta(0) <= now - known.looked_at < KEY_TRUSTED_FOR:

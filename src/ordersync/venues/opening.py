@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from ordersync.metered import AccountMeter
     from ordersync.ports import Clock, Venue
     from ordersync.settings import Account
+    from ordersync.venues.hosts import Hosts
 
 
-def open_venue(account: Account, key_file: Path, clock: Clock, meter: AccountMeter) -> Venue:
+def open_venue(
+    account: Account, key_file: Path, clock: Clock, meter: AccountMeter, hosts: Hosts | None
+) -> Venue:
     """The account at its venue. Raises ConfigError where the key file cannot be used."""
     if account.venue == "alpaca":
         return Alpaca(
@@ -36,4 +39,5 @@ def open_venue(account: Account, key_file: Path, clock: Clock, meter: AccountMet
         ws_url=account.ws_url,
         share=account.share,
         meter=meter,
+        hosts=hosts,
     )

@@ -68,10 +68,14 @@ class Reader:
         path: str,
         query: Sequence[tuple[str, str]] = (),
         *,
-        public: bool = False,
+        public: RateBudget | None = None,
         accept: str = "application/json",
     ) -> Answer:
-        """Ask until an answer is worth something or patience ends. Never raises for an answer."""
+        """Ask until an answer is worth something or patience ends. Never raises for an answer.
+
+        `public` is the budget of a question that anybody may ask: it is not signed, and counts
+        for nothing in the account's own.
+        """
         answer: Answer = Unusable(why="nobody asked", blame=Blame.SILENT)
         for attempt in range(ATTEMPTS):
             answer = await self._ask(path, query, public=public, accept=accept)
@@ -80,7 +84,7 @@ class Reader:
             backoff = FIRST_BACKOFF * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
             if answer.pause is not None:
                 # One pause for all: the other callers would only earn more refusals.
-                self._budget.pause(max(answer.pause, backoff))
+                (public or self._budget).pause(max(answer.pause, backoff))
             elif attempt < ATTEMPTS - 1:
                 await self._clock.sleep(backoff)
         return answer
@@ -90,9 +94,15 @@ class Reader:
         await self._client.aclose()
 
     async def _ask(
-        self, path: str, query: Sequence[tuple[str, str]], *, public: bool, accept: str
+        self,
+        path: str,
+        query: Sequence[tuple[str, str]],
+        *,
+        public: RateBudget | None,
+        accept: str,
     ) -> Answer:
-        await self._budget.take()
+        budget = public or self._budget
+        await budget.take()
         self.calls += 1
         headers = {"accept": accept, **({} if public else self._sign(path))}
         try:
@@ -100,7 +110,7 @@ class Reader:
         except httpx2.RequestError as error:
             self._count("failed")
             return no_answer(error)
-        self._budget.learn(response.headers, self._venue_now())
+        budget.learn(response.headers, self._venue_now())
         answer = judge(response, self._venue_now())
         self._count("limited" if response.status_code == TOO_MANY else _how_it_ended(answer))
         return answer

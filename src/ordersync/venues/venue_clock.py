@@ -27,6 +27,7 @@ class VenueClock:
         self._clock = clock
         self._set_to = self._set_at = clock.now()
         self._ticks = self._compared_at = clock.monotonic()
+        self._was_set = False
 
     def now(self) -> datetime:
         """The time at the venue."""
@@ -36,6 +37,13 @@ class VenueClock:
         """The venue said that it is this time there now."""
         self._set_to, self._set_at = moment, self._clock.now()
         self._ticks = self._clock.monotonic()
+        self._was_set = True
+
+    @property
+    def was_set_lately(self) -> bool:
+        """Whether the venue said what time it is so short a while ago that it need not again."""
+        elapsed = self._clock.monotonic() - self._ticks
+        return self._was_set and elapsed < COMPARE_EVERY_SECONDS and not self.is_doubtful
 
     @property
     def skew(self) -> timedelta:

@@ -18,9 +18,9 @@ from ordersync.venues.asking import ask_in_batches, page_of, silence_of
 from ordersync.venues.budget import RateBudget
 from ordersync.venues.coinbase import parse
 from ordersync.venues.coinbase.user_channel import MAIN_HOST, USER_HOST, UserChannel
+from ordersync.venues.hosts import Hosts
 from ordersync.venues.listing import Listing
 from ordersync.venues.reader import Reader
-from ordersync.venues.venue_clock import VenueClock
 from ordersync.venues.wire import spell
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ LIMIT_PER_SECOND = 30
 SHARE = 0.5
 CALLS_PER_SECOND = LIMIT_PER_SECOND * SHARE
 A_SECOND = timedelta(seconds=1)
+PUBLIC_PER_SECOND = 10
+"""Of an address, whoever asks there."""
+
 BURST = 5
 CONCURRENT_CALLS = 8
 
@@ -65,13 +68,14 @@ class Coinbase:
         ws_url: str | None = None,
         share: float = SHARE,
         meter: AccountMeter = UNMETERED,
+        hosts: Hosts | None = None,
     ) -> None:
         self._clock = clock
-        self._venue_clock = VenueClock(clock)
         self._portfolio: str | None = None
         self._page = self.list_page_size
         base = rest_url or REST_URL
         self._host = urlsplit(base).netloc
+        self._site = (hosts or Hosts(clock)).at(self._host, PUBLIC_PER_SECOND)
         self._reader = Reader(
             base,
             clock,
@@ -104,7 +108,7 @@ class Coinbase:
 
     def now(self) -> datetime:
         """The venue's clock, as far as it is known here."""
-        return self._venue_clock.now()
+        return self._site.clock.now()
 
     async def identify(self) -> Identity:
         """Whose key this is. Raises VenueSilent (ask again) or VenueRefused (give up)."""
@@ -236,7 +240,7 @@ class Coinbase:
             )
         ]
         found.append(judge_key(identity))
-        found.append(judge_clock(self._venue_clock.skew))
+        found.append(judge_clock(self._site.clock.skew))
         return found
 
     async def close(self) -> None:
@@ -250,7 +254,7 @@ class Coinbase:
 
     async def _get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Answer:
         """Ask. A key that is refused may only mean that our clock was set: look at it again."""
-        clock = self._venue_clock
+        clock = self._site.clock
         if clock.is_doubtful and clock.is_worth_comparing():
             await self._compare_clocks()
         answer = await self._reader.get(path, query)
@@ -261,13 +265,15 @@ class Coinbase:
 
     async def _compare_clocks(self) -> None:
         """Compare the clocks. Where the venue does not tell its time, ours is taken as right."""
-        answer = await self._reader.get(f"{PREFIX}/time", public=True)
-        said = page_of(answer, parse.SERVER_TIME)
-        venue = said.moment if isinstance(said, parse.ServerTime) else None
-        if venue is not None:
+
+        async def ask() -> datetime | None:
             # Its way to us is not added: what an answer vouches for must never seem later than
             # it was, or it would win over what a stream has told since.
-            self._venue_clock.set(venue)
+            answer = await self._reader.get(f"{PREFIX}/time", public=self._site.budget)
+            said = page_of(answer, parse.SERVER_TIME)
+            return said.moment if isinstance(said, parse.ServerTime) else None
+
+        await self._site.compare_clocks(ask)
 
     async def _in_batches(
         self, ids: list[str], ask: Callable[[list[str]], Coroutine[None, None, Reading]]

@@ -77,7 +77,7 @@ class TimedStore(TableStore):
         return self._counted(account, await super().carry(account, names, decide))
 
     def _counted(self, account: str, outcomes: list[Outcome]) -> list[Outcome]:
-        lost = sum(1 for outcome in outcomes if outcome.result is Result.LOST)
-        if lost:
-            self._meter.count(Count.LOST, account, times=lost)
+        for outcome in outcomes:
+            if outcome.result is Result.LOST:
+                self._meter.count(Count.LOST, account)
         return outcomes

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("ordersync")
 
+_FAILED = frozenset({Result.LOST, Result.UNWRITABLE})
+
 
 def joined(before: Outcome, after: Outcome) -> Outcome:
     """Two rounds of one order as one outcome: the last result, all that was written."""
@@ -64,7 +66,7 @@ def tell(outcomes: Iterable[Outcome]) -> None:
             if before != after:
                 say, what = log.info, f"Updating order {order}: {before} -> {after}"
             elif event.kind is not EventKind.CHANGED:
-                say, what = log.info, f"Order {order}: {event.kind.value}"
+                say, what = log.info, f"Order {order}: {event.kind}"
             else:
                 # Fills and fees of an order that works on: very many, and the row shows them.
                 say, what = log.debug, f"Order {order}: {event.after.status}"
@@ -72,11 +74,11 @@ def tell(outcomes: Iterable[Outcome]) -> None:
                 what,
                 account=event.account,
                 row_id=event.order.row_id,
-                source=event.source.value,
-                kind=event.kind.value,
+                source=event.source,
+                kind=event.kind,
                 event_id=event.id,
             )
-        if outcome.result in {Result.LOST, Result.UNWRITABLE}:
+        if outcome.result in _FAILED:
             log.warning(f"Failed to sync order {order}: {outcome.why}")
 
 

@@ -332,20 +332,29 @@ async function readAll() {
   if (loaded.peek() && rows.size <= FEW) {
     if (await readTotals(FEW, seen)) return sweep(seen, began);
   }
-  // To count many rows takes the server a while: what is there is shown meanwhile.
-  await Promise.all([readTotals(1, seen), readPages(seen)]);
+  await readPages(seen);
   sweep(seen, began);
 }
 
+/** Every open order and the totals. To count many takes the server a while: the first page comes before that. */
 async function readPages(seen) {
   let next = null;
-  do {
-    const told = Date.now();
-    const page = await heardFrom(get("orders", { limit: next ? PAGE : FEW, cursor: next }));
-    take(page.orders, told, seen);
-    next = page.next;
-    show();
-  } while (next);
+  let counted = null;
+  try {
+    do {
+      const told = Date.now();
+      const page = await heardFrom(get("orders", { limit: next ? PAGE : FEW, cursor: next }));
+      if (!counted) {
+        counted = readTotals(1, seen);
+        counted.catch(() => {}); // looked at below, after the pages
+      }
+      take(page.orders, told, seen);
+      next = page.next;
+      show();
+    } while (next);
+  } finally {
+    await counted;
+  }
 }
 
 /** What is not among all that is open any more has ended. */

@@ -8,17 +8,15 @@ import os
 import re
 import textwrap
 import tomllib
-import typing
-from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pydantic
 import pytest
 import typer
 
-from ordersync import errors, settings
+from ordersync import settings
 from ordersync.alerted import Alert
 from ordersync.cli.app import app
 from ordersync.cli.output import Exit
@@ -29,12 +27,13 @@ from ordersync.store import guess
 from ordersync.store.schema import MIGRATIONS
 from ordersync.store.words import TOKENS, Words
 from ordersync.sync.audit import Difference
-from ordersync.truth.model import Event, EventKind, Source
+from ordersync.truth.model import Event, EventKind, Source, Status
 from ordersync.venues.alpaca import parse as alpaca
 from ordersync.venues.coinbase import parse
-from ordersync.web import metrics
+from reference import configuration, pages
+from reference.lines import LEVELS, calls, parsed
+from reference.said import said_of
 
-LEVELS = ("debug", "info", "warning", "error", "exception")
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
@@ -94,37 +93,33 @@ def quoted(text: str) -> list[str]:
     return re.findall(r"`([^`]+)`", FENCE.sub("", text))
 
 
+# --- Lists made from the code ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", pages.PAGES, ids=named)
+def test_every_list_is_the_one_that_the_code_has_now(path: Path) -> None:
+    """Where one is not: ./dev reference."""
+    text = path.read_text(encoding="utf-8")
+    assert pages.renewed(text) == text
+
+
+def test_every_list_and_every_section_of_the_configuration_is_on_one_page() -> None:
+    sections = {f"settings {name}" for name in settings.Settings.model_fields if name != "path"}
+    assert sorted(pages.named()) == sorted(sections | set(pages.LISTS))
+
+
+@pytest.mark.parametrize("kind", [EventKind, Status, Alert, Exit])
+def test_something_is_said_of_every_word(kind: type[Enum]) -> None:
+    said = said_of(kind)
+    assert [one.name for one in kind if not said[one.name].text] == []
+
+
+def test_something_is_said_of_every_key_of_the_configuration() -> None:
+    keys = configuration.keys_of(settings.Settings)
+    assert [key.path for key in keys if not key.said.text] == ["path"]
+
+
 # --- Configuration ------------------------------------------------------------------------------
-
-
-def keys_of(model: type[pydantic.BaseModel], path: str = "") -> Iterator[str]:
-    """Every key that a file may hold, as a dotted path."""
-    for name, field in model.model_fields.items():
-        here = f"{path}{name}"
-        inner = [
-            kind
-            for kind in (field.annotation, *typing.get_args(field.annotation))
-            if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel)
-        ]
-        is_named = typing.get_origin(field.annotation) is dict
-        if not inner or inner[0] is not field.annotation:
-            yield from [] if is_named and inner else [here]
-        for kind in inner:
-            yield from keys_of(kind, f"{here}.<name>." if is_named else f"{here}.")
-
-
-def test_every_key_of_the_configuration_is_documented_and_no_other() -> None:
-    documented = first_cells((REFERENCE / "configuration.md").read_text(encoding="utf-8"))
-    assert sorted(documented) == sorted(set(keys_of(settings.Settings)) - {"path"})
-
-
-def test_the_documented_defaults_of_a_pass_are_the_real_ones() -> None:
-    for key, _, default, *_ in rows(section(REFERENCE / "configuration.md", "`[sync]`")):
-        value: Any = settings.Sync()
-        for name in key.strip("`").split(".")[1:]:
-            value = getattr(value, name)
-        text = default.strip('`"')
-        assert value == (int(text) if text.isdigit() else settings.parse_duration(text)), key
 
 
 @pytest.mark.parametrize("path", PAGES, ids=named)
@@ -201,11 +196,6 @@ def test_the_shared_options_are_documented() -> None:
     )
 
 
-def test_every_exit_status_is_documented_and_no_other() -> None:
-    documented = first_cells(section(REFERENCE / "commands.md", "Exit statuses"))
-    assert [int(status) for status in documented] == [status.value for status in Exit]
-
-
 def test_the_words_of_audit_and_doctor_are_documented() -> None:
     text = section(REFERENCE / "commands.md", "`audit`")
     assert {difference.value for difference in Difference} <= set(first_cells(text))
@@ -249,11 +239,6 @@ def test_the_published_schema_of_events_is_the_generated_one() -> None:
     published = json.loads((REFERENCE / "event.schema.json").read_text(encoding="utf-8"))
     dialect = "https://json-schema.org/draft/2020-12/schema"
     assert published == {"$schema": dialect, **tidy(msgspec.json.schema(Event))}
-
-
-def test_every_kind_of_event_is_documented_and_no_other() -> None:
-    documented = first_cells(section(REFERENCE / "events.md", "Kinds"))
-    assert sorted(documented) == sorted(EventKind)
 
 
 def test_every_source_and_every_field_of_an_event_is_documented() -> None:
@@ -370,59 +355,13 @@ def test_the_picture_asks_nobody_for_anything() -> None:
 # --- What is watched ------------------------------------------------------------------------------
 
 
-def test_every_metric_is_documented_as_it_is_and_no_other() -> None:
-    listed = rows((REFERENCE / "metrics.md").read_text(encoding="utf-8"))
-    documented = {row[0].strip("`"): (row[1], row[3], quoted(row[2])) for row in listed}
-    assert documented == {
-        name: (*told[:2], list(told[2])) for name, told in metrics.names().items()
-    }
-
-
-def test_every_alert_is_documented_as_it_is_and_no_other() -> None:
-    listed = rows((REFERENCE / "alerts.md").read_text(encoding="utf-8"))
-    documented = [(row[0].strip("`"), row[1], row[2]) for row in listed]
-    expected = [(one.value, one.loudness.value, "yes" if one.lasts else "no") for one in Alert]
-    assert documented == expected
-
-
-SOURCES = [
-    ast.parse(path.read_text(encoding="utf-8"))
-    for path in (ROOT / "src" / "ordersync").rglob("*.py")
-    if path.parts[-2] not in {"simulator", "demo"}
-]
-
-
-def calls() -> Iterator[ast.Call]:
-    for source in SOURCES:
-        yield from (node for node in ast.walk(source) if isinstance(node, ast.Call))
-
-
 def test_every_field_of_the_log_is_documented_and_no_other() -> None:
     used = {
         keyword.arg
-        for call in calls()
+        for call in calls(parsed())
         if ast.unparse(call.func) in {"say", *(f"log.{level}" for level in LEVELS)}
         for keyword in call.keywords
         if keyword.arg is not None
     }
     fields = section(REFERENCE / "logs.md", "Logs").split("| line |", maxsplit=1)[0]
     assert sorted(first_cells(fields)) == sorted(used)
-
-
-def test_every_error_is_documented_and_no_other() -> None:
-    made = {
-        name
-        for name, kind in vars(errors).items()
-        if isinstance(kind, type) and issubclass(kind, errors.OrdersyncError)
-    }
-    text = section(REFERENCE / "errors.md", "By what to do")
-    assert {*first_cells(text), "OrdersyncError"} == made
-
-
-def test_every_problem_of_the_api_is_documented_with_its_statuses_and_no_other() -> None:
-    made: dict[str, set[str]] = {}
-    for call in calls():
-        if ast.unparse(call.func) == "Refusal" and isinstance(call.args[1], ast.Constant):
-            made.setdefault(str(call.args[1].value), set()).add(ast.unparse(call.args[0]))
-    listed = rows(section(REFERENCE / "errors.md", "Problems of the API"))
-    assert {row[0].strip("`"): set(row[1].split(", ")) for row in listed} == made

@@ -22,20 +22,26 @@ class Loudness(StrEnum):
 class Alert(StrEnum):
     """What a person may hear of."""
 
-    ORDER_STALE = "order_stale"  # an open row that nobody can vouch for
-    ORDER_STALE_LONG = "order_stale_long"  # for twelve times as long
-    ORDER_SUSPECT = "order_suspect"  # absent at the exchange, not proven
-    ORDER_UNKNOWN = "order_unknown"  # absent at the exchange, proven
-    FINAL_REPAIRED = "final_repaired"  # a row that was final said something untrue
-    ORPHAN = "orphan"  # an order at the exchange that has no row
-    ACCOUNT_DEGRADED = "account_degraded"  # its stream cannot be relied on
-    ACCOUNT_SILENT = "account_silent"  # nothing was verified for `stale_after`
-    KEY_REFUSED = "key_refused"  # a person has to mend it
-    KEY_EXPIRES = "key_expires"  # soon, by what the configuration says
-    RATE_LIMITED = "rate_limited"  # the exchange answered 429
-    OBJECTIVE_MISSED = "objective_missed"  # over the last hour
-    ALL_WELL = "all_well"  # nothing of the above is the case any more
-    TEST = "test"  # by `ordersync alert test`
+    ORDER_STALE = "order_stale"
+    """an open row, older than `sync.stale_after`, that nobody can vouch for"""
+    ORDER_STALE_LONG = "order_stale_long"  # the same of a row twelve times as old: an hour
+    ORDER_SUSPECT = "order_suspect"  # the exchange does not show the order, and that is not proven
+    ORDER_UNKNOWN = "order_unknown"  # it is proven that the exchange does not have the order
+    FINAL_REPAIRED = "final_repaired"  # a row said something final and untrue, and was repaired
+    ORPHAN = "orphan"  # the exchange has an order that has no row
+    ACCOUNT_DEGRADED = "account_degraded"
+    """its stream cannot be relied on for `alerts.degraded_after`"""
+    ACCOUNT_SILENT = "account_silent"
+    """no open order of the account was verified for `sync.stale_after`"""
+    KEY_REFUSED = "key_refused"  # the exchange answers 401 or 403
+    KEY_EXPIRES = "key_expires"
+    """the day in `accounts.<name>.key_expires` is less than 14 days away"""
+    RATE_LIMITED = "rate_limited"  # the exchange answered 429 within the last ten minutes
+    OBJECTIVE_MISSED = "objective_missed"
+    """over the last hour the truth took more than 30 s on average or 2 min at worst, less than 99.9
+    % of what was finished was true, or a bot was held up by an order that had ended"""
+    ALL_WELL = "all_well"  # nothing that was told of is the case any more
+    TEST = "test"  # `ordersync alert test`
 
     @property
     def loudness(self) -> Loudness:

@@ -43,7 +43,10 @@ class OrdersyncError(Exception):
 
 
 class AskAgain(OrdersyncError):
-    """A passing condition: the same request may succeed later."""
+    """A passing condition: the same request may succeed later.
+
+    To do: nothing. `run` tries it again.
+    """
 
 
 class StoreBusy(AskAgain):
@@ -67,31 +70,52 @@ class VenueSilent(AskAgain):
 
 
 class GiveUp(OrdersyncError):
-    """Asking again will not help; a person has to mend something."""
+    """Asking again will not help; a person has to mend something.
+
+    To do: mend something.
+    """
 
 
 class ConfigError(GiveUp):
-    """The configuration cannot be used."""
+    """The configuration cannot be used.
+
+    To do: mend it; file and key are named.
+    """
 
 
 class StoreRefused(GiveUp):
-    """The database refuses what is asked of it, and will go on refusing."""
+    """The database refuses what is asked of it, and will go on refusing.
+
+    To do: mend rights or schema of the database.
+    """
 
 
 class ArchiveRefused(GiveUp):
-    """The archive's folder or a file in it cannot be used; what was to move stays."""
+    """The archive's folder or a file in it cannot be used; what was to move stays.
+
+    To do: mend the folder or the file.
+    """
 
 
 class ActRefused(GiveUp):
-    """What a person wants to say of an order does not apply to it, or cannot be so."""
+    """What a person wants to say of an order does not apply to it, or cannot be so.
+
+    To do: say something else.
+    """
 
 
 class VenueRefused(GiveUp):
-    """The venue refuses the key or the request, and will go on refusing."""
+    """The venue refuses the key or the request, and will go on refusing.
+
+    To do: mend the key.
+    """
 
 
 class NotUnderstood(OrdersyncError):
-    """A message that cannot be read. `raw` keeps it, so that nothing is lost."""
+    """A message that cannot be read. `raw` keeps it, so that nothing is lost.
+
+    To do: report it.
+    """
 
     def __init__(self, what: str, *, where: str = "", mend: str = "", raw: str = "") -> None:
         super().__init__(what, where=where, mend=mend)

@@ -27,11 +27,12 @@ OFF_TERMINAL_WIDTH = 240
 class Exit(IntEnum):
     """The documented exit statuses."""
 
-    DONE = 0
-    DIFFERENCES = 1
-    UNVERIFIED = 2
+    DONE = 0  # done, or nothing to do
+    DIFFERENCES = 1  # differences found; or not known (`history`, `token revoke`)
+    UNVERIFIED = 2  # something could not be verified or written; outranks 1
     CONFIGURATION = 3
-    INTERRUPTED = 130
+    """configuration or usage, or a database that cannot be used or stays locked for 5 s"""
+    INTERRUPTED = 130  # interrupted
 
 
 class Output:

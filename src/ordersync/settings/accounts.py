@@ -19,12 +19,49 @@ class Account(Section):
     """
 
     venue: str
+    """`coinbase` or `alpaca`
+
+    Error when: there is no such venue
+    """
     key_file: str
+    """the key's JSON file: [Coinbase](coinbase.md#key), [Alpaca](alpaca.md#key)
+
+    Error when: it is missing or malformed; others may read it (mode 0600 is demanded)
+    """
     paper: bool | None = Field(default=None, validate_default=True)
+    """Alpaca: paper trading or the live account. Required there
+
+    Error when: it is missing at Alpaca, or there at Coinbase
+    """
     rest_url: str | None = None
+    """another host, for a simulator or a proxy
+
+    Default: the exchange's
+
+    Error when: not a URL; plain `http` to another machine; a user or password in it
+    """
     ws_url: str | None = None
+    """another host for push. Where `rest_url` is set and this is not, everything is asked for at
+    Coinbase: a key's token is not sent to a host that you did not name
+
+    Default: the exchange's; at Coinbase none where `rest_url` is set
+
+    Error when: not a URL; plain `ws` to another machine; a user or password in it
+    """
     key_expires: date | None = None
+    """by when the key has to be another, as `2026-12-31`: no exchange tells it. From 14 days
+    before, a person is reminded
+
+    Error when: no day
+    """
     share: float = Field(default=0.5, ge=0.05, le=1.0)
+    """how much of the exchange's limit of calls ordersync may use; the rest is your bot's. Where
+    others with the same key use more than the rest, ordersync uses less
+
+    Type: number from 0.05 to 1
+
+    Error when: less than 0.05 or more than 1
+    """
 
     @field_validator("venue")
     @classmethod

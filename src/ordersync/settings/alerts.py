@@ -22,13 +22,50 @@ class Channel(Section):
     """
 
     name: str = Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_.-]+$")
+    """by which log, metrics and `status` call it
+
+    Error when: longer than 40; anything but letters, digits, `_`, `.`, `-`
+    """
     url_file: str | None = None
+    """a file of mode 0600 with one line: an address as
+    [apprise](https://github.com/caronc/apprise) writes them (`mailto://…`, `slack://…`)
+
+    Type: path
+
+    Error when: two addresses, or none. A file that cannot be used ends nothing: log, `status`
+    and `alert test` say so
+    """
     url_env: str | None = None
+    """a variable that holds such an address
+
+    Error when: the same
+    """
     webhook: str | None = None
+    """an https address that gets the message as JSON, signed by Standard Webhooks
+
+    Error when: the same; inside your network unless `subscriptions.allow` has it
+    """
     secret_file: str | None = None
+    """a file of mode 0600 with `whsec_` and 24 bytes or more as base64: what signs the webhook
+
+    Type: path
+
+    Error when: one of `webhook` and `secret_file` without the other
+    """
     least: Loudness = Loudness.INFO
+    """nothing goes there that is less loud
+
+    Error when: another word
+    """
     kinds: tuple[Alert, ...] = ()
+    """only these go there; empty: all. `all_well` always does
+
+    Type: list of [kinds](alerts.md)
+
+    Error when: no such kind
+    """
     accounts: tuple[str, ...] = ()
+    """only of these accounts; empty: all"""
 
     @model_validator(mode="after")
     def _has_one_address(self) -> Self:
@@ -69,11 +106,25 @@ class Silence(Section):
     """`[[alerts.silences]]`: nobody is told of what fits all that is written here."""
 
     kinds: tuple[Alert, ...] = ()
+    """the rule covers only these; empty: all. It silences what fits all that is written in it
+
+    Type: list of kinds
+
+    Error when: no such kind
+    """
     accounts: tuple[str, ...] = ()
+    """the same of accounts"""
     owners: tuple[str, ...] = ()
+    """the same of owners"""
     symbols: tuple[str, ...] = ()
+    """the same of products or pairs"""
     until: AwareDatetime | None = None
+    """until then; without it for good
+
+    Error when: no time zone in it
+    """
     why: str = ""
+    """for people"""
 
     def covers(
         self, kind: Alert, account: str, owner: str | None, symbol: str | None, now: datetime
@@ -96,11 +147,32 @@ class Alerts(Section):
     """
 
     link: str = "http://127.0.0.1:8642"
+    """where the dashboard is seen from outside; messages link to orders there
+
+    Error when: no http or https address
+    """
     degraded_after: Duration = timedelta(minutes=1)
+    """so long a stream has to be unreliable before anybody hears of it
+
+    Error when: no duration
+    """
     repeat_after: Duration = timedelta(hours=4)
+    """how often a person is reminded of what lasts
+
+    Error when: no duration
+    """
     per_hour: int = Field(default=20, ge=1, le=1_000)
+    """no channel gets more messages an hour; what comes beyond waits and goes together
+
+    Error when: not from 1 to 1,000
+    """
     channels: tuple[Channel, ...] = ()
+    """the ways to a person: `[[alerts.channels]]`, each with the keys below
+
+    Error when: two of one name
+    """
     silences: tuple[Silence, ...] = ()
+    """rules by which nobody is told: `[[alerts.silences]]`"""
 
     @field_validator("link")
     @classmethod

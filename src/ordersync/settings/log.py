@@ -27,4 +27,13 @@ class Log(Section):
     """`[log]`: of `run`. What `--json` answers is not part of it."""
 
     format: LogFormat = LogFormat.TEXT
+    """lines for people, or one JSON object a line; `run --log-format` goes before it
+
+    Error when: another word
+    """
     level: LogLevel = LogLevel.INFO
+    """from which level on lines are written. `debug` tells of fills and fees of orders that work
+    on, too
+
+    Error when: another word
+    """

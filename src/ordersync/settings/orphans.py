@@ -16,10 +16,31 @@ class Orphans(Section):
     """
 
     grace: Duration = timedelta(minutes=1)
+    """how long your bot may take to write its row: a fill is often told before
+
+    Error when: less than a second
+    """
     look_every: Duration = timedelta(hours=1)
+    """how often the exchange is asked for all that is open; the first time ten minutes after the
+    start, or earlier where this is less
+
+    Error when: less than a second
+    """
     ignore_symbols: tuple[str, ...] = ()
+    """markets whose orders are nobody's business"""
     ignore_client_ids: tuple[str, ...] = ()
+    """how the client ids of orders begin that are nobody's business: of another program, or of
+    trades by hand
+
+    Error when: an empty text
+    """
     ignore_placed_before: datetime | None = None
+    """orders placed before then are nobody's business; without a zone it is UTC
+
+    Type: time or day
+
+    Error when: it is neither
+    """
 
     @field_validator("grace", "look_every")
     @classmethod

@@ -20,14 +20,49 @@ class Celery(Section):
     """
 
     broker_url: str = "redis://127.0.0.1:6379/0"
+    """Redis or Valkey (`redis`, `rediss`, `redis+socket`, `sentinel`), RabbitMQ (`amqp`, `amqps`);
+    for the ready-made app
+
+    Error when: another kind; a password in it
+    """
     broker_url_env: str | None = None
+    """the name of an environment variable that holds the URL, with a password where it needs one;
+    goes before `broker_url`
+
+    Error when: that variable is not set
+    """
     password_file: str | None = None
+    """a file of mode 0600 with the broker's password on one line
+
+    Type: path
+
+    Error when: it cannot be read; others may read it; not one line
+    """
     queue: str | None = Field(default=None, min_length=1)
+    """where the messages wait
+
+    Default: `ordersync` in the ready-made app, else the app's own
+    """
     every: Duration = timedelta(minutes=1)
+    """how often every account is verified
+
+    Error when: below `"1s"`
+    """
     cleanup_every: Duration = timedelta(days=1)
+    """how often old open rows are looked up once more; `"0s"`: never"""
     audit_every: Duration = timedelta(days=1)
+    """how often every account is compared, and what differs is logged; `"0s"`: never"""
     batch: int = Field(default=1, ge=1, le=1_000)
+    """how many accounts one message names; more of them make fewer messages, and less goes on at
+    the same time
+
+    Error when: below 1, above 1,000
+    """
     accounts_kept: int = Field(default=100, ge=1, le=10_000)
+    """of how many accounts a worker process keeps the connection to the exchange
+
+    Error when: below 1, above 10,000
+    """
 
     @field_validator("broker_url")
     @classmethod

@@ -31,4 +31,20 @@ class Subscriptions(Section):
     """
 
     allow: tuple[Network, ...] = ()
+    """addresses and networks inside that outgoing webhooks and alerts may go to, as `"127.0.0.1"`
+    or `"10.1.0.0/16"`; everything outside may be sent to. A name cannot be allowed: whoever
+    answers for it decides where it leads
+
+    Type: list of text
+
+    Error when: no address and no network
+    """
     key_file: str = Field(default="subscriptions.key", min_length=1)
+    """the key from which every subscription's signing secret is made; a file of mode 0600, made
+    with the first subscription. Every instance needs the same file
+
+    Type: path
+
+    Error when: it cannot be read or made; others may read it (when a subscription is made or
+    delivered)
+    """

@@ -20,10 +20,29 @@ class Web(Listening):
     """
 
     enabled: bool = True
+    """whether `run` answers at all"""
     listen: str = "127.0.0.1:8642"
+    """host and port, of IPv6 in brackets; plain http
+
+    Error when: no host or port; another address than loopback while nobody has a token (`run`)
+    """
     require_token: bool = False
+    """on loopback, too, nobody gets in without a token. For machines that several people use, and
+    behind a proxy on the same machine
+
+    Error when: it is set and nobody has a token (`run`)
+    """
     hosts: tuple[str, ...] = ()
+    """names by which it may be called, beside addresses and `localhost`: what a proxy passes on as
+    Host. Who uses one of them needs a token
+
+    Error when: a scheme, a port or a path in it
+    """
     origins: tuple[str, ...] = ()
+    """pages of other hosts that a browser may let ask, as `"https://desk.example"`
+
+    Error when: a path, or no `http` or `https` before it
+    """
 
     @field_validator("hosts")
     @classmethod

@@ -40,10 +40,22 @@ class Settings(BaseSettings):
     sync: Sync = Sync()
     orphans: Orphans = Orphans()
     retention: Retention | None = None
+    """what moves out of the database, and where to
+
+    Error when: an unknown key
+    """
     webhooks: Webhooks | None = None
+    """whether, and where, webhooks are taken by `run`
+
+    Error when: an unknown key
+    """
     subscriptions: Subscriptions = Subscriptions()
     web: Web = Web()
     celery: Celery | None = None
+    """how work is put on queues
+
+    Error when: an unknown key
+    """
     alerts: Alerts = Alerts()
     log: Log = Log()
 

@@ -20,25 +20,25 @@ import msgspec
 class Status(StrEnum):
     """Where an order stands. Declared in the order of an order's life."""
 
-    HELD = "held"
-    PENDING_REVIEW = "pending_review"
-    PENDING_NEW = "pending_new"
-    ACCEPTED_FOR_BIDDING = "accepted_for_bidding"
-    ACCEPTED = "accepted"
-    NEW = "new"
-    SUSPENDED = "suspended"
-    PARTIALLY_FILLED = "partially_filled"
-    STOPPED = "stopped"
-    CALCULATED = "calculated"
-    DONE_FOR_DAY = "done_for_day"
-    PENDING_REPLACE = "pending_replace"
-    PENDING_CANCEL = "pending_cancel"
-    REJECTED = "rejected"
-    REPLACED = "replaced"
-    EXPIRED = "expired"
-    CANCELED = "canceled"
-    FILLED = "filled"
-    UNKNOWN = "unknown"
+    HELD = "held"  # kept back until another order has filled
+    PENDING_REVIEW = "pending_review"  # being looked at before it is accepted
+    PENDING_NEW = "pending_new"  # received, not yet accepted
+    ACCEPTED_FOR_BIDDING = "accepted_for_bidding"  # accepted, waiting for its price to be set
+    ACCEPTED = "accepted"  # accepted, not yet in the book
+    NEW = "new"  # working, nothing filled
+    SUSPENDED = "suspended"  # on hold, may work again
+    PARTIALLY_FILLED = "partially_filled"  # working, filled in part
+    STOPPED = "stopped"  # a fill is guaranteed, not yet made
+    CALCULATED = "calculated"  # done, final figures to come
+    DONE_FOR_DAY = "done_for_day"  # resumes on the next day
+    PENDING_REPLACE = "pending_replace"  # a change was asked for
+    PENDING_CANCEL = "pending_cancel"  # a cancel was asked for; it can still fill
+    REJECTED = "rejected"  # never worked
+    REPLACED = "replaced"  # another order took its place
+    EXPIRED = "expired"  # ran out of time
+    CANCELED = "canceled"  # canceled, by whomever
+    FILLED = "filled"  # filled completely
+    UNKNOWN = "unknown"  # proven to be gone; the only one that needs no word
 
     @property
     def is_final(self) -> bool:
@@ -279,20 +279,52 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 class EventKind(StrEnum):
     """What happened. New kinds are only added."""
 
-    CHANGED = "changed"  # the truth advanced, and the row with it where there is one
-    REPAIRED = "repaired"  # the row was untrue although the truth was known already
-    CONFLICT = "conflict"  # a final contradicts the standing final, or fills shrank
-    CONTESTED = "contested"  # somebody keeps undoing the row
-    UNWRITABLE = "unwritable"  # the database will not take what is true
-    DUPLICATE_ROWS = "duplicate_rows"  # two rows carry one venue order id
-    UNMAPPED_WORD = "unmapped_word"  # a row's status is outside the mapping
-    SUSPECT = "suspect"  # absent at the venue, not proven
-    UNKNOWN = "unknown"  # absent at the venue, proven
-    MISSING_ORDER = "missing_order"  # a row that is final has no order at the venue
-    QUARANTINED = "quarantined"  # a report that cannot be believed
-    ORPHAN = "orphan"  # an order at the venue that has no row
-    RESOLVED = "resolved"  # a suspect or unknown order was seen after all, or a person knew of it
-    CORRECTED = "corrected"  # an operator's word opened a new epoch
+    CHANGED = "changed"
+    """the truth went on, and the row with it where there is one
+    To do: nothing"""
+    REPAIRED = "repaired"
+    """the row was untrue although the truth was known: somebody had written it
+    To do: nothing, unless it goes on"""
+    CONFLICT = "conflict"
+    """the exchange contradicts what it had called final, or says that less was filled. Told once
+    for each content
+    To do: look at the order"""
+    CONTESTED = "contested"
+    """somebody has undone the row three times within an hour; repairs now wait for `stale_after`
+    To do: find out what writes it"""
+    UNWRITABLE = "unwritable"
+    """the database refuses what is true (a CHECK, a trigger). Told once for each reason
+    To do: mend the schema or the mapping"""
+    DUPLICATE_ROWS = "duplicate_rows"
+    """two rows carry one order id: both get the status, neither the quantities
+    To do: remove one"""
+    UNMAPPED_WORD = "unmapped_word"
+    """reserved: a row's word is outside the mapping. For now `doctor`, `sync` and `audit` list
+    them"""
+    SUSPECT = "suspect"
+    """the exchange does not show the order, and that is not proven
+    To do: wait; check the key"""
+    UNKNOWN = "unknown"
+    """it is proven that the exchange does not have the order
+    To do: find out what became of it"""
+    MISSING_ORDER = "missing_order"
+    """the same, of a row that says it is final; the row is left alone
+    To do: look at the row"""
+    QUARANTINED = "quarantined"
+    """an answer about the order cannot be read or believed; it changed nothing. `raw` has the
+    reason and the text
+    To do: report it"""
+    ORPHAN = "orphan"
+    """the exchange has an order without a row, and your bot had time to write one
+    (`orphans.grace`). Told once
+    To do: find out who placed it; or [ignore it by rule](configuration.md#orphans)"""
+    RESOLVED = "resolved"
+    """a suspect, unknown or resolved order was seen after all; or, from the source `operator`, a
+    person said what became of it
+    To do: nothing; from `operator` the row, where it differed"""
+    CORRECTED = "corrected"
+    """a person overruled what the exchange says
+    To do: the row, where it differed"""
 
 
 class Source(StrEnum):

@@ -25,6 +25,29 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/problem+json"
 AWAY_PAUSE_SECONDS = 5
 
+MEANINGS: Mapping[str, str] = {
+    "not-json": "the body is not JSON",
+    "cursor": "`cursor` is none, or of another query",
+    "bad-host": "the header Host is missing, or there twice",
+    "token": "a token is needed, or the one given is none",
+    "scope": "the token may not do that",
+    "other-origin": "a page of another host asks",
+    "not-found": "there is no such thing",
+    "no-metrics": "this process counts nothing",
+    "too-slow": "the body did not come in time",
+    "act-refused": "what an operator wanted of the order cannot be done",
+    "several-orders": "several orders go by this name",
+    "too-many": "there are as many of them as there may be",
+    "too-long": "the body is too long",
+    "unknown-host": "nobody here goes by the name in Host",
+    "invalid-request": "a parameter or a field is not as it has to be; `errors` lists each",
+    "address-refused": "nothing is sent to that address",
+    "defect": "a mistake of ordersync: report it",
+    "away": "the database or the exchange is away; ask again",
+    "needs-mending": "a person has to mend something; the log and `doctor` say what",
+}
+"""What each problem means, by its name: for the reference."""
+
 log = structlog.get_logger("ordersync")
 
 

@@ -230,7 +230,8 @@ def test_the_search_has_the_keyboard_before_the_next_key_of_one_who_types_fast(
     expect(page.locator(".row")).to_have_count(1)
     page.keyboard.press("2")
     expect(page.locator("#search")).to_have_count(0)
-    # Keys wait in the order of tasks: where the one after "/" would go is where the focus is in the next task.
+    # Keys wait in the order of tasks: where the one after "/" would go is where the focus is in
+    # the next task.
     focused = page.evaluate("""async () => {
         document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "/", bubbles: true }));
         await new Promise((resume) => {

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import uuid4
 
-from tests.acceptance.house import House, ago, naive, now
+from tests.acceptance.house import PATIENCE, House, ago, naive, now
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tests.acceptance.alpaca_stub import Stub
     from tests.acceptance.house import Running, Said
 
-PATIENCE: Final = 60.0  # seconds; the machine may be busy, what is judged is what comes, not when
 STATUSES: Final = (
     *("pending_new", "accepted", "new", "partially_filled", "filled", "canceled", "expired"),
     *("rejected", "replaced", "held", "pending_review", "accepted_for_bidding", "stopped"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import re
@@ -10,20 +12,24 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import tomllib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from sqlalchemy import DateTime, Float, Integer, String, create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from tests.acceptance.fork_server import ForkServer
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.acceptance.fork_server import Child
     from tests.acceptance.stub import Stub
 
 SOURCE: Final = Path(__file__).parents[2] / "src"
@@ -31,6 +37,7 @@ DISTURBED: Final = re.compile(
     r"Traceback \(most recent call last\)|unhandled|never awaited", re.IGNORECASE
 )
 TOKEN: Final = re.compile(r"eyJ[\w-]{10,}\.[\w-]{10,}")
+PATIENCE: Final = 60.0  # seconds; the machine may be busy, what is judged is what comes, not when
 
 
 def now() -> datetime:
@@ -47,6 +54,24 @@ def ago(**spell: float) -> datetime:
 
 def pause(seconds: float) -> None:
     threading.Event().wait(seconds)
+
+
+def python_environment() -> dict[str, str]:
+    """What the Python of every command is told."""
+    kept = {
+        name: os.environ[name] for name in ("PATH", "LANG", "VIRTUAL_ENV") if name in os.environ
+    }
+    return {**kept, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "default"}
+
+
+@functools.cache
+def fork_server() -> ForkServer | None:
+    """What all commands of this process are forked from; macOS forbids that to what is loaded."""
+    if sys.platform != "linux":
+        return None
+    server = ForkServer(python_environment())
+    atexit.register(server.close)
+    return server
 
 
 class Base(DeclarativeBase):
@@ -197,14 +222,9 @@ class House:
     # -- the owner's side
 
     def environment(self, **more: str) -> dict[str, str]:
-        kept = {
-            name: os.environ[name] for name in ("PATH", "LANG", "VIRTUAL_ENV") if name in os.environ
-        }
         return {
-            **kept,
+            **python_environment(),
             "HOME": str(self.folder),
-            "PYTHONPATH": str(SOURCE),
-            "PYTHONWARNINGS": "default",
             # Any free port: several houses stand on one machine.
             "ORDERSYNC_WEB__LISTEN": "127.0.0.1:0",
             **more,
@@ -213,22 +233,56 @@ class House:
     def ordersync(
         self,
         *arguments: str,
-        timeout: float = 45,
+        timeout: float = 2 * PATIENCE,
         env: dict[str, str] | None = None,
     ) -> Said:
+        """Run a command to its end, in a process of its own that has everything loaded."""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            child = self.start(*arguments, out=out.fileno(), err=err.fileno(), env=env or {})
+            try:
+                child.wait(timeout)
+            except BaseException:
+                child.kill()
+                child.wait()
+                raise
+            out.seek(0)
+            err.seek(0)
+            said = Said(child.wait(), out.read().decode(), err.read().decode())
+        self.check(said)
+        return said
+
+    def anew(self, *arguments: str) -> Said:
+        """Run a command to its end as a person does: Python starts, and loads what it needs."""
         started = subprocess.run(
             [sys.executable, "-m", "ordersync", *arguments],
             cwd=self.folder,
-            env=self.environment(**(env or {})),
+            env=self.environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=PATIENCE,
             check=False,
         )
         said = Said(started.returncode, started.stdout, started.stderr)
         self.check(said)
         return said
+
+    def start(self, *arguments: str, out: int, err: int, env: dict[str, str]) -> Child:
+        """Start a command that writes into these two."""
+        server = fork_server()
+        environment = self.environment(**env)
+        with Path(os.devnull).open("rb") as nothing:
+            if server is not None:
+                streams = (nothing.fileno(), out, err)
+                return server.start(arguments, self.folder, environment, *streams)
+            return subprocess.Popen(
+                [sys.executable, "-m", "ordersync", *arguments],
+                cwd=self.folder,
+                env=environment,
+                stdin=nothing,
+                stdout=out,
+                stderr=err,
+            )
 
     def check(self, said: Said) -> None:
         """What holds for every answer of every command."""
@@ -307,41 +361,37 @@ class House:
     @contextlib.contextmanager
     def running(self, *arguments: str) -> Iterator[Running]:
         """`ordersync run` as a child, ended with the block."""
-        command = [sys.executable, "-m", "ordersync", *(arguments or ("run",))]
         if (
             signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         ):  # under nohup: a child would inherit it
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        with subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=self.environment(PYTHONUNBUFFERED="1"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as child:
-            running = Running(self, child)
+        (heard, out), (warned, err) = os.pipe(), os.pipe()
+        with os.fdopen(heard) as said, os.fdopen(warned) as complained:
+            child = self.start(
+                *(arguments or ("run",)), out=out, err=err, env={"PYTHONUNBUFFERED": "1"}
+            )
+            os.close(out)
+            os.close(err)
+            running = Running(self, child, said, complained)
             try:
                 yield running
             finally:
                 if child.poll() is None:
                     child.kill()
                 child.wait()
+                running.join()
 
 
 class Running:
     """A command at work, its output read as it comes."""
 
-    def __init__(self, house: House, child: subprocess.Popen[str]) -> None:
+    def __init__(self, house: House, child: Child, said: IO[str], complained: IO[str]) -> None:
         self.house, self.child = house, child
         self._out: list[str] = []
         self._err: list[str] = []
-        assert child.stdout is not None
-        assert child.stderr is not None
         self._readers = [
-            threading.Thread(target=self._out.extend, args=(child.stdout,), daemon=True),
-            threading.Thread(target=self._err.extend, args=(child.stderr,), daemon=True),
+            threading.Thread(target=self._out.extend, args=(said,), daemon=True),
+            threading.Thread(target=self._err.extend, args=(complained,), daemon=True),
         ]
         for reader in self._readers:
             reader.start()
@@ -370,9 +420,13 @@ class Running:
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> Said:
         self.child.send_signal(by)
-        self.child.wait(15)
-        for reader in self._readers:
-            reader.join(5)
-        said = Said(self.child.returncode, "".join(self._out), "".join(self._err))
+        status = self.child.wait(PATIENCE)
+        self.join()
+        said = Said(status, "".join(self._out), "".join(self._err))
         self.house.check(said)
         return said
+
+    def join(self) -> None:
+        """Read to the end what an ended command has written."""
+        for reader in self._readers:
+            reader.join(PATIENCE)

@@ -13,9 +13,9 @@ from uuid import uuid4
 import pytest
 from websockets.sync.client import connect
 
-from tests.acceptance.alpaca_house import PATIENCE, AlpacaHouse
+from tests.acceptance.alpaca_house import AlpacaHouse
 from tests.acceptance.alpaca_stub import TEXT, Key, Stub
-from tests.acceptance.house import ago, naive, now, pause
+from tests.acceptance.house import PATIENCE, ago, naive, now, pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

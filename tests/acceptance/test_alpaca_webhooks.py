@@ -17,9 +17,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.acceptance.alpaca_house import PATIENCE, AlpacaHouse
+from tests.acceptance.alpaca_house import AlpacaHouse
 from tests.acceptance.alpaca_stub import Stub
-from tests.acceptance.house import now
+from tests.acceptance.house import PATIENCE, now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

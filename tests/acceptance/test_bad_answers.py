@@ -77,7 +77,7 @@ def test_each_bad_order_is_quarantined_raw_and_reported_while_the_others_go_on(
         )
     house.ready(unknown="unknown")
 
-    said = house.ordersync("sync", timeout=100)
+    said = house.ordersync("sync")
 
     assert {house.trade(row).status for row in good} == {"completed"}, said
     written = {name: house.trade(row).status for name, (row, _, _) in bad.items()}
@@ -98,7 +98,7 @@ def test_each_bad_order_is_quarantined_raw_and_reported_while_the_others_go_on(
     assert "quarantined" in {event["kind"] for event in kept}
 
     before = house.dump()
-    house.ordersync("sync", timeout=100)
+    house.ordersync("sync")
     assert house.dump() == before, "the same nonsense again is no news"
 
     for _, order, healthy in bad.values():

@@ -394,7 +394,7 @@ def test_as_json_every_command_answers_with_exactly_one_object(house: House, stu
         ("cleanup", "--yes"),
         ("sync",),
     ):
-        said = house.ordersync(*command, "--json")
+        said = house.anew(*command, "--json")
         assert said.status in {0, 1}, said
         assert said.json, said
         assert len(said.out.splitlines()) == 1, "one object, on one line"
@@ -418,9 +418,9 @@ def test_the_environment_outranks_the_file(house: House) -> None:
 
 def test_version_and_help_exit_0(house: House) -> None:
     for arguments in (("--version",), ("--help",), ("sync", "--help")):
-        said = house.ordersync(*arguments)
+        said = house.anew(*arguments)
         assert said.status == 0, said
-    assert re.search(r"\d+\.\d+", house.ordersync("--version").out)
+    assert re.search(r"\d+\.\d+", house.anew("--version").out)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def what_a_failing_sync_broke(folder: Path, mode: str, endpoints: str, *, experi
             house.place(status="CANCELLED", created=ago(days=2))
         before = house.dump()
         stub.turn(mode, endpoints)
-        said = house.ordersync("sync", timeout=100)
+        said = house.ordersync("sync")
         faults = [
             fault
             for fault, present in {
@@ -125,7 +125,7 @@ def test_when_only_lists_cannot_be_read_no_absence_is_decided(house: House, stub
     house.ready(unknown="lost")
     stub.turn("no-orders-key", "historical/batch")
 
-    said = house.ordersync("sync", timeout=100)
+    said = house.ordersync("sync")
 
     assert house.trade(gone).status == "pending", said
     assert said.status == 2
@@ -145,7 +145,7 @@ def test_what_a_list_without_its_end_lacks_is_not_absent(
     stub.page = 2
     stub.turn(mode)
 
-    said = house.ordersync("sync", timeout=100)
+    said = house.ordersync("sync")
 
     assert {house.trade(row).status for row in placed} <= {"pending", "completed"}, said
     assert said.status in {0, 2}, said
@@ -176,7 +176,7 @@ def test_a_venue_that_never_answers_is_given_up_in_the_end(house: House, stub: S
     before = house.dump()
     stub.turn("hang")
 
-    said = house.ordersync("sync", timeout=100)
+    said = house.ordersync("sync")
 
     assert said.status == 2, said
     assert "1 failed" in said.out
@@ -189,7 +189,7 @@ def test_a_machine_that_is_not_there_writes_nothing(house: House, stub: Stub) ->
     before = house.dump()
     stub.close()
 
-    said = house.ordersync("sync", timeout=100)
+    said = house.ordersync("sync")
 
     assert said.status == 2, said
     assert house.dump() == before

@@ -179,7 +179,7 @@ def test_what_shares_a_moment_with_the_end_of_a_page_is_not_lost_between_pages(
         broker.change(order, "fill", filled="10")
     bot.is_mapped()
 
-    said = bot.ordersync("sync", timeout=110)
+    said = bot.ordersync("sync")
 
     assert said.status == 0, said
     assert "Sync complete: 5 updated, 0 not found on exchange, 0 failed" in said.text
@@ -204,7 +204,7 @@ def what_silence_broke(folder: Path, mode: str) -> str:
         bot.is_mapped(words='lost = ["unknown"]')
         before = bot.dump("orders")
         stub.turn(mode, "/v2/orders")
-        said = bot.ordersync("sync", timeout=110)
+        said = bot.ordersync("sync")
         faults = [
             f"exit {said.status}" if said.status != 2 else "",
             "wrote" if bot.dump("orders") != before else "",
@@ -251,7 +251,7 @@ def test_an_order_that_is_gone_is_proven_gone_by_both_of_its_ids(
     there, order = bot.stands(status="new", row={"status": "new"}, created=ago(days=2))
     bot.is_mapped(words='lost = ["unknown"]')
 
-    said = bot.ordersync("sync", timeout=110)
+    said = bot.ordersync("sync")
 
     assert bot.says(gone, young, there) == ["lost", "pending_new", "new"], said
     assert "1 not found on exchange" in said.text
@@ -260,7 +260,7 @@ def test_an_order_that_is_gone_is_proven_gone_by_both_of_its_ids(
     # The same key as it were of another account: the same 404s prove nothing.
     second = bot.writes(broker_order_id=str(uuid4()), client_order_id="2", submitted_at=ago(days=3))
     broker.account, broker.sees_nothing = str(uuid4()), True
-    said = bot.ordersync("sync", timeout=110)
+    said = bot.ordersync("sync")
     assert bot.says(second, there) == ["pending_new", "new"], said
     assert said.status == 2
     assert re.search(r"another account|other account", said.text), said

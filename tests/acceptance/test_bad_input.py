@@ -300,7 +300,7 @@ def test_a_locked_database_is_said_to_be_locked(house: House) -> None:
     house.ready()
     with contextlib.closing(sqlite3.connect(house.database, isolation_level=None)) as bot:
         bot.execute("BEGIN EXCLUSIVE")
-        said = house.ordersync("sync", "--json", timeout=90)
+        said = house.ordersync("sync", "--json")
         bot.execute("ROLLBACK")
 
     assert said.status == 3, said

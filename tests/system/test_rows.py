@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +14,10 @@ from tests.system.house import OPEN, TABLE, House, Placed, ago, built, naive
 from tests.virtual import run_virtually, virtually
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from ordersync.ports import OrderStore, Scan
 
 MINUTE = timedelta(minutes=1)
 
@@ -226,6 +230,33 @@ async def test_two_rows_of_one_order_get_the_status_and_neither_the_quantities(
         before = house.dump()
         await house.sync()
         assert house.dump() == before
+
+
+class Meanwhile:
+    """The store of a pass; right after it has read the open rows, somebody does something."""
+
+    def __init__(self, store: OrderStore, deed: Callable[[], object]) -> None:
+        self._store, self._deed = store, deed
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the store has
+        return getattr(self._store, name)
+
+    async def scan_open(self, *asked: Any) -> Scan:  # noqa: ANN401 - as the store takes it
+        scan = await self._store.scan_open(*asked)
+        self._deed()
+        return scan
+
+
+@virtually
+async def test_a_row_that_ends_between_two_looks_is_not_taken_for_two(tmp_path: Path) -> None:
+    async with built(tmp_path) as house, house.serving() as service:
+        placed = house.place()
+        reconciler = service.reconcilers["main"]
+        deed = partial(house.update, placed.row_id, status="failed")
+        reconciler._store = Meanwhile(reconciler._store, deed)  # noqa: SLF001
+        await reconciler.full_pass(house.clock.now())
+        assert "duplicate_rows" not in house.events()
+        assert house.untrue(placed) == []
 
 
 # --- who undoes what we write --------------------------------------------------------------------

@@ -22,7 +22,7 @@ from ordersync.sync.parcels import is_watched, key_of
 from ordersync.sync.patience import Patience
 from ordersync.sync.steps import Steps
 from ordersync.sync.telling import PassLog
-from ordersync.sync.unread import with_all_rows
+from ordersync.sync.unread import as_last_read, with_all_rows
 from ordersync.sync.verify import Verification
 from ordersync.sync.work import PassReport, Work
 
@@ -157,6 +157,7 @@ class Reconciler:
             at_rest.stir(scan.unread)
             resting = at_rest.settle(scan.unmoved)
             claims = await with_all_rows(self._store, self.account, scan, resting, claims)
+        claims = as_last_read(claims)
         watched = [claim for claim in claims if is_watched(claim)]
         now = self._clock.now()
         read = await self._store.read_claims(self.account, watched)

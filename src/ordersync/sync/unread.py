@@ -77,6 +77,16 @@ class Unread:
         self._read.clear()
 
 
+def as_last_read(claims: Iterable[Claim]) -> list[Claim]:
+    """Each row once, as it was read last: one whose word moves meanwhile is found by two looks."""
+    latest: dict[RowId, Claim] = {}
+    for claim in claims:
+        before = latest.get(claim.row_id)
+        if before is None or before.read_at <= claim.read_at:
+            latest[claim.row_id] = claim
+    return list(latest.values())
+
+
 async def with_all_rows(
     store: OrderStore,
     account: str,

@@ -45,7 +45,10 @@ MORE = 0.5
 QUIET = 2.2
 """Two intervals of ordersync, and a little."""
 
-ENOUGH, LOOK_EVERY, AIM_FOR = 40.0, 0.05, 1.0
+LOOKS = 3
+"""How often it may take to see them at rest: what a stream told is confirmed by a pass once."""
+
+ENOUGH, LOOK_EVERY, AIM_FOR = 120.0, 0.05, 1.0
 _WRITES = (
     "SELECT FROM pg_stat_activity WHERE application_name = 'ordersync'"
     " AND backend_xid IS NOT NULL AND datname = current_database()"
@@ -285,17 +288,20 @@ class Scene:
             status = self.ordersync.wait()
             verdict.broken.append(f"ordersync ended by itself with status {status}")
         with self.connect() as connection:
-            seen = look(connection)
-            self._stray.wait(QUIET)
-            marks = {one.row: one.marks for one in look(connection)}
+            for _ in range(LOOKS):
+                seen = look(connection)
+                self._stray.wait(QUIET)
+                later = {one.row: one for one in look(connection)}
+                moved = [one for one in seen if later[one.row].marks != one.marks]
+                if not moved:
+                    break
             since = begun_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
             told = self.ordersync.told[first_told:]
             lost, verdict.untold = forgotten(connection, told, since)
         verdict.broken += lost
         verdict.broken += [
-            f"restless: order {one.order} was written with nothing new: {one}"
-            for one in seen
-            if marks.get(one.row) != one.marks
+            f"restless: order {one.order} was written with nothing new: {one}, {later[one.row]}"
+            for one in moved
         ]
         truths = self.exchange.truths([one.order for one in seen])
         verdict.broken += [what for one in seen for what in untruths(one, truths[one.order])]

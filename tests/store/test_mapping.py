@@ -40,7 +40,7 @@ def test_a_table_that_is_not_there_is_named_with_those_that_are(file: SqliteBenc
     error = refused(file, table="trade")
     assert error.where == "ordersync.toml: orders.table"
     assert "'trade'" in error.what
-    assert error.mend == "Its tables: other, trades."
+    assert error.mend == "Did you mean 'trades'? Its tables: other, trades."
 
 
 @pytest.mark.parametrize(

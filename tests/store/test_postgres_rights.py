@@ -11,6 +11,7 @@ from ordersync.errors import StoreBusy, StoreRefused
 from ordersync.ports import Result, Severity
 from ordersync.store import owner
 from ordersync.store.makes.postgres import PostgresServer
+from ordersync.store.makes.postgres_session import COPIED_FROM
 from ordersync.store.mapping import bind
 from ordersync.truth.model import Status
 from tests.contracts.bench import ACCOUNT, again, ingest, mapped, said
@@ -162,6 +163,54 @@ async def test_a_table_that_may_not_be_written_is_refused_and_its_truth_waits(
 
 
 # --- row-level security -----------------------------------------------------------------------
+
+
+async def test_many_orders_at_once_pass_the_policies_on_our_own_tables(house: House) -> None:
+    """COPY does not pass them: the server refuses it wherever row-level security is on."""
+    store = await house.open(url=made_by_a_dba(house))
+    outcomes = await ingest(store, *(filled(f"o{n}") for n in range(2 * COPIED_FROM)))
+    assert {one.result for one in outcomes} == {Result.WON}
+    assert len(house.ours().truths) == 2 * COPIED_FROM
+
+
+async def test_a_table_without_a_policy_for_the_role_is_an_error_with_its_mend(
+    house: House,
+) -> None:
+    """Every row is hidden and none refused: a pass would find nothing to do, and say so gladly."""
+    store = await house.open(url=made_by_a_dba(house))
+    house.run("ALTER TABLE trades ENABLE ROW LEVEL SECURITY")
+    house.run("CREATE ROLE somebody_else_of_this_test")
+    house.run("CREATE POLICY theirs ON trades TO somebody_else_of_this_test USING (true)")
+    try:
+        (finding,) = [f for f in await store.findings() if f.severity is Severity.ERROR]
+        assert "row-level security" in finding.what
+        for text in finding.mend.split("; "):
+            house.run(text)
+        assert errors(await store.findings()) == []
+        await works(store)
+    finally:
+        house.run("DROP POLICY theirs ON trades; DROP ROLE somebody_else_of_this_test")
+
+
+async def test_a_mapped_column_that_may_not_be_read_is_named_with_its_grant(house: House) -> None:
+    url = made_by_a_dba(house)
+    role = url.partition("//")[2].partition("@")[0]
+    house.run(f"REVOKE SELECT (reason, bot) ON trades FROM {role}")  # noqa: S608
+    store = await house.open(mapped(reason="reason", owner="bot"), url, create=False)
+    (finding,) = [f for f in await store.findings() if f.severity is Severity.ERROR]
+    assert "cannot read" in finding.what
+    assert '("reason", "bot")' in finding.mend
+    house.run(finding.mend)
+    assert errors(await store.findings()) == []
+
+
+async def test_a_schema_that_may_not_be_looked_into_is_named_with_its_grant(house: House) -> None:
+    house.run("CREATE SCHEMA desk; ALTER TABLE trades SET SCHEMA desk")
+    url = house.role()
+    role = url.partition("//")[2].partition("@")[0]
+    with pytest.raises(StoreRefused) as refused:
+        await house.open(mapped(table="desk.trades"), url, create=False)
+    assert f'GRANT USAGE ON SCHEMA "desk" TO "{role}";' in refused.value.mend
 
 
 async def test_rows_that_no_policy_shows_are_no_rows(house: House) -> None:

@@ -10,6 +10,7 @@ import pytest
 from ordersync.errors import ConfigError
 from ordersync.ports import Advance, Meaning, Result
 from ordersync.store.makes.postgres import PostgresServer
+from ordersync.store.proposal import Proposal, propose
 from ordersync.store.reflection import look_at_table
 from ordersync.store.views import TableViews
 from ordersync.truth.merge import merge
@@ -576,6 +577,25 @@ async def test_a_unique_index_makes_a_key(house: House, index: str) -> None:
     house.run(index)
     house.run(SUBJECT, 1, "v1")
     await becomes_true(house)
+
+
+def test_init_takes_a_table_of_another_schema_and_says_what_a_slip_may_have_meant(
+    house: House,
+) -> None:
+    house.run('CREATE SCHEMA "Trading"')
+    house.run(made('"Trading"."Bot Orders"'))
+    house.run('CREATE VIEW "Trading".looks AS SELECT * FROM "Trading"."Bot Orders"')
+    database = PostgresServer(house.url)
+    answers = {"orders.table": "Trading.Bot Orders", "orders.status_words.filled": "completed"}
+    proposal = propose(database, answers, None)
+    assert isinstance(proposal, Proposal)
+    assert proposal.table == "Trading.Bot Orders"
+    for slip in ("Bot Orders", "trading.bot orders", "Trading.Bot Oders"):
+        with pytest.raises(ConfigError) as refused:
+            propose(database, {"orders.table": slip}, None)
+        assert "Did you mean 'Trading.Bot Orders'?" in refused.value.mend
+    with pytest.raises(ConfigError, match="is a view"):
+        propose(database, {"orders.table": "Trading.looks"}, None)
 
 
 @pytest.mark.parametrize("kind", ["VIEW", "MATERIALIZED VIEW"])

@@ -145,6 +145,6 @@ class Database(Protocol):
         """What a driver's error means to a person: ask again, or give up, and the mend."""
 
     def findings(
-        self, session: Session, table: TableShape, columns: Sequence[str]
+        self, session: Session, table: TableShape, read: Sequence[str], written: Sequence[str]
     ) -> list[Finding]:
-        """Rights and settings, for `doctor`; `columns` are those that ordersync writes."""
+        """Rights and settings, for `doctor`; of which columns ordersync reads and writes."""

@@ -19,12 +19,13 @@ def look_for_findings(
     session: Session, database: Database, mapping: Mapping, statements: RowStatements
 ) -> list[Finding]:
     """All findings about the table and its mapping. Reads only."""
+    read = list(dict.fromkeys(mapping.columns.values()))
     written = [mapping.columns[field] for field in WRITABLE if field in mapping.columns]
     return [
         *_about_table(mapping),
         *_about_words(session, mapping, statements),
         *_about_indexes(statements),
-        *database.findings(session, mapping.shape, written),
+        *database.findings(session, mapping.shape, read, written),
     ]
 
 

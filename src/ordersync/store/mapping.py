@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from ordersync.errors import ConfigError
 from ordersync.ports import Claim
 from ordersync.store import columns
-from ordersync.store.reflection import list_table_names, look_at_table
+from ordersync.store.reflection import look_at_table, no_such_table, view_refused
 from ordersync.store.scan import key_of_row
 from ordersync.store.shape import Kind
 from ordersync.store.words import Words
@@ -66,12 +66,7 @@ def bind(database: Database, orders: Orders, *, where: str) -> Mapping:
     """The mapping of a database's table. Raises ConfigError where there is no such table."""
     shape = look_at_table(database, orders.table)
     if shape is None:
-        names = ", ".join(list_table_names(database)) or "none"
-        raise ConfigError(
-            f"the database {database.where} has no table {orders.table!r}.",
-            where=f"{where}: orders.table",
-            mend=f"Its tables: {names}.",
-        )
+        raise no_such_table(database, orders.table, where=f"{where}: orders.table")
     return Mapping(orders, shape, where=where)
 
 
@@ -214,11 +209,7 @@ class Mapping:
 
     def _check_table(self) -> None:
         if self.shape.is_view:
-            raise ConfigError(
-                f"{self.shape.name!r} is a view; ordersync cannot know what a write to it does.",
-                where=f"{self.where}: orders.table",
-                mend="Name the table behind the view.",
-            )
+            raise view_refused(self.shape, where=f"{self.where}: orders.table")
 
     def _existing(self, field: str, name: str) -> str:
         if name in self.shape.columns:

@@ -8,7 +8,7 @@ import msgspec
 
 from ordersync.errors import ConfigError
 from ordersync.store.guess import Guess, Unsure, guess_columns, guess_table, guess_words
-from ordersync.store.reflection import look_at_tables
+from ordersync.store.reflection import look_at_table, look_at_tables, no_such_table, view_refused
 from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
@@ -39,13 +39,12 @@ def propose(
     table = answers.get("orders.table") or guess_table(tables)
     if isinstance(table, Unsure):
         return table
-    shape = tables.get(table)
+    # A person may name one of another schema.
+    shape = tables.get(table) or look_at_table(database, table)
     if shape is None:
-        raise ConfigError(
-            f"the database {database.where} has no table {table!r}.",
-            where="--table",
-            mend=f"Its tables: {', '.join(tables) or 'none'}.",
-        )
+        raise no_such_table(database, table, where="--table")
+    if shape.is_view:
+        raise view_refused(shape, where="--table")
     columns: list[Guess] = []
     for found in guess_columns(shape):
         if isinstance(found, Unsure):

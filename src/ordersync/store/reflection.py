@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError, NoSuchTableError, SAWarning
 
+from ordersync.errors import ConfigError
 from ordersync.store.shape import ColumnShape, IndexShape, Kind, TableShape
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.reflection import Inspector
 
     from ordersync.store.database import Database
+
+
+SHOWN = 40
+"""How many names of tables an error lists at most."""
+
+_NOT_USERS = ("information_schema", "mysql", "performance_schema", "sys")
 
 
 def look_at_tables(database: Database) -> dict[str, TableShape]:
@@ -58,13 +66,42 @@ def look_at_table(database: Database, table: str) -> TableShape | None:
 
 
 def list_table_names(database: Database) -> list[str]:
-    """The names of the user's tables."""
+    """The names of the user's tables; those of other schemas with their schema, at the end."""
     try:
         with database.look() as connection:
-            names = inspect(connection).get_table_names()
+            inspector = inspect(connection)
+            own = inspector.default_schema_name
+            others = [one for one in inspector.get_schema_names() if one not in {own, *_NOT_USERS}]
+            found = [(name, name) for name in inspector.get_table_names()]
+            for schema in others if own else ():
+                found += [(name, f"{schema}.{name}") for name in inspector.get_table_names(schema)]
     except DatabaseError as error:
         raise database.explain(error.orig or error) from error
-    return [name for name in names if not name.startswith("ordersync_")]
+    return [whole for name, whole in found if not name.startswith("ordersync_")]
+
+
+def no_such_table(database: Database, table: str, *, where: str) -> ConfigError:
+    """The mistake of naming a table that is not there, with what may have been meant."""
+    names = list_table_names(database)
+    last = table.rpartition(".")[2].lower()
+    meant = [name for name in names if name.rpartition(".")[2].lower() == last]
+    meant = meant or get_close_matches(table, names, n=1)
+    hint = f"Did you mean {' or '.join(map(repr, meant))}? " if meant else ""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ConfigError(
+        f"the database {database.where} has no table {table!r}.",
+        where=where,
+        mend=f"{hint}Its tables: {', '.join(names[:SHOWN]) or 'none'}{more}.",
+    )
+
+
+def view_refused(shape: TableShape, *, where: str) -> ConfigError:
+    """The mistake of naming a view."""
+    return ConfigError(
+        f"{shape.name!r} is a view; ordersync cannot know what a write to it does.",
+        where=where,
+        mend="Name the table behind the view.",
+    )
 
 
 def _exact(database: Database, connection: Connection, shape: TableShape) -> TableShape:

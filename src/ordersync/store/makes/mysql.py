@@ -175,7 +175,7 @@ class MysqlServer:
         return explain(error, self.where, self._account)
 
     def findings(
-        self, session: Session, table: TableShape, columns: Sequence[str]
+        self, session: Session, table: TableShape, read: Sequence[str], written: Sequence[str]
     ) -> list[Finding]:
         """Rights, the table's engine, zero dates, and what the server is set to."""
-        return look_at_rights(session, self._spelling, self._account, table, columns)
+        return look_at_rights(session, self._spelling, self._account, table, read, written)

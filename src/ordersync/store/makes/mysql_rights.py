@@ -34,11 +34,12 @@ def look_at_rights(
     spelling: MysqlSpelling,
     account: str,
     table: TableShape,
-    columns: Sequence[str],
+    read: Sequence[str],
+    written: Sequence[str],
 ) -> list[Finding]:
     """All that can be wrong with the server, the user and the table."""
     found = [
-        *_about_rights(session, spelling, account, table, columns),
+        *_about_rights(session, spelling, account, table, read, written),
         *_about_engine(session, spelling, table),
         *_about_zero_dates(session, spelling, table),
         *_about_server(session),
@@ -54,16 +55,20 @@ def _about_rights(
     spelling: MysqlSpelling,
     account: str,
     table: TableShape,
-    columns: Sequence[str],
+    read: Sequence[str],
+    written: Sequence[str],
 ) -> list[Finding]:
     name = spelling.table(table)
     prefix = f"{spelling.quote(table.schema)}." if table.schema else ""
     unwritable = [
         column
-        for column in map(spelling.quote, columns)
+        for column in map(spelling.quote, written)
         if not _may(session, f"UPDATE {name} SET {column} = {column} WHERE 1 = 0")
     ]
     lacks: list[tuple[str, str]] = []
+    seen = ", ".join(map(spelling.quote, read))
+    if not _may(session, f"SELECT {seen} FROM {name} WHERE 1 = 0"):
+        lacks.append((f"read {seen} of {name}", f"GRANT SELECT ON {name}"))
     if unwritable:
         listed = ", ".join(unwritable)
         lacks.append((f"write {listed} of {name}", f"GRANT UPDATE ({listed}) ON {name}"))

@@ -124,7 +124,8 @@ class PostgresServer:
             by_state = any(state.startswith(one) for one in states) if state else False
             by_sign = not state and any(sign in str(error) for sign in signs)
             if by_state or by_sign:
-                return make(sentence.format(what=what), where=self.where, mend=mend)
+                grant = self._granting_usage(what) if state == "42501" else ""
+                return make(sentence.format(what=what), where=self.where, mend=grant or mend)
         if not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             return StoreBusy(
                 f"the database cannot be reached ({what}).",
@@ -133,11 +134,28 @@ class PostgresServer:
             )
         return StoreRefused(f"the database refuses: {what}.", where=self.where, mend="")
 
+    def _granting_usage(self, what: str) -> str:
+        """The GRANT without which nothing of a schema can be looked at, by `doctor` neither.
+
+        The same words are said to who may look and not make tables.
+        """
+        schema = what.partition("permission denied for schema ")[2]
+        # Supabase's pooler is told the project behind the role.
+        role = str(self._parameters.get("user", "")).partition(".")[0]
+        if not schema or not role:
+            return ""
+        quote = self._spelling.bare_quote
+        grant = f"GRANT USAGE ON SCHEMA {quote(schema)} TO {quote(role)};"
+        return (
+            f"To look at its tables it needs: {grant}"
+            " What else, `ordersync schema --sql` prints for the owner."
+        )
+
     def findings(
-        self, session: Session, table: TableShape, columns: Sequence[str]
+        self, session: Session, table: TableShape, read: Sequence[str], written: Sequence[str]
     ) -> list[Finding]:
         """Rights, and whether new rows are heard of or looked for."""
-        return look_at_rights(session, self._spelling, table, columns)
+        return look_at_rights(session, self._spelling, table, read, written)
 
 
 _Explained = tuple[tuple[str, ...], tuple[str, ...], type[OrdersyncError], str, str]
@@ -169,6 +187,13 @@ _EXPLAINED: tuple[_Explained, ...] = (
         ConfigError,
         "the URL of the database cannot be used ({what}).",
         "Mend it in database.url.",
+    ),
+    (
+        (),
+        ("server does not support SSL", "SSL error", "certificate"),
+        StoreRefused,
+        "no secure connection to the server can be made ({what}).",
+        "Mend sslmode or sslrootcert in database.url, or the server's certificate.",
     ),
     (
         (),
@@ -204,7 +229,7 @@ _EXPLAINED: tuple[_Explained, ...] = (
         (),
         StoreRefused,
         "this user lacks a right ({what}).",
-        "`ordersync schema --sql` prints the statements for whoever owns the database.",
+        "`ordersync doctor` names the GRANT; `ordersync schema --sql` prints all for the owner.",
     ),
     (
         ("3F000", "42P01"),

@@ -18,12 +18,19 @@ if TYPE_CHECKING:
     from ordersync.store.shape import TableShape
 
 _RIGHTS = """
-SELECT current_user::text, has_any_column_privilege(c.oid, 'SELECT'),
-  ARRAY(SELECT j FROM jsonb_array_elements_text(%(columns)s::jsonb) AS j
+SELECT current_user::text,
+  ARRAY(SELECT j FROM jsonb_array_elements_text(%(read)s::jsonb) AS j
+    WHERE NOT has_column_privilege(c.oid, j, 'SELECT')),
+  ARRAY(SELECT j FROM jsonb_array_elements_text(%(written)s::jsonb) AS j
     WHERE NOT has_column_privilege(c.oid, j, 'UPDATE')),
   n.nspname::text, has_schema_privilege(n.oid, 'CREATE'),
   c.relrowsecurity AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE'))
     AND NOT (SELECT rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = current_user),
+  ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'UPDATE']) AS p WHERE NOT EXISTS (
+    SELECT FROM pg_policy WHERE polrelid = c.oid AND polpermissive
+      AND polcmd IN ('*', CASE p WHEN 'SELECT' THEN 'r' ELSE 'w' END)
+      AND (polroles = '{0}' OR EXISTS (
+        SELECT FROM unnest(polroles) AS r WHERE pg_has_role(r, 'USAGE'))))),
   EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = %(trigger)s)
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass(%(table)s)"""
@@ -37,24 +44,27 @@ WHERE to_regclass(j) IS NOT NULL AND NOT CASE WHEN j = %(log_ids)s
 
 
 def look_at_rights(
-    session: Session, spelling: PostgresSpelling, table: TableShape, columns: Sequence[str]
+    session: Session,
+    spelling: PostgresSpelling,
+    table: TableShape,
+    read: Sequence[str],
+    written: Sequence[str],
 ) -> list[Finding]:
     """Whether this role can do all that ordersync does, and hears of new rows."""
     quote = spelling.bare_quote
     prefix = f"{quote(table.schema)}." if table.schema else ""
     name = prefix + quote(table.name)
-    listed = msgspec.json.encode(list(columns)).decode()
-    arguments = {"table": name, "columns": listed, "trigger": TRIGGER}
-    ((role, reads, unwritable, schema, creates, policed, notifies),) = session.fetch(
+    listed = [msgspec.json.encode(list(columns)).decode() for columns in (read, written)]
+    arguments = {"table": name, "read": listed[0], "written": listed[1], "trigger": TRIGGER}
+    ((role, unreadable, unwritable, schema, creates, policed, closed, notifies),) = session.fetch(
         Ask(_RIGHTS, arguments)
     )
     found: list[Finding] = []
-    if not reads:
-        found.append(_lack(f"cannot read {name}", f"GRANT SELECT ON {name} TO {quote(role)};"))
-    if unwritable:
-        names = ", ".join(quote(column) for column in unwritable)
-        grant = f"GRANT UPDATE ({names}) ON {name} TO {quote(role)};"
-        found.append(_lack(f"cannot write {names} of {name}", grant))
+    for deed, right, lacking in (("read", "SELECT", unreadable), ("write", "UPDATE", unwritable)):
+        if lacking:
+            names = ", ".join(quote(column) for column in lacking)
+            grant = f"GRANT {right} ({names}) ON {name} TO {quote(role)};"
+            found.append(_lack(f"cannot {deed} {names} of {name}", grant))
     has_tables = session.has_table(table.schema, "ordersync_schema")
     if not has_tables and not creates:
         mend = "Let the database's owner run what `ordersync schema --sql` prints."
@@ -73,7 +83,9 @@ def look_at_rights(
     if not found:
         what = f"{role} may read the table, write its mapped columns, and use our tables."
         found.append(Finding(severity=Severity.OK, about="rights", what=what))
-    if policed:
+    if policed and closed:
+        found.append(_shown_nothing(name, quote(role), closed))
+    elif policed:
         found.append(
             Finding(
                 severity=Severity.WARNING,
@@ -84,6 +96,21 @@ def look_at_rights(
             )
         )
     return [*found, _about_listening(session, has_trigger=notifies)]
+
+
+def _shown_nothing(name: str, role: str, closed: Sequence[str]) -> Finding:
+    """Row-level security without a policy for this role: every row is hidden, and none refused."""
+    deeds = " or ".join("sees" if right == "SELECT" else "may write" for right in closed)
+    policies = (
+        f"CREATE POLICY ordersync_{right.lower()} ON {name} FOR {right} TO {role} USING (true);"
+        for right in closed
+    )
+    return Finding(
+        severity=Severity.ERROR,
+        about="rights",
+        what=f"row-level security is on and no policy is for {role}: it {deeds} no row of {name}.",
+        mend=" ".join(policies),
+    )
 
 
 def _about_listening(session: Session, *, has_trigger: bool) -> Finding:

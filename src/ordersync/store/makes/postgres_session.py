@@ -19,7 +19,7 @@ from psycopg.pq import TransactionStatus
 
 from ordersync.store.makes.postgres_cells import array, as_texts, plain_column, spelled, without_nul
 from ordersync.store.makes.postgres_settings import LIMITS
-from ordersync.store.makes.postgres_wire import Statement, Wire
+from ordersync.store.makes.postgres_wire import Statement, Wire, refusal
 from ordersync.store.statement import Ask, Written
 
 if TYPE_CHECKING:
@@ -44,9 +44,6 @@ _READS_ONLY = (b"default_transaction_read_only", b"in_hot_standby")
 """What a server since 14 reports of itself, at once and whenever it changes."""
 
 _DONE_WITH = frozenset({TransactionStatus.IDLE, TransactionStatus.UNKNOWN})
-
-_PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58", "XX"})
-"""Classes of errors that tell of the moment, not of the row."""
 
 
 class PostgresSession:
@@ -74,6 +71,7 @@ class PostgresSession:
         self._log_id: int | None = None
         self._wire = Wire(connection, prepares=is_direct)
         self._texts: dict[object, str] = {}
+        self._copied: dict[str, bool] = {}
 
     @property
     def _limits(self) -> list[Statement]:
@@ -145,6 +143,7 @@ class PostgresSession:
         self._begun = False
         self._queued.clear()
         self._awaited.clear()
+        self._copied.clear()  # what failed may be that an owner closed the table meanwhile
         if self._connection.pgconn.transaction_status not in _DONE_WITH:
             try:
                 self._connection.execute("ROLLBACK")
@@ -217,7 +216,7 @@ class PostgresSession:
         """It waits, and goes with the next statement that needs an answer."""
         if not rows:
             return list
-        if not upsert.key and len(rows) >= COPIED_FROM:
+        if not upsert.key and len(rows) >= COPIED_FROM and self._may_copy(upsert.table):
             self._copy(upsert, rows)
             return lambda: [True] * len(rows)
         text = self._text(upsert.table, lambda: self._upsert_text(upsert))
@@ -248,6 +247,15 @@ class PostgresSession:
         if upsert.always:
             return text
         return f"{text} RETURNING {', '.join(f'o.{name}' for name in upsert.key)}"
+
+    def _may_copy(self, table: str) -> bool:
+        """Whether no policy of row-level security is in the way, which COPY does not pass."""
+        if table not in self._copied:
+            text = "SELECT row_security_active(%(name)s::regclass::oid)"
+            (answer,) = self._send([(text, {"name": self._spelling.as_typed(table)})])
+            ((is_policed,),) = answer.rows()
+            self._copied[table] = not is_policed
+        return self._copied[table]
 
     def _copy(self, upsert: Upsert, rows: Sequence[tuple[object, ...]]) -> None:
         self._send([])
@@ -324,15 +332,7 @@ class PostgresSession:
 
     def refusal(self, error: BaseException) -> str:
         """A constraint, a type, a policy, or whatever went wrong inside a trigger."""
-        if not isinstance(error, psycopg.Error):
-            return ""
-        state, told = error.sqlstate or "", error.diag
-        refused = isinstance(error, errors.IntegrityError | errors.DataError)
-        refused |= state[:2] in {"44", "P0"}
-        # By names that no server translates.
-        refused |= told.source_function == "ExecWithCheckOptions"
-        refused |= "PL/" in (told.context or "") and state[:2] not in _PASSING
-        return str(error).partition("\n")[0] if refused else ""
+        return refusal(error)
 
     def revision(self) -> int | None:
         """How many notifications came; None where nobody notifies us."""

@@ -225,3 +225,20 @@ class Wire:
     def _lost(self) -> psycopg.OperationalError:
         message = self._pgconn.get_error_message().strip()
         return psycopg.OperationalError(message or "the connection is lost")
+
+
+_PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58", "XX"})
+"""Classes of errors that tell of the moment, not of the row."""
+
+
+def refusal(error: BaseException) -> str:
+    """Why the server refuses what was to be written; "" where the error is another."""
+    if not isinstance(error, psycopg.Error):
+        return ""
+    state, told = error.sqlstate or "", error.diag
+    refused = isinstance(error, errors.IntegrityError | errors.DataError)
+    refused |= state[:2] in {"44", "P0"}
+    # By names that no server translates.
+    refused |= told.source_function == "ExecWithCheckOptions"
+    refused |= "PL/" in (told.context or "") and state[:2] not in _PASSING
+    return str(error).partition("\n")[0] if refused else ""

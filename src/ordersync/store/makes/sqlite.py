@@ -159,10 +159,10 @@ class SqliteFile:
         return StoreRefused(f"the database refuses: {text}.", where=self.where, mend="")
 
     def findings(
-        self, session: Session, table: TableShape, columns: Sequence[str]
+        self, session: Session, table: TableShape, read: Sequence[str], written: Sequence[str]
     ) -> list[Finding]:
         """Whether the file can be written, and how its journal lets others read meanwhile."""
-        del table, columns
+        del table, read, written
         found: list[Finding] = []
         if not os.access(self.path, os.W_OK) or not os.access(self.path.parent, os.W_OK):
             found.append(

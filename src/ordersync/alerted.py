@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import msgspec
+from msgspec import Meta
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Loudness(StrEnum):
@@ -67,6 +74,26 @@ _LOUDNESS = {
 _HAPPENINGS = frozenset(
     {Alert.ORDER_UNKNOWN, Alert.FINAL_REPAIRED, Alert.ORPHAN, Alert.ALL_WELL, Alert.TEST}
 )
+
+
+class ChannelHealth(msgspec.Struct, kw_only=True):
+    """How a channel of alerts last did, also before a restart."""
+
+    name: Annotated[str, Meta(description="As the configuration calls it.")]
+    failed_at: Annotated[datetime | None, Meta(description="When last it took nothing.")] = None
+    why: Annotated[str, Meta(description="Why it takes nothing now; empty where it does.")] = ""
+    delivered_at: Annotated[
+        datetime | None, Meta(description="When last it took a message; also one of a test.")
+    ] = None
+    waiting: Annotated[int, Meta(description="How many messages waited then.")] = 0
+    is_usable: Annotated[bool, Meta(description="Whether its address can be used at all.")] = True
+
+
+class Channels(Protocol):
+    """Every channel that is configured. Raises StoreBusy (ask again) or StoreRefused (give up)."""
+
+    async def stand(self) -> Sequence[ChannelHealth]:
+        """How each last did, by whichever process."""
 
 
 class AlertLog(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email
 import email.policy
 import json
@@ -18,13 +19,13 @@ from ordersync.alerts.messages import Cause, Message, Part
 from ordersync.clock import SystemClock
 from ordersync.errors import StoreBusy
 from ordersync.metered import Count
-from ordersync.service.channels import open_ways, send_test
+from ordersync.service.channels import ToldChannels, open_ways, send_test
 from ordersync.sync.tally import Tally
 from tests.alerts.takers import Chat, PostOffice, open_to_all
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from ordersync.alerts.channels import Way
@@ -40,6 +41,7 @@ class Kept:
     def __init__(self) -> None:
         self.rows: dict[str, bytes] = {}
         self.is_away = False
+        self.changed = asyncio.Event()
 
     async def read(self) -> dict[str, bytes]:
         return self.rows
@@ -48,6 +50,7 @@ class Kept:
         if self.is_away:
             raise StoreBusy("it is away.")
         self.rows[name] = body
+        self.changed.set()
 
 
 @pytest.fixture
@@ -180,6 +183,68 @@ async def test_a_broken_address_ends_nothing_and_is_told_without_being_quoted(
     assert results["broken"]
     assert not url or url not in results["broken"]
     assert len(chat.bodies) == 1
+
+
+@contextlib.asynccontextmanager
+async def at_work(way: Way) -> AsyncIterator[None]:
+    """The channel runs while the block does."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(way.run())
+        yield
+        task.cancel()
+
+
+async def test_a_broken_address_is_told_of_at_the_start_and_not_only_with_a_lost_alert(
+    tmp_path: Path,
+) -> None:
+    settings, kept, tally = with_channels(tmp_path, broken="bogus://nowhere"), Kept(), Tally()
+    (way,) = await opened(settings, tally, kept)
+    with capture_logs() as logs:
+        async with at_work(way):
+            await kept.changed.wait()
+    assert "broken does not take alerts: it is no address" in logs[0]["event"]
+    assert tally.counts[Count.ALERTS] == {}
+    (shown,) = await ToldChannels(settings, kept, SystemClock()).stand()
+    assert "no address" in shown.why
+    assert not shown.is_usable
+
+
+async def test_a_channel_is_well_again_with_another_address_and_not_by_a_restart_alone(
+    tmp_path: Path, chat: Chat
+) -> None:
+    chat.status = 500
+    kept = Kept()
+    settings = with_channels(tmp_path, chat=to_chat(chat))
+    (way,) = await opened(settings, Tally(), kept)
+    await way.send([stale()])
+    kept.changed.clear()
+    (again,) = await opened(settings, Tally(), kept)
+    async with at_work(again):
+        chat.status = 200
+        again.put(stale())
+        await kept.changed.wait()
+    (shown,) = await ToldChannels(settings, kept, SystemClock()).stand()
+    assert shown.why == ""
+    assert shown.failed_at is not None
+    # The same name with a broken address, and with one that can be used.
+    (broken,) = await opened(with_channels(tmp_path, chat="bogus://"), Tally(), kept)
+    kept.changed.clear()
+    async with at_work(broken):
+        await kept.changed.wait()
+    assert "no address" in json.loads(kept.rows["channel chat"])["why"]
+    (mended,) = await opened(with_channels(tmp_path, chat=to_chat(chat)), Tally(), kept)
+    kept.changed.clear()
+    async with at_work(mended):
+        await kept.changed.wait()
+    assert json.loads(kept.rows["channel chat"])["why"] == ""
+
+
+async def test_a_channel_that_is_not_configured_any_more_troubles_nobody(tmp_path: Path) -> None:
+    kept = Kept()
+    kept.rows["channel old"] = b'{"name": "old", "why": "it is gone."}'
+    settings = with_channels(tmp_path, new="bogus://nowhere")
+    shown = await ToldChannels(settings, kept, SystemClock()).stand()
+    assert [(one.name, one.why) for one in shown] == [("new", "")]
 
 
 async def test_an_address_that_others_may_read_is_not_used(tmp_path: Path, chat: Chat) -> None:

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 NOWHERE = "77777777-1234-4abc-8def-000000000005"
+MUTE = """
+[[alerts.channels]]
+name = "phone"
+url_file = "nowhere.url"
+"""
 PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
 def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A house with something of everything: resting, stale, suspect, ended."""
-    house = House(tmp_path_factory.mktemp("lived-in"), stale_after="1m")
+    """A house with something of everything: resting, stale, suspect, ended, a mute channel."""
+    house = House(tmp_path_factory.mktemp("lived-in"), stale_after="1m", web=MUTE)
     for n in range(12):
         house.place(owner=f"bot {n % 3}")
     house.place(Life.filled(timedelta(minutes=1)), word="completed")
@@ -47,6 +52,16 @@ def violations(page: Page) -> list[str]:
 def settled(page: Page) -> None:
     expect(page.locator(".row .badge.bad").first).to_be_visible(timeout=15_000)
     expect(page.locator(".row .badge.warn").first).to_be_visible(timeout=15_000)
+
+
+def test_a_channel_that_takes_no_alerts_is_shown(
+    lived_in: House, visit: Callable[..., Page]
+) -> None:
+    page = visit(lived_in.address)
+    told = page.get_by_text("Alerts do not get through to phone: its address cannot be used")
+    expect(told).to_be_visible()
+    page.keyboard.press("3")
+    expect(told).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

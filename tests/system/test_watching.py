@@ -285,9 +285,13 @@ async def test_a_channel_that_fails_is_shown_and_tried_again(tmp_path: Path) -> 
                 "SELECT body FROM ordersync_alerts WHERE name = ?", "channel hook"
             )
             assert "it answers 500" in json.loads(body)["why"]
+            (shown,) = await service.watch.channels.stand()
+            assert "it answers 500" in shown.why
             listener.status = 200
             await house.wait(minutes=3)
             assert scraped(service)["ordersync_alerts_total"][failed[0], ("result", "delivered")]
+            (shown,) = await service.watch.channels.stand()
+            assert shown.why == ""
 
 
 @virtually

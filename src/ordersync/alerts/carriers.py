@@ -24,6 +24,8 @@ _WORDS = {Loudness.INFO: "info", Loudness.WARNING: "warning", Loudness.CRITICAL:
 class ByApprise:
     """Implements `channels.Carrier`. Raises ConfigError where the address is none."""
 
+    defect = ""
+
     def __init__(self, url: str, *, where: str) -> None:
         apprise = _library(where)
         # It would log what it sends, and where to.

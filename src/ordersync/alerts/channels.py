@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import structlog
 
+from ordersync.alerted import ChannelHealth
 from ordersync.alerts.messages import text_of, title_of
 from ordersync.errors import OrdersyncError
 from ordersync.metered import Count
@@ -37,6 +38,9 @@ WITHIN = timedelta(seconds=30)
 PAUSES = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10))
 QUEUE_LIMIT = 200
 
+REMEMBERS_WITHIN = timedelta(seconds=5)
+"""So long an alert may wait, after a start, for a database that hangs."""
+
 log = structlog.get_logger("ordersync")
 
 
@@ -45,20 +49,12 @@ class Refused(Exception):
 
 
 class Carrier(Protocol):
-    """Delivers one text to one address."""
+    """Delivers one text to one address. `defect` says why that address is none, else ""."""
+
+    defect: str
 
     async def carry(self, title: str, text: str, loudness: Loudness, messages: bytes) -> None:
         """Deliver it; `messages` is the same as JSON. Raises Refused."""
-
-
-class Health(msgspec.Struct, kw_only=True):
-    """How a channel last did: for `status`, also after a restart."""
-
-    name: str
-    failed_at: datetime | None = None
-    why: str = ""
-    delivered_at: datetime | None = None
-    waiting: int = 0
 
 
 class Way:
@@ -76,7 +72,7 @@ class Way:
         per_hour: int,
     ) -> None:
         self.channel = channel
-        self.health = Health(name=channel.name)
+        self.health = ChannelHealth(name=channel.name)
         self._carrier = carrier
         self._clock = clock
         self._meter = meter
@@ -97,7 +93,8 @@ class Way:
             self._arrived.set()
 
     async def run(self) -> None:
-        """Deliver what comes, for ever."""
+        """Deliver what comes, for ever; an address that is none is told of before that."""
+        await self._look_back()
         while True:
             await self._arrived.wait()
             await self._clock.sleep(GATHER)
@@ -157,10 +154,35 @@ class Way:
         await self._note(why)
         return why
 
+    async def _look_back(self) -> None:
+        """How it did before, and whether its address is another now."""
+        name, defect = self.channel.name, self._carrier.defect
+        try:
+            async with asyncio.timeout(REMEMBERS_WITHIN.total_seconds()):
+                kept = (await self._told.read()).get(f"channel {name}")
+            before = msgspec.json.decode(kept, type=ChannelHealth) if kept else None
+        except (OrdersyncError, TimeoutError, msgspec.DecodeError) as error:
+            # Given up: how it was is worth less than what waits to be told.
+            log.warning(f"Failed to read how channel {name} was: {error}", channel=name)
+            before = None
+        health = self.health
+        if before is not None:
+            health.failed_at, health.delivered_at = before.failed_at, before.delivered_at
+            # What another address failed at says nothing of this one.
+            health.why = before.why if before.is_usable else ""
+        health.is_usable = not defect
+        if defect:
+            await self._tell(defect)
+        elif before is not None and not before.is_usable:
+            await self._keep()
+
     async def _note(self, why: str) -> None:
         """Count and tell, and keep what has changed."""
+        self._meter.count(Count.ALERTS, self.channel.name, "failed" if why else "delivered")
+        await self._tell(why)
+
+    async def _tell(self, why: str) -> None:
         name, health, now = self.channel.name, self.health, self._clock.now()
-        self._meter.count(Count.ALERTS, name, "failed" if why else "delivered")
         was_well = not health.why
         health.waiting = len(self._queue)
         if why:
@@ -171,7 +193,11 @@ class Way:
             if not was_well:
                 log.info(f"Channel {name} takes alerts again", channel=name)
         health.why = why
+        await self._keep()
+
+    async def _keep(self) -> None:
+        name = self.channel.name
         try:
-            await self._told.keep(f"channel {name}", msgspec.json.encode(health))
+            await self._told.keep(f"channel {name}", msgspec.json.encode(self.health))
         except OrdersyncError as error:
             log.warning(f"Failed to keep how channel {name} is: {error}", channel=name)

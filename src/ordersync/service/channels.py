@@ -7,20 +7,23 @@ log, `status` and `alert test` say what is wrong with it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ordersync.alerted import Alert
+from ordersync.alerted import Alert, ChannelHealth
 from ordersync.alerts.carriers import ByApprise
 from ordersync.alerts.channels import Refused, Way
 from ordersync.alerts.messages import Message, Part
 from ordersync.clock import SystemClock
-from ordersync.errors import ConfigError
+from ordersync.errors import ConfigError, OrdersyncError
 from ordersync.metered import Unmetered
 from ordersync.ports import Finding, Severity
 from ordersync.secret_files import read_line
+from ordersync.service.build import build_told
 from ordersync.standard_webhooks import ID, SIGNATURE, TIMESTAMP, Secret
 from ordersync.web.outgoing import Outgoing
 
@@ -32,20 +35,26 @@ if TYPE_CHECKING:
     from ordersync.settings import Channel, Settings
 
 
+LOOKED_AT_EVERY = timedelta(seconds=5)
+"""Pages ask every other second, and each look takes a connection."""
+
+
 class Unusable:
     """A channel whose address is none. Implements `alerts.channels.Carrier`."""
 
     def __init__(self, why: str) -> None:
-        self.why = why
+        self.defect = why
 
     async def carry(self, title: str, text: str, loudness: Loudness, messages: bytes) -> None:
         """It cannot be delivered. Raises Refused."""
         del title, text, loudness, messages
-        raise Refused(self.why)
+        raise Refused(self.defect)
 
 
 class ByWebhook:
     """Implements `alerts.channels.Carrier`: signed, by the sender of all webhooks."""
+
+    defect = ""
 
     def __init__(self, url: str, secret: Secret, outgoing: Outgoing, clock: Clock) -> None:
         self._url = url
@@ -73,8 +82,8 @@ class ByWebhook:
 
 async def send_test(settings: Settings, clock: Clock | None = None) -> dict[str, str]:
     """Send a message to every channel; by its name why it did not take it, "" where it did."""
-    clock = clock or SystemClock()
-    ways = await open_ways(settings, clock, Unmetered(), _Untold())
+    clock, told = clock or SystemClock(), build_told(settings)
+    ways = await open_ways(settings, clock, Unmetered(), _IfThere(told))
     accounts = ", ".join(settings.served_accounts)
     part = Part(kind=Alert.TEST, count=1, note="Nothing is wrong; whoever reads it is reached.")
     message = Message(account=accounts, at=clock.now(), parts=(part,))
@@ -88,25 +97,53 @@ async def examine_channels(settings: Settings) -> list[Finding]:
     for channel in settings.alerts.channels:
         carrier = await _carrier(settings, channel, SystemClock())
         about = f"alerts: {channel.name}"
-        if isinstance(carrier, Unusable):
-            severity, what = Severity.ERROR, carrier.why
-        else:
-            severity, what = Severity.OK, "its address can be used."
+        severity, what = Severity.OK, "its address can be used."
+        if carrier.defect:
+            severity, what = Severity.ERROR, carrier.defect
         mend = "" if severity is Severity.OK else "Then try it: ordersync alert test"
         found.append(Finding(severity=severity, about=about, what=what, mend=mend))
     return found
 
 
-class _Untold:
-    """Nothing is remembered of a test. Implements `alerted.AlertLog`."""
+class _IfThere:
+    """A test needs no database; where there is one, it knows the outcome. Implements `AlertLog`."""
+
+    def __init__(self, told: AlertLog) -> None:
+        self._told = told
 
     async def read(self) -> dict[str, bytes]:
-        """Nothing."""
-        return {}
+        """What was told before."""
+        return await self._told.read()
 
     async def keep(self, name: str, body: bytes) -> None:
-        """Nothing is kept."""
-        del name, body
+        """Keep it, where that can be done."""
+        with contextlib.suppress(OrdersyncError):
+            await self._told.keep(name, body)
+
+
+class ToldChannels:
+    """Implements `alerted.Channels`, out of what was kept."""
+
+    def __init__(self, settings: Settings, told: AlertLog, clock: Clock) -> None:
+        self._names = [channel.name for channel in settings.alerts.channels]
+        self._told = told
+        self._clock = clock
+        self._stood: tuple[float, list[ChannelHealth]] | None = None
+
+    async def stand(self) -> list[ChannelHealth]:
+        """How each last did; those that the configuration does not have any more are nobody's."""
+        now = self._clock.monotonic()
+        if self._stood is not None and now - self._stood[0] < LOOKED_AT_EVERY.total_seconds():
+            return self._stood[1]
+        kept = await self._told.read() if self._names else {}
+        found = [
+            msgspec.json.decode(body, type=ChannelHealth)
+            if (body := kept.get(f"channel {name}"))
+            else ChannelHealth(name=name)
+            for name in self._names
+        ]
+        self._stood = now, found
+        return found
 
 
 async def open_ways(settings: Settings, clock: Clock, meter: Meter, told: AlertLog) -> list[Way]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ordersync.alerted import ChannelHealth
 from ordersync.alerts.causes import State
-from ordersync.alerts.channels import Health
 from ordersync.clock import SystemClock
 from ordersync.listed import Listed
 from ordersync.ports import Meaning
@@ -19,6 +19,7 @@ from ordersync.service.build import (
     build_told,
     words_meaning,
 )
+from ordersync.service.channels import ToldChannels
 from ordersync.sync.objectives import WINDOWS, Objectives, objectives
 from ordersync.sync.standing import ListedStandings
 from ordersync.truth.urgency import Urgency
@@ -62,7 +63,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     accounts: list[AccountSeen]
     objectives: dict[str, Objectives]
     troubles: list[Listed]
-    channels: list[Health]
+    channels: list[ChannelHealth]
 
     @property
     def is_well(self) -> bool:
@@ -87,7 +88,8 @@ async def look_over(settings: Settings, clock: Clock | None = None) -> Overview:
         lists.close()
     samples = await build_samples(settings).list_since(now - WINDOWS[WINDOWS_SHOWN[-1]])
     last = {one.account: one for one in samples}
-    told = await build_told(settings).read()
+    alert_log = build_told(settings)
+    told = await alert_log.read()
     leases = await _leases(settings, clock)
     accounts = []
     for name, standing in stood.items():
@@ -120,11 +122,7 @@ async def look_over(settings: Settings, clock: Clock | None = None) -> Overview:
         accounts=accounts,
         objectives={name: objectives(samples, WINDOWS[name], now) for name in WINDOWS_SHOWN},
         troubles=troubles[:TROUBLES_SHOWN],
-        channels=[
-            msgspec.json.decode(body, type=Health)
-            for name, body in sorted(told.items())
-            if name.startswith("channel ")
-        ],
+        channels=await ToldChannels(settings, alert_log, clock).stand(),
     )
 
 

@@ -15,7 +15,7 @@ import structlog
 from ordersync.metered import Level, Span
 from ordersync.ports import Meaning
 from ordersync.service.build import build_lists, build_samples, build_told, words_meaning
-from ordersync.service.channels import open_ways
+from ordersync.service.channels import ToldChannels, open_ways
 from ordersync.sync.standing import ListedStandings
 from ordersync.sync.stream import State
 from ordersync.sync.watching import Watcher
@@ -74,6 +74,7 @@ class Watch:
         self._vouched = vouched
         self.samples = build_samples(settings)
         self._told = build_told(settings)
+        self.channels = ToldChannels(settings, self._told, clock)
         venues = {name: account.venue for name, account in settings.served_accounts.items()}
         self.metrics = Metrics(tally, venues, self._look)
         for name in venues:

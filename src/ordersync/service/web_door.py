@@ -109,6 +109,7 @@ async def serve_api(service: Served) -> None:
             if (column := getattr(settings.orders, field)) is not None
         },
         conditions=Conditions(service),
+        channels=service.watch.channels,
         figures=Figures(service.watch.samples, clock),
         metrics=service.watch.metrics,
     )

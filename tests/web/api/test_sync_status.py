@@ -157,3 +157,16 @@ async def test_accounts_tell_how_they_are_kept(tmp_path: Path) -> None:
             assert told["stream"]["last_gap"]["why"]
             assert told["stream"]["last_gap"]["seconds"] < 30
             assert str(house.folder) not in str(told)
+
+
+@virtually
+async def test_a_channel_that_takes_no_alerts_is_shown_with_the_accounts(tmp_path: Path) -> None:
+    channels = [{"name": "phone", "url_file": "phone.url"}]
+    async with (
+        with_api(tmp_path, more={"alerts": {"channels": channels}}) as house,
+        calling(house) as caller,
+    ):
+        (told,) = (await caller.get("/api/v1/accounts"))["channels"]
+        assert told["name"] == "phone"
+        assert "its address cannot be used" in told["why"]
+        assert str(house.folder) not in told["why"]

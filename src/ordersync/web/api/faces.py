@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from ordersync.alerted import Channels
 from ordersync.listed import OrderLists
 from ordersync.ports import Clock
 from ordersync.sync.answering import Answering
@@ -81,6 +82,7 @@ class Faces(msgspec.Struct, frozen=True, kw_only=True):
     operator: Operator
     passes: Passes
     conditions: Conditions
+    channels: Channels
     columns: Mapping[str, str]
     figures: Figures
     metrics: Metrics | None = None

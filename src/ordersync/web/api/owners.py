@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path
 from msgspec import Meta
 from starlette.responses import Response
 
+from ordersync.alerted import ChannelHealth
 from ordersync.listed import OwnerShown
 from ordersync.web.api.conditions import AccountShown
 from ordersync.web.api.described import answer, answers
@@ -28,6 +29,9 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
     """How every account is kept."""
 
     accounts: Annotated[list[AccountShown], Meta(description="As the configuration lists them.")]
+    channels: Annotated[
+        list[ChannelHealth], Meta(description="The ways to people, and which of them fail.")
+    ]
 
 
 @router.get("/owners", responses=answers(Owners), summary="Which bots are blocked?")
@@ -57,6 +61,16 @@ async def get_owner(
 
 @router.get("/accounts", responses=answers(Accounts), summary="How are the accounts kept?")
 async def list_accounts(faces: Parts) -> Response:
-    """Stream, passes, lease and budget of each account, and why one is degraded."""
+    """Stream, passes, lease and budget of each account, why one is degraded; who can be told."""
     verified = await faces.lists.verified_at()
-    return answer(Accounts(accounts=list(await faces.conditions.now(verified))))
+    accounts = list(await faces.conditions.now(verified))
+    channels = [_shown(one) for one in await faces.channels.stand()]
+    return answer(Accounts(accounts=accounts, channels=channels))
+
+
+def _shown(channel: ChannelHealth) -> ChannelHealth:
+    """Where its address is kept is nobody's business who only reads here."""
+    if channel.is_usable:
+        return channel
+    why = "its address cannot be used: the log and `ordersync doctor` say why."
+    return msgspec.structs.replace(channel, why=why)

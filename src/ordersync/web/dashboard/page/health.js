@@ -1,5 +1,5 @@
 // Bots and channels: who is blocked and by what; whether each account can be asked, and what it costs.
-import { accounts, choose, cursor, everyRow, now, opened, owners, slo, standing, totals, visible } from "./state.js";
+import { accounts, channels, choose, cursor, everyRow, now, opened, owners, slo, standing, totals, visible } from "./state.js";
 import { Badge, Text, html } from "./parts.js";
 import { count, isBehind, latency, number, percent, span, wholeMoment } from "./words.js";
 
@@ -69,13 +69,17 @@ function Account({ account, at }) {
     </dl></article>`;
 }
 
+/** Ways to people that fail: whoever relies on them has to know. */
+const Unheard = () => channels.value.filter((one) => one.why).map((one) => html`<p class="note bad">
+  Alerts do not get through to <${Text}>${one.name}<//>: <${Text}>${one.why}<//></p>`);
+
 export function Health({ isShort }) {
   const list = accounts.value;
   if (list === null) return html`<p class="quiet">Reading …</p>`;
   if (!list.length) return html`<p class="quiet">No account is configured.</p>`;
   const at = now.value;
-  if (!isShort) return html`<div class="accounts">${list.map((account) => html`<${Account} key=${account.account} account=${account} at=${at} />`)}</div>`;
-  return html`<ul class="bots">${list.map((account) => {
+  if (!isShort) return html`<${Unheard} /><div class="accounts">${list.map((account) => html`<${Account} key=${account.account} account=${account} at=${at} />`)}</div>`;
+  return html`<${Unheard} /><ul class="bots">${list.map((account) => {
     const stream = STREAMS[account.stream?.state] ?? STREAMS.off;
     const isLate = isBehind(account.degraded);
     const [shape, word, tone] = !account.degraded || stream === STREAMS.failed || (isLate && !standing.value?.open) ? stream

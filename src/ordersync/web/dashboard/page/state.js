@@ -20,6 +20,7 @@ export const now = signal(Date.now());
 export const drawn = signal(0);
 export const totals = signal(null);
 export const accounts = signal(null);
+export const channels = signal([]);
 export const owners = signal(null);
 export const slo = signal(null);
 /** `since` is the last answer; `stream` says whether events are pushed. */
@@ -412,6 +413,7 @@ async function ask() {
   await askRows();
   await beside("accounts", (answer) => {
     accounts.value = answer.accounts;
+    channels.value = answer.channels ?? [];
     vouch();
   });
   await beside("owners", (answer) => {

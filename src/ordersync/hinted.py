@@ -6,12 +6,13 @@ so that the same one does nothing when it comes again. `ports` puts its own prot
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
 WEBHOOK_ID_LIMIT = 190
@@ -28,14 +29,14 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     orders: tuple[str, ...] = ()
 
 
+Receipts = Sequence[Receipt]
+
+
 class ReceiptStore(Protocol):
     """The part of an OrderStore that webhooks need. Raises what an OrderStore raises."""
-
-    async def list_receipts(self, account: str, webhook_ids: Sequence[str]) -> set[str]:
-        """Those of these webhooks that were taken."""
 
     async def drop_receipts(self, account: str, *, before: datetime, limit: int) -> int:
         """Forget the oldest webhooks of before then, so many of them; how many it were."""
 
     async def find_venue_ids(self, account: str, client_ids: Sequence[str]) -> Mapping[str, str]:
-        """By client id the venue's, of those orders whose row tells both."""
+        """By client id the venue's, where a row tells both, or the venue did before its row."""

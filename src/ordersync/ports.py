@@ -6,14 +6,14 @@ that cross a port are here too; what is true about an order is in `truth`.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from ordersync.archived import Archived, ArchiveViews, RetentionStore
-from ordersync.hinted import ReceiptStore
+from ordersync.hinted import Receipts, ReceiptStore
 from ordersync.leased import FencedStore
 from ordersync.orphaned import OrphanStore
 from ordersync.truth.evidence import Case
@@ -21,15 +21,16 @@ from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Mapping, Sequence
-    from datetime import timedelta
 
-    from ordersync.hinted import Receipt
     from ordersync.pushed import Push
     from ordersync.truth.evidence import Reading
 
     Ids = Container[str] | None
     Seen = Mapping[int, str]
-    Decide = Callable[[list["Known"]], Sequence["Advance"]]
+    Names = Sequence["OrderName"]
+    Steps = Sequence["Advance"]
+    Decide = Callable[[list["Known"]], Steps]
+    Hinted = tuple[set[str], list["Known"]]
 
 RowId = int | str
 
@@ -338,8 +339,11 @@ class OrderStore(RetentionStore, ReceiptStore, FencedStore, OrphanStore, Protoco
     ) -> list[OrderName]:
         """Those due or, unless just `open_truths` are, with an open truth; but for `unread` ids."""
 
-    async def read(self, account: str, names: Sequence[OrderName]) -> list[Known]:
+    async def read(self, account: str, names: Names) -> list[Known]:
         """What is stored of these, in order; rows by venue id, by client id where there is none."""
+
+    async def read_hinted(self, account: str, webhook_ids: Sequence[str], names: Names) -> Hinted:
+        """Of these webhooks those taken, and a Known a name: by venue id where a row tells it."""
 
     async def read_claims(self, account: str, claims: Sequence[Claim]) -> list[Known]:
         """What is stored about the orders of these rows, without reading the rows again."""
@@ -347,18 +351,14 @@ class OrderStore(RetentionStore, ReceiptStore, FencedStore, OrphanStore, Protoco
     async def read_rows(self, account: str, row_ids: Sequence[RowId]) -> list[Known]:
         """What is stored about the orders of these rows, as row and truth are at one moment."""
 
-    async def advance(
-        self, account: str, steps: Sequence[Advance], receipts: Sequence[Receipt] = ()
-    ) -> list[Outcome]:
+    async def advance(self, account: str, steps: Steps, receipts: Receipts = ()) -> list[Outcome]:
         """Write row, truth and event of each step in one transaction, by compare-and-set.
 
         One Outcome a step, in their order. What is true already is not written. Receipts go
         with them, unless the step of one of their orders is lost.
         """
 
-    async def carry(
-        self, account: str, names: Sequence[OrderName], decide: Decide
-    ) -> list[Outcome]:
+    async def carry(self, account: str, names: Names, decide: Decide) -> list[Outcome]:
         """Read these, and write what `decide` makes of it (on another thread): in one go."""
 
     async def preview(self, account: str, steps: Sequence[Advance]) -> list[list[Change]]:

@@ -31,7 +31,7 @@ def receipt(webhook_id: str, *orders: str) -> Receipt:
 
 
 async def held(store: OrderStore, *webhook_ids: str) -> list[bool]:
-    found = await store.list_receipts(ACCOUNT, webhook_ids)
+    found, _ = await store.read_hinted(ACCOUNT, webhook_ids, [])
     assert found <= {*webhook_ids}
     return [one in found for one in webhook_ids]
 
@@ -48,7 +48,7 @@ async def test_a_receipt_commits_with_its_effect(opened: Open) -> None:
     (outcome,) = await it.store.advance(ACCOUNT, steps, [receipt("m1", "v:v1")])
     assert outcome.result is Result.WON
     assert await held(it.store, "m1", "m2", "M1") == [True, False, False]
-    assert await it.store.list_receipts("other", ["m1"]) == set()
+    assert await it.store.read_hinted("other", ["m1"], []) == (set(), [])
 
 
 async def test_a_receipt_commits_alone_where_nothing_had_to_be_written(opened: Open) -> None:
@@ -160,6 +160,39 @@ async def test_a_receipts_order_is_found_by_the_clients_id(opened: Open) -> None
     assert await it.store.find_venue_ids(ACCOUNT, ["c1", "c2", "c3"]) == {"c1": "v1"}
     (known,) = await it.store.read(ACCOUNT, [OrderName("v1", "c1")])
     assert len(known.claims) == 1
+
+
+async def test_an_order_that_was_seen_before_its_row_is_found_by_the_clients_id(
+    opened: Open,
+) -> None:
+    it = await opened({"order_id": "v1", "client_id": "c1", "status": "pending"})
+    for report in (
+        said("v1", client_order_id="other"),  # what a row says of itself comes first
+        said("v2", client_order_id="c2"),
+        said("v3", client_order_id="twice"),
+        said("v4", client_order_id="twice"),
+        said("v5"),
+    ):
+        await ingest_one(it.store, report)
+    clients = ["c1", "c2", "C2", "twice", "other", "c9"]
+    assert await it.store.find_venue_ids(ACCOUNT, clients) == {"c1": "v1", "c2": "v2"}
+    assert await it.store.find_venue_ids("another", ["c2"]) == {}
+
+
+async def test_what_a_webhook_names_is_read_name_by_name(opened: Open) -> None:
+    it = await opened(
+        {"order_id": "v1", "client_id": "c1", "status": "pending"},
+        {"order_id": None, "client_id": "c2", "status": "pending"},
+        {"order_id": "v3", "client_id": "c3", "status": "pending"},
+    )
+    await ingest_one(it.store, FILLED)
+    clients = [OrderName(None, f"c{n}") for n in (1, 2, 4)]
+    names = [OrderName("v1"), *clients, OrderName("v3"), OrderName("v4")]
+    taken, found = await it.store.read_hinted(ACCOUNT, ["m1"], names)
+    assert taken == set()
+    assert [one.key for one in found] == ["v:v1", "v:v1", "c:c2", "c:c4", "v:v3", "v:v4"]
+    assert [len(one.claims) for one in found] == [1, 1, 1, 0, 1, 0]
+    assert [one.version for one in found] == [1, 1, 0, 0, 0, 0]
 
 
 async def test_tables_of_the_second_version_are_brought_forward_for_receipts(

@@ -405,8 +405,10 @@ class BareStore:
     ) -> list[Outcome]:
         return await self.advance(account, decide(await self.read(account, names)))
 
-    async def list_receipts(self, account: str, webhook_ids: Sequence[str]) -> set[str]:
-        return set()
+    async def read_hinted(
+        self, account: str, webhook_ids: Sequence[str], names: Sequence[OrderName]
+    ) -> tuple[set[str], list[Known]]:
+        return set(), await self.read(account, names)
 
     async def drop_receipts(self, account: str, *, before: datetime, limit: int) -> int:
         return 0

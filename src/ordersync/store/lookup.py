@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -254,17 +255,45 @@ class Lookup:
     def venue_ids(
         self, session: Session, account: str, client_ids: Sequence[str]
     ) -> dict[str, str]:
-        """By client id the venue's, of those orders whose row tells both."""
+        """By client id the venue's: a row tells both, or the venue did before there was a row."""
         if "client_order_id" not in self._mapping.at:
             return {}
         column, can_hold = self._mapping.column("client_order_id"), self._spelling.can_hold
-        keys = _text(name for name in client_ids if can_hold(column, name))
-        found = self.claims(session, Ask(self.about(account).by_any_client_ids, {"keys": keys}))
-        return {
+        names = [name for name in client_ids if can_hold(column, name)]
+        ask = Ask(self.about(account).by_any_client_ids, {"keys": _text(names)})
+        found = {
             claim.client_order_id: claim.venue_order_id
-            for claim in found
+            for claim in self.claims(session, ask)
             if claim.client_order_id and claim.venue_order_id
         }
+        left = [name for name in names if name not in found]
+        if left and self.has_tables:
+            about = {"account": account, "keys": _text(left)}
+            told = session.fetch(Ask(self._own.rowless_by_client_ids, about))
+            times = Counter(client for client, _ in told)
+            # Of two orders with one client id nobody knows which the row means.
+            found |= {client: venue for client, venue in told if times[client] == 1}
+        return found
+
+    def hinted(
+        self, session: Session, account: str, webhook_ids: Sequence[str], names: Sequence[OrderName]
+    ) -> tuple[set[str], list[Known]]:
+        """Which of these webhooks were taken, and what is stored of each name.
+
+        In one go: a hop to the store's thread for each question costs as much as the question.
+        """
+        about = {"account": account, "keys": _text(webhook_ids)}
+        taken = {row[0] for row in session.fetch(Ask(self._own.receipts, about))}
+        clients = {n.client_order_id for n in names if n.client_order_id and not n.venue_order_id}
+        venue_ids = self.venue_ids(session, account, sorted(clients)) if clients else {}
+        meant = [
+            OrderName(venue_ids.get(n.client_order_id), n.client_order_id)
+            if n.client_order_id and not n.venue_order_id
+            else n
+            for n in names
+        ]
+        read = {known.key: known for known in self.read(session, account, meant)}
+        return taken, [read[key_of(n.venue_order_id, n.client_order_id) or ""] for n in meant]
 
     def learn_times(self, session: Session) -> None:
         """Look how the table spells its times, until it has some."""

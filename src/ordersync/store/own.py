@@ -200,6 +200,13 @@ class OwnStatements:
         """The statements about events, notes and accounts; `this` is one order."""
         at, orders, events = self.spelling.param, self.table("orders"), self.table("events")
         notes = self.table("notes")
+        # By the index of the rows' keys: those without a row stand together in it.
+        self.rowless_by_client_ids = (
+            f"SELECT o.client_order_id, o.venue_order_id FROM {orders} AS o"
+            f" WHERE o.row_id IS NULL AND o.account = {at('account')}"
+            f" AND o.venue_order_id IS NOT NULL"
+            f" AND o.client_order_id IN (SELECT j.value FROM {self.spelling.each_key('keys')})"
+        )
         # The log knows how often a row was repaired of late: one refused or lost is none.
         self.repairs = (
             f"SELECT count(*) FROM {events} WHERE {this} AND kind = 'repaired'"

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Clock,
         Decide,
         Finding,
+        Hinted,
         Ids,
         Known,
         Outcome,
@@ -230,9 +231,9 @@ class TableStore:
         self, account: str, names: Sequence[OrderName], decide: Decide
     ) -> list[Outcome]:
         """Read, decide and write in one hop to the store's thread: a hop each costs a commit."""
-        read = self._looks().read
+        read, write = self._looks().read, self._advance
         return await self._with(
-            lambda s: self._advance(s, account, decide(read(s, account, names))), of=account
+            lambda s: write(s, account, decide(read(s, account, names))), of=account
         )
 
     def _advance(
@@ -305,11 +306,12 @@ class TableStore:
 
     # --- webhooks that were taken ----------------------------------------------------------
 
-    async def list_receipts(self, account: str, webhook_ids: Sequence[str]) -> set[str]:
-        """Those of these webhooks that were taken."""
-        keys = msgspec.json.encode(list(webhook_ids)).decode()
-        ask = Ask(self.own.receipts, {"account": account, "keys": keys})
-        return {row[0] for row in await self._with(lambda session: session.fetch(ask))}
+    async def read_hinted(
+        self, account: str, webhook_ids: Sequence[str], names: Sequence[OrderName]
+    ) -> Hinted:
+        """Of these webhooks those taken, and what is stored of each name."""
+        hinted = self._looks().hinted
+        return await self._with(lambda session: hinted(session, account, webhook_ids, names))
 
     async def drop_receipts(self, account: str, *, before: datetime, limit: int) -> int:
         """Forget the oldest of before then."""
@@ -317,7 +319,7 @@ class TableStore:
         return await self._with(lambda s: drop_receipts(s, ours, about, limit), of=account)
 
     async def find_venue_ids(self, account: str, client_ids: Sequence[str]) -> Dict[str, str]:
-        """By client id the venue's, where a row tells both."""
+        """By client id the venue's, where a row tells both or the venue did without one."""
         find = self._looks().venue_ids
         return await self._with(lambda session: find(session, account, client_ids))
 

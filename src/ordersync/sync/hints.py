@@ -62,7 +62,7 @@ class Took(StrEnum):
 
 
 class _Hint:
-    """A webhook that waits. `answer` is at the end what became of it, or why nothing did.
+    """A webhook that waits. Its takers hear at the end what became of it, or why nothing did.
 
     That a venue's and a client's id belong together is the venue's to say: until it has, they
     are two names, and `partners` is only where to ask first about a client's.
@@ -77,9 +77,7 @@ class _Hint:
             self.names |= {key_of(one): one for one in alone if one != OrderName()}
             if name.venue_order_id and name.client_order_id:
                 self.partners[key_of(alone[1])] = name.venue_order_id
-        self.answer: asyncio.Future[Took | OrdersyncError] = (
-            asyncio.get_running_loop().create_future()
-        )
+        self.takers: list[asyncio.Future[Took | OrdersyncError]] = []
         self.due_at = 0.0
 
 
@@ -122,9 +120,11 @@ class Hints:
             hint = self._in_hand[webhook_id] = _Hint(webhook_id, names)
             self._enqueue(hint)
         # Of two deliveries at once the second waits for the first.
+        taker: asyncio.Future[Took | OrdersyncError] = asyncio.get_running_loop().create_future()
+        hint.takers.append(taker)
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
-                answer = await asyncio.shield(hint.answer)
+                answer = await taker
         except TimeoutError:
             # It stays in hand: when it comes again, it is likely to be taken already.
             raise VenueSilent("the venue has not answered yet.") from None
@@ -142,8 +142,10 @@ class Hints:
     def _settle(self, hint: _Hint, answer: Took | OrdersyncError) -> None:
         if self._in_hand.get(hint.webhook_id) is hint:
             del self._in_hand[hint.webhook_id]
-        if not hint.answer.done():
-            hint.answer.set_result(answer)
+        for taker in hint.takers:
+            if not taker.done():
+                taker.set_result(answer)
+        hint.takers.clear()
 
     # --- for as long as the service runs -----------------------------------------------------
 
@@ -180,33 +182,33 @@ class Hints:
                 return due
             pause = min((hint.due_at for hint in waiting), default=None)
             self._arrived.clear()
+            if pause is None:
+                await self._arrived.wait()
+                continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if pause is None else pause - now):
+                async with asyncio.timeout(pause - now):
                     await self._arrived.wait()
 
     async def _answer(self, hints: Sequence[_Hint]) -> None:
         """Ask the venue once for all of them, and write what it says with their receipts."""
-        meant = await self._by_venue_id({k: n for hint in hints for k, n in hint.names.items()})
+        named = {key: name for hint in hints for key, name in hint.names.items()}
         # Rows are read before the question is asked: an open truth overwrites no younger word.
-        read, hints = await asyncio.gather(
-            self._store.read(self.account, list(dict.fromkeys(meant.values()))),
-            self._not_taken(hints),
-        )
-        wanted = {key_of(meant[key]) for hint in hints for key in hint.names}
         # Of an order without a row nothing has to be known yet: it is asked about as soon as
         # one appears.
-        rows = {known.key: known for known in read if known.claims and known.key in wanted}
+        known, hints = await self._read(hints, named)
+        wanted = {known[key].key for hint in hints for key in hint.names}
+        rows = {one.key: one for one in known.values() if one.claims and one.key in wanted}
         if not hints:
             return
         asked_at = self._clock.now()
         partners = {key: order for hint in hints for key, order in hint.partners.items()}
         reading = await self._ask(rows, partners)
-        self._note_asked(key for key, name in meant.items() if key_of(name) in rows)
+        self._note_asked(key for key, one in known.items() if one.key in rows)
         told = _keys_told(reading)
-        silent = {key for key, known in rows.items() if key not in told and _is_askable(known)}
+        silent = {key for key, one in rows.items() if key not in told and _is_askable(one)}
         taken: list[tuple[_Hint, Receipt]] = []
         for hint in hints:
-            orders = {key_of(meant[key]) for key in hint.names}
+            orders = {known[key].key for key in hint.names}
             if silent.isdisjoint(orders):
                 led_to = tuple(told[key] for key in orders if key in told)
                 taken.append((hint, Receipt(webhook_id=hint.webhook_id, orders=led_to)))
@@ -218,23 +220,17 @@ class Hints:
             is_lost = not lost.isdisjoint(receipt.orders)
             self._settle(hint, StoreBusy("another holds its row.") if is_lost else Took.TAKEN)
 
-    async def _not_taken(self, hints: Sequence[_Hint]) -> list[_Hint]:
-        """Those that have no receipt; the others are at their end."""
-        ids = [hint.webhook_id for hint in hints]
-        receipts = await self._store.list_receipts(self.account, ids)
+    async def _read(
+        self, hints: Sequence[_Hint], named: Mapping[str, OrderName]
+    ) -> tuple[dict[str, Known], list[_Hint]]:
+        """What is stored of these names, and the hints without a receipt; the others end here."""
+        ids, names = [hint.webhook_id for hint in hints], list(named.values())
+        taken, read = await self._store.read_hinted(self.account, ids, names)
         for hint in hints:
-            if hint.webhook_id in receipts:
+            if hint.webhook_id in taken:
                 self._settle(hint, Took.REPEATED)
-        return [hint for hint in hints if hint.webhook_id not in receipts]
-
-    async def _by_venue_id(self, named: Mapping[str, OrderName]) -> dict[str, OrderName]:
-        """The same names, with the venue's id where a row tells it beside the client's."""
-        clients = {n.client_order_id for n in named.values() if not n.venue_order_id}
-        if not clients:
-            return dict(named)
-        found = await self._store.find_venue_ids(self.account, sorted(filter(None, clients)))
-        found = {key_of(OrderName(None, client)): order for client, order in found.items()}
-        return {key: OrderName(found[key]) if key in found else name for key, name in named.items()}
+        known = dict(zip(named, read, strict=True))
+        return known, [hint for hint in hints if hint.webhook_id not in taken]
 
     async def _ask(self, rows: Mapping[str, Known], partners: Mapping[str, str]) -> Reading:
         """What the venue says of the orders of these rows; of ended ones also their fills."""

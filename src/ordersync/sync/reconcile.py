@@ -15,6 +15,7 @@ import structlog
 
 from ordersync.errors import AskAgain, OrdersyncError
 from ordersync.ports import Claim, Known, Meaning, OrderName
+from ordersync.sync.appeared import show_known
 from ordersync.sync.at_rest import AtRest
 from ordersync.sync.cases import waits
 from ordersync.sync.demand import Demand, Passed
@@ -202,6 +203,9 @@ class Reconciler:
         progress: Callable[[int, int], None] | None = None,
     ) -> PassReport:
         """Ask about these now, whatever a pass does meanwhile. Raises what the store raises."""
+        work, shown = await show_known(
+            self.account, work, venue=self._venue, store=self._store, ingest=self._ingest
+        )
         verification = Verification(
             self.account,
             work,
@@ -223,6 +227,7 @@ class Reconciler:
             self._at_rest.clear()
             raise
         self._open_at_venue = report.open_at_venue
+        report.outcomes[:0] = shown
         return report
 
     # --- for as long as the service runs ---------------------------------------------------

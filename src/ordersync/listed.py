@@ -51,6 +51,9 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     avg_price: Annotated[str | None, Meta(description="The average price of its fills.")]
     fee: Annotated[str | None, Meta(description="All fees, in quote units.")]
     row_word: Annotated[str | None, Meta(description="The status word in the bot's row.")]
+    true_word: Annotated[
+        str | None, Meta(description="The word that the row should hold; null: it holds it.")
+    ]
     exchange_status: Annotated[
         str | None,
         Meta(description="What the exchange says, as a FIX word; null: it never said anything."),
@@ -162,6 +165,9 @@ class OrderLists(Protocol):
 
     async def list_orders(self, wanted: Wanted, *, after: Place | None, limit: int) -> Page:
         """Rows in the order of their keys; final ones by their end, the latest first."""
+
+    async def list_orphans(self, account: str | None, *, after: Place | None, limit: int) -> Page:
+        """Orders at the exchange that have no row, as they are counted; the oldest first."""
 
     async def count_open(self, wanted: Wanted, *, after: Place | None, limit: int) -> Status:
         """The same of open rows, with the totals of all that are wanted."""

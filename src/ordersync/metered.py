@@ -65,6 +65,9 @@ class Level(StrEnum):
     BUDGET_LEFT = "budget_left"
     CALL_LIMIT = "call_limit"  # a minute
     PAUSED_UNTIL = "paused_until"  # seconds since 1970
+    ANSWERED_AT = "answered_at"  # seconds since 1970: the exchange's last answer
+    ASKED_AT = "asked_at"  # seconds since 1970: the first call since then; 0: all are answered
+    UNANSWERED = "unanswered"  # calls since then that had no answer
     STREAM = "stream"  # 1 of the state that it is in
     QUEUE = "queue"  # orders that a stream told of and nobody has written yet
     LEASE = "lease"  # 1 where this process keeps the account

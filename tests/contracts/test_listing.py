@@ -143,6 +143,11 @@ async def test_a_row_that_says_otherwise_is_untrue_and_one_nobody_vouches_for_un
         "3": "unverified",
     }
     assert {n: one.state for n, one in found.items()} == {"1": "stale", "2": "open", "3": "stale"}
+    assert {n: one.true_word for n, one in found.items()} == {
+        "1": "completed",
+        "2": None,
+        "3": None,
+    }
     assert (found["3"].exchange_status, found["3"].last_verified_at) == (None, None)
     it.clock.forward(timedelta(minutes=6))
     assert (await now())["2"].discrepancy == "unverified"

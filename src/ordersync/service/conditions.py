@@ -11,6 +11,7 @@ from ordersync.sync.health import State
 from ordersync.web.api.conditions import (
     AccountShown,
     BudgetShown,
+    ExchangeShown,
     Gap,
     LeaseShown,
     PollingShown,
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 
 MINUTE, READ_EVERY = timedelta(minutes=1), timedelta(seconds=5)
 
+SILENT_AFTER = timedelta(seconds=10)
+"""How long an answer may take: as long as a call waits for it."""
+
+SILENT_CALLS = 3
+"""So many calls in a row without an answer are no accident, however quickly each of them failed."""
+
 _STATES = {
     State.CONNECTING: StreamState.CONNECTING,
     State.LIVE: StreamState.LIVE,
@@ -47,6 +54,7 @@ class Kept(Protocol):
     reconcilers: dict[str, Reconciler]
     streams: dict[str, Stream]
     troubles: dict[str, str]
+    shadow: bool
     tenures: dict[str, Tenure]
     leases: Leases
 
@@ -56,6 +64,7 @@ class Conditions:
 
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
+        self._began_at = kept.clock.now()
         self._calls: dict[str, deque[tuple[datetime, float]]] = {}
 
     async def now(self, verified: Mapping[str, datetime | None]) -> list[AccountShown]:
@@ -74,6 +83,8 @@ class Conditions:
                 last_pass_at=passed.at,
                 lasted_seconds=round(passed.lasted.total_seconds(), 3),
                 asked=passed.asked,
+                failed=passed.failed,
+                why=passed.why or None,
             )
         stream, shown = self._stream(name), None
         if lease is not None:
@@ -87,6 +98,8 @@ class Conditions:
             polling=polling,
             lease=shown,
             budget=self._budget(name),
+            exchange=self._exchange(name),
+            shadow=kept.shadow,
             last_verified_at=verified_at,
             degraded=self._why(name, stream, verified_at) or None,
         )
@@ -99,6 +112,8 @@ class Conditions:
         if self._is_here(name):
             if trouble := kept.troubles.get(name):
                 return trouble
+            if self._exchange(name).answers is False:
+                return "the exchange does not answer"
             if stream.state is StreamState.FAILED:
                 return f"push: {kept.streams[name].health.why}"
         late = kept.settings.sync.stale_after
@@ -115,6 +130,22 @@ class Conditions:
             gap = Gap(at=last.at, why=last.why, seconds=seconds, orders=last.orders)
         return StreamShown(state=_STATES[health.state], since=health.since, last_gap=gap)
 
+    def _exchange(self, name: str) -> ExchangeShown:
+        """Whether it answers: by what it was asked last, and by what it still owes."""
+        tally, now = self._kept.tally, self._kept.clock.now()
+        answered, asked = tally.level(Level.ANSWERED_AT, name), tally.level(Level.ASKED_AT, name)
+        if not self._is_here(name) or (answered is None and asked is None):
+            return ExchangeShown()
+        unanswered = int(tally.level(Level.UNANSWERED, name) or 0)
+        owed = now - datetime.fromtimestamp(asked, UTC) if asked else None
+        is_silent = owed is not None and (owed > SILENT_AFTER or unanswered >= SILENT_CALLS)
+        return ExchangeShown(
+            answers=not is_silent,
+            last_answer_at=None if answered is None else datetime.fromtimestamp(answered, UTC),
+            silent_seconds=None if owed is None else round(owed.total_seconds(), 3),
+            unanswered_calls=unanswered,
+        )
+
     def _budget(self, name: str) -> BudgetShown:
         """As its figures were told last; of calls, how many since the reading a minute ago."""
         tally, now = self._kept.tally, self._kept.clock.now()
@@ -130,13 +161,17 @@ class Conditions:
         )
 
     def _calls_since(self, name: str, now: datetime) -> int | None:
-        total, read = (
-            self._kept.tally.total(Count.CALLS, name),
-            self._calls.setdefault(name, deque()),
-        )
+        """Null where nobody asked for so long that nothing was read a minute ago."""
+        total = self._kept.tally.total(Count.CALLS, name)
+        read = self._calls.setdefault(name, deque([(self._began_at, 0.0)]))
+        if now - read[-1][0] >= 2 * MINUTE:
+            read.clear()
         if not read or now - read[-1][0] >= READ_EVERY:
             read.append((now, total))
         while len(read) > 1 and now - read[1][0] >= MINUTE:
             read.popleft()
         began, before = read[0]
-        return int(total - before) if now - began >= MINUTE else None
+        if now - began < MINUTE:
+            # Younger than a minute: all of its calls are of the last one.
+            return int(total) if began == self._began_at else None
+        return round((total - before) * (MINUTE / (now - began)))

@@ -100,9 +100,9 @@ class Judge:
         """What of a row stays as it is while neither the row nor the truth moves."""
         shown, waits = self._shown(account, known)
         overlay = known.absent.overlay if known.absent else None
-        found, is_final = None, _is_final(claim, shown)
+        found, due, is_final = None, None, _is_final(claim, shown)
         if claim is not None and not waits:
-            found = self._difference(known, claim, shown, overlay)
+            found, due = self._difference(known, claim, shown, overlay)
         if found is None and not is_final:
             found = _absent(overlay)
         made_at = claim.created_at if claim else None
@@ -125,6 +125,7 @@ class Judge:
             avg_price=digits(shown.avg_price) if shown else None,
             fee=digits(shown.fee) if shown else None,
             row_word=claim.word if claim else None,
+            true_word=due,
             exchange_status=label_of(shown, overlay),
             state=_state(claim, overlay, is_final=is_final),
             created_at=made_at,
@@ -161,7 +162,8 @@ class Judge:
 
     def _difference(
         self, known: Known, claim: Claim, shown: Order | None, overlay: Overlay | None
-    ) -> Discrepancy | None:
+    ) -> tuple[Discrepancy | None, str | None]:
+        """In what the row differs, and the word that it should hold, where it holds another."""
         made = patch(
             self._mapping,
             claim,
@@ -175,11 +177,12 @@ class Judge:
             label = label_of(shown, overlay)
             untrue = label is not None and not self._mapping.words.is_true(claim.word, label)
             if not untrue or claim.meaning is Meaning.UNMAPPED or _absent(overlay):
-                return None
-            return None if self._mapping.words.is_intention(claim.word) else Discrepancy.STATUS
+                return None, None
+            is_intention = self._mapping.words.is_intention(claim.word)
+            return None if is_intention else Discrepancy.STATUS, None
         if "status" in made.cells:
-            return _absent(overlay) or Discrepancy.STATUS
-        return Discrepancy.FILLS if _FILLS & made.cells.keys() else None
+            return _absent(overlay) or Discrepancy.STATUS, str(made.cells["status"])
+        return Discrepancy.FILLS if _FILLS & made.cells.keys() else None, None
 
     def _shown(self, account: str, known: Known) -> tuple[Order | None, bool]:
         """What the row shows: of a chain the end with the fills of all; and whether it waits.

@@ -25,7 +25,7 @@ from ordersync.store.open_rows import Row, cut, is_after, may_fit, nameless, ran
 from ordersync.store.own import OwnStatements
 from ordersync.store.readers import Readers
 from ordersync.store.remembered import Remembered
-from ordersync.store.rowless import RowlessStatements
+from ordersync.store.rowless import RowlessStatements, Told
 from ordersync.store.statement import Ask, keys_of
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ ORPHANS_COUNT_FOR = timedelta(hours=24)
 """For how long an order without a row counts after it has ended."""
 
 _T = TypeVar("_T")
+_Walked = TypeVar("_Walked", Ended, Told)
 
 _decode_account = msgspec.json.Decoder(AccountRecord).decode
 
@@ -96,6 +97,10 @@ class TableLists:
         if wanted.state is State.FINAL:
             return await self._ask(lambda s: self._final_page(s, wanted, after, limit))
         return await self._ask(lambda s: self._open_page(s, wanted, after, limit))
+
+    async def list_orphans(self, account: str | None, *, after: Place | None, limit: int) -> Page:
+        """Orders at the exchange that have no row, as they are counted; the oldest first."""
+        return await self._ask(lambda s: self._orphans_page(s, account, after, limit))
 
     async def count_open(self, wanted: Wanted, *, after: Place | None, limit: int) -> Status:
         """A page of open rows, with the totals of all that are wanted."""
@@ -194,6 +199,19 @@ class TableLists:
             else 0
         )
         return Status(page=page, totals=totals_of([one for _, one in fitting], orphans))
+
+    def _orphans_page(
+        self, session: Session, account: str | None, after: Place | None, limit: int
+    ) -> Page:
+        if not self.lookup.has_tables:
+            return Page(orders=[])
+        accounts = [name for name in self._accounts if account in {None, name}]
+        since = self._clock.now() - ORPHANS_COUNT_FOR
+        told = self._rowless.told_of(session, accounts, since, after, limit + 1)
+        # A row that has appeared meanwhile shows it in its own list.
+        judged = self._as_told(session, told[:limit], Wanted())
+        orders = [one for _, one in judged if one is not None and one.row_id is None]
+        return Page(orders=orders, next=told[limit - 1].place if len(told) > limit else None)
 
     def _open_rows(self, session: Session, wanted: Wanted) -> list[Row]:
         """The open rows that may be wanted, by their keys."""
@@ -299,7 +317,7 @@ class TableLists:
         while more and looked < LOOKED_THROUGH:
             ended = self._ended.next_ones(session, accounts, wanted, place, limit + 1)
             more = len(ended) > limit
-            for one, listed in self._as_final(session, ended[:limit], wanted):
+            for one, listed in self._as_told(session, ended[:limit], wanted):
                 place = one.place
                 looked += 1
                 if listed is not None:
@@ -308,11 +326,11 @@ class TableLists:
                     return Page(orders=found, next=place if more or one != ended[-1] else None)
         return Page(orders=found, next=place if more else None)
 
-    def _as_final(
-        self, session: Session, ended: Sequence[Ended], wanted: Wanted
-    ) -> Iterator[tuple[Ended, Listed | None]]:
+    def _as_told(
+        self, session: Session, ended: Sequence[_Walked], wanted: Wanted
+    ) -> Iterator[tuple[_Walked, Listed | None]]:
         """Each of these as it is told; None where it is not wanted, or its row is still open."""
-        rows: dict[Ended, tuple[Known, Claim | None]] = {}
+        rows: dict[_Walked, tuple[Known, Claim | None]] = {}
         for account in self._accounts:
             names = {one.name: one for one in ended if one.account == account}
             if not names:

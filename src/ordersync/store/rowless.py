@@ -5,9 +5,10 @@ Found by the index of the rows' keys, where they stand together: the history is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ordersync.orphaned import Rowless
+from ordersync.ports import OrderName
 from ordersync.store.plan import spell
 from ordersync.store.statement import Ask
 from ordersync.truth.model import EventKind
@@ -16,10 +17,31 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
 
+    from ordersync.listed import Place
     from ordersync.store.database import Session
     from ordersync.store.own import OwnStatements
 
 ORPHAN = EventKind.ORPHAN.value
+
+
+class Told(NamedTuple):
+    """An order without a row that was told of."""
+
+    account: str
+    seen_at: str
+    key: str
+    venue_order_id: str | None
+    client_order_id: str | None
+
+    @property
+    def name(self) -> OrderName:
+        """By what the store knows it."""
+        return OrderName(self.venue_order_id, self.client_order_id)
+
+    @property
+    def place(self) -> Place:
+        """Where the walk goes on behind it."""
+        return (self.account, self.seen_at, self.key)
 
 
 class RowlessStatements:
@@ -44,8 +66,11 @@ class RowlessStatements:
         self._open = (
             f"SELECT o.venue_order_id {ours} AND o.final = 0 AND {told} LIMIT {at('limit')}"
         )
-        self._count = (
-            f"SELECT count(*) {ours} AND {told} AND (o.final = 0 OR o.final_since >= {at('since')})"
+        counted = f"{ours} AND {told} AND (o.final = 0 OR o.final_since >= {at('since')})"
+        self._count = f"SELECT count(*) {counted}"
+        self._list = (
+            "SELECT o.first_seen_at, o.order_key, o.venue_order_id, o.client_order_id"
+            f" {counted} AND {later} ORDER BY o.first_seen_at, o.order_key LIMIT {at('limit')}"
         )
 
     def untold(
@@ -61,6 +86,26 @@ class RowlessStatements:
         """The venue's ids of the open ones that were told of."""
         rows = session.fetch(Ask(self._open, {"account": account, "limit": limit}))
         return [order for (order,) in rows if order]
+
+    def told_of(
+        self,
+        session: Session,
+        accounts: Sequence[str],
+        since: datetime,
+        after: Place | None,
+        limit: int,
+    ) -> list[Told]:
+        """Those that `count` counts, account after account, of each the oldest first."""
+        last, seen_at, key = after or ("", "", "")
+        found: list[Told] = []
+        for account in sorted(accounts):
+            if account < last or len(found) >= limit:
+                continue
+            place = (seen_at, key) if account == last else ("", "")
+            about = {"account": account, "since": spell(since), "limit": limit - len(found)}
+            ask = Ask(self._list, {**about, "seen_at": place[0], "key": place[1]})
+            found += [Told(account, *row) for row in session.fetch(ask)]
+        return found
 
     def count(
         self, session: Session, accounts: Sequence[str], now: datetime, counted_for: timedelta

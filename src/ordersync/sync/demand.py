@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 
 
 class Passed(msgspec.Struct, frozen=True):
-    """A full pass over the account: when it began, how long it took, how many orders it asked."""
+    """A full pass over the account: when it began, how long it took, how many orders it asked.
+
+    Of `failed` of these nothing was learned that counts; `why` is what was wrong with the first.
+    """
 
     at: datetime
     lasted: timedelta
     asked: int
+    failed: int = 0
+    why: str = ""
 
 
 class Demand:

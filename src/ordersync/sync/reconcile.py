@@ -286,7 +286,9 @@ class Reconciler:
             self.demand.put_back(readers)
             raise
         self._full_pass_at, self._pass_lasted = now, self._clock.now() - now
-        self.demand.passed = Passed(now, self._pass_lasted, report.asked)
+        failed = report.failed
+        why = next(iter(failed.values()), "")
+        self.demand.passed = Passed(now, self._pass_lasted, report.asked, len(failed), why)
         for reader in readers:
             if not reader.done():
                 reader.set_result(report)

@@ -62,6 +62,8 @@ class Reader:
             verify=_trust(),
         )
         self.calls = 0
+        self._owed_since: datetime | None = None
+        self._unanswered = 0
 
     async def get(
         self,
@@ -105,6 +107,7 @@ class Reader:
         await budget.take()
         self.calls += 1
         headers = {"accept": accept, **({} if public else self._sign(path))}
+        self._owe()
         try:
             response = await self._client.get(path, params=list(query), headers=headers)
         except httpx2.RequestError as error:
@@ -115,8 +118,22 @@ class Reader:
         self._count("limited" if response.status_code == TOO_MANY else _how_it_ended(answer))
         return answer
 
+    def _owe(self) -> None:
+        """An answer is waited for: one that never comes is seen before patience with it ends."""
+        if self._owed_since is None:
+            self._owed_since = self._clock.now()
+            self._meter.set(Level.ASKED_AT, self._owed_since.timestamp())
+
     def _count(self, how: str) -> None:
         meter, budget = self._meter, self._budget
+        if how == "failed":
+            self._unanswered += 1
+            self._owe()
+        else:
+            self._unanswered, self._owed_since = 0, None
+            meter.set(Level.ANSWERED_AT, self._clock.now().timestamp())
+            meter.set(Level.ASKED_AT, 0)
+        meter.set(Level.UNANSWERED, self._unanswered)
         meter.count(Count.CALLS, how)
         meter.set(Level.BUDGET_LEFT, budget.left)
         meter.set(Level.CALL_LIMIT, budget.allowed_per_minute)

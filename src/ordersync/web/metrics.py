@@ -105,6 +105,16 @@ GAUGES: Mapping[Level, Described] = {
     Level.PAUSED_UNTIL: Described(
         "ordersync_budget_paused_until_timestamp_seconds", "Until when nothing is asked."
     ),
+    Level.ANSWERED_AT: Described(
+        "ordersync_exchange_answered_timestamp_seconds", "When the exchange answered last."
+    ),
+    Level.ASKED_AT: Described(
+        "ordersync_exchange_asked_timestamp_seconds",
+        "Since when the exchange owes an answer; 0: it owes none.",
+    ),
+    Level.UNANSWERED: Described(
+        "ordersync_exchange_unanswered_calls", "Calls without an answer since the last answer."
+    ),
     Level.STREAM: Described("ordersync_stream_state", "1 of the state the stream is in.", "state"),
     Level.QUEUE: Described(
         "ordersync_queue_orders", "Orders that a stream told of and nobody has written yet."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ordersync.simulator import Life
+from ordersync.simulator import Life, limit_gtc
 from tests.system.caller import calling, with_api
 from tests.system.house import ago
 from tests.virtual import virtually
@@ -101,3 +101,34 @@ async def test_it_is_alive_at_once_and_ready_when_all_was_verified(tmp_path: Pat
         async with calling(house) as caller:
             assert await caller.get("/healthz") == {"status": "alive"}
             assert await caller.get("/readyz") == {"ready": True, "why": None}
+
+
+@virtually
+async def test_orders_that_have_no_row_are_listed_as_the_totals_count_them(tmp_path: Path) -> None:
+    async with with_api(tmp_path, pushes=True) as house:
+        house.place(Life.open())
+        async with calling(house) as caller:
+            placed = []
+            for _ in range(3):
+                order = house.world.place(
+                    house.account.portfolio,
+                    house.symbol,
+                    "BUY",
+                    limit_gtc("1", "100"),
+                    life=Life.open(),
+                    created_at=house.clock.now(),
+                )
+                placed.append(order.order_id)
+                await house.wait(seconds=3)
+            assert (await caller.get("/api/v1/orphans"))["orders"] == []  # the bot may be slow
+            await house.wait(minutes=2)
+            first = await caller.get("/api/v1/orphans", limit=2)
+            rest = await caller.get("/api/v1/orphans", limit=2, cursor=first["next"])
+            found = first["orders"] + rest["orders"]
+            assert [one["venue_order_id"] for one in found] == placed
+            assert rest["next"] is None
+            totals = (await caller.get("/api/v1/orders/sync-status"))["totals"]
+            assert totals["orphans"] == len(found)
+            assert {(one["row_id"], one["exchange_status"]) for one in found} == {(None, "new")}
+            assert (await caller.get("/api/v1/orphans", account="other"))["orders"] == []
+            await caller.problem("/api/v1/orphans?cursor=made-up", 400)

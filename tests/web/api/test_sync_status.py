@@ -146,7 +146,10 @@ async def test_accounts_tell_how_they_are_kept(tmp_path: Path) -> None:
             budget = told["budget"]
             assert budget["share"] == 0.5
             assert budget["limit"] > 0
-            assert budget["calls_last_minute"] is None
+            assert budget["calls_last_minute"] == len(house.asked())  # all of its life so far
+            assert told["exchange"]["answers"] is True
+            assert told["exchange"]["silent_seconds"] is None
+            assert told["shadow"] is False
             await house.wait(seconds=61)
             (told,) = (await caller.get("/api/v1/accounts"))["accounts"]
             assert told["budget"]["calls_last_minute"] > 0
@@ -170,3 +173,38 @@ async def test_a_channel_that_takes_no_alerts_is_shown_with_the_accounts(tmp_pat
         assert told["name"] == "phone"
         assert "its address cannot be used" in told["why"]
         assert str(house.folder) not in told["why"]
+
+
+@virtually
+async def test_calls_are_counted_of_one_minute_however_long_nobody_asked(tmp_path: Path) -> None:
+    async with with_api(tmp_path, sync={"interval": "10s"}) as house:
+        house.place(Life.open())
+        async with calling(house) as caller:
+            await house.wait(minutes=30)
+            (told,) = (await caller.get("/api/v1/accounts"))["accounts"]
+            assert told["budget"]["calls_last_minute"] is None
+            for _ in range(7):
+                await house.wait(seconds=20)
+                (told,) = (await caller.get("/api/v1/accounts"))["accounts"]
+            assert told["budget"]["calls_last_minute"] == pytest.approx(6, abs=2)
+
+
+@virtually
+async def test_an_exchange_that_answers_nothing_is_named_before_patience_with_it_ends(
+    tmp_path: Path,
+) -> None:
+    async with with_api(tmp_path, sync={"interval": "10s"}) as house:
+        house.place(Life.open())
+        async with calling(house) as caller:
+            house.faults.add(Fault(kind=Kind.TIMEOUT, value=60))
+            await house.wait(seconds=18)
+            (told,) = (await caller.get("/api/v1/accounts"))["accounts"]
+            assert told["exchange"]["answers"] is False
+            assert told["exchange"]["silent_seconds"] > 9
+            assert told["degraded"] == "the exchange does not answer"
+            await house.wait(seconds=60)
+            (told,) = (await caller.get("/api/v1/accounts"))["accounts"]
+            assert told["exchange"]["unanswered_calls"] >= 3
+            assert told["polling"]["failed"] == told["polling"]["asked"] == 1
+            assert told["polling"]["why"]
+            assert told["exchange"]["last_answer_at"] < told["polling"]["last_pass_at"]

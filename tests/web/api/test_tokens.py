@@ -58,9 +58,11 @@ async def test_a_token_opens_what_its_scope_covers(tmp_path: Path) -> None:
                 await caller.problem("/api/v1/orders", 401, headers=headers)
             caller.token = read
             assert len((await caller.get("/api/v1/orders"))["orders"]) == 1
+            assert await caller.get("/api/v1/caller") == {"token": "reader", "scope": "read"}
             wrong = await caller.problem("/api/v1/sync", 403, method="POST")
             assert "operate" in wrong["detail"]
             caller.token = operate
+            assert (await caller.get("/api/v1/caller"))["scope"] == "operate"
             assert len((await caller.get("/api/v1/orders"))["orders"]) == 1
 
 

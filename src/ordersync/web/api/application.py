@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from ordersync import __version__
 from ordersync.web.api import (
     acting,
+    callers,
     deciding,
     health,
     orders,
@@ -39,6 +40,7 @@ ROUTERS = (
     owners.router,
     slo.router,
     stream.router,
+    callers.router,
     subscriptions.router,
 )
 

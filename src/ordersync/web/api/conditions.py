@@ -42,6 +42,28 @@ class PollingShown(msgspec.Struct, frozen=True, kw_only=True):
     last_pass_at: Annotated[datetime | None, Meta(description="When it began.")] = None
     lasted_seconds: Annotated[float | None, Meta(description="How long it took.")] = None
     asked: Annotated[int | None, Meta(description="How many orders it asked about.")] = None
+    failed: Annotated[
+        int | None, Meta(description="Of how many of these it learned nothing that counts.")
+    ] = None
+    why: Annotated[str | None, Meta(description="Why, of the first of them.")] = None
+
+
+class ExchangeShown(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the exchange answers this process at all; null where that is not known."""
+
+    answers: Annotated[
+        bool | None,
+        Meta(description="false: it has left calls unanswered, so that no fill can be seen."),
+    ] = None
+    last_answer_at: Annotated[
+        datetime | None, Meta(description="When it answered a call last.")
+    ] = None
+    silent_seconds: Annotated[
+        float | None, Meta(description="For how long it has owed an answer; null: it owes none.")
+    ] = None
+    unanswered_calls: Annotated[
+        int | None, Meta(description="How many calls it has let pass since its last answer.")
+    ] = None
 
 
 class LeaseShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +97,11 @@ class AccountShown(msgspec.Struct, frozen=True, kw_only=True):
         LeaseShown | None, Meta(description="Who keeps it; null while that is not known.")
     ]
     budget: Annotated[BudgetShown, Meta(description="How often it may ask.")]
+    exchange: Annotated[ExchangeShown, Meta(description="Whether it answers.")]
+    shadow: Annotated[
+        bool,
+        Meta(description="Whether this process only watches: it records, and writes no row."),
+    ]
     last_verified_at: Annotated[
         datetime | None, Meta(description="When all of its orders were last verified.")
     ]

@@ -84,6 +84,18 @@ class Filters(OpenFilters):
     )
 
 
+class OrphanFilters(BaseModel):
+    """Which orders without a row, and how many at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    account: Text | None = Field(default=None, description="Only of this account.")
+    limit: int = Field(default=100, ge=1, le=LIMIT, description="How many at most.")
+    cursor: Cursor | None = Field(
+        default=None, description="`next` of the page before, with the same account."
+    )
+
+
 class HistoryFilters(BaseModel):
     """How much of an order's past."""
 

@@ -132,7 +132,7 @@ class Guard:
         if not given:
             if self._needs_token(headers, host):
                 raise _unauthorized("a token is needed.")
-            scope["caller"] = None
+            scope["caller"], scope["may"] = None, Scope.OPERATE
             return
         kind, _, secret = given[0].partition(" ")
         if len(given) != 1 or kind.lower() != "bearer" or not secret:
@@ -148,7 +148,7 @@ class Guard:
                 mend="Use one made with: ordersync token new --scope operate --name NAME",
                 headers={"www-authenticate": 'Bearer error="insufficient_scope"'},
             )
-        scope["caller"] = token.name
+        scope["caller"], scope["may"] = token.name, token.scope
 
     def _needs_token(self, headers: Headers, host: str) -> bool:
         """Who comes through a proxy comes from beyond, whatever address the proxy has."""

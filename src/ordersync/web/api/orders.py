@@ -13,7 +13,7 @@ from starlette.responses import Response
 from ordersync.archived import Archived
 from ordersync.listed import Listed, State, Totals
 from ordersync.truth.model import Event
-from ordersync.web.api.cursors import BY_END, BY_EVENT, BY_KEY, from_cursor, to_cursor
+from ordersync.web.api.cursors import BY_END, BY_EVENT, BY_KEY, BY_ORPHAN, from_cursor, to_cursor
 from ordersync.web.api.described import answer, answers
 from ordersync.web.api.filters import (
     AccountQuery,
@@ -22,6 +22,7 @@ from ordersync.web.api.filters import (
     Identity,
     MaxAge,
     OpenFilters,
+    OrphanFilters,
 )
 from ordersync.web.api.looking import Asked, ask_about, one_named
 from ordersync.web.api.parts import Parts
@@ -35,6 +36,13 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """A page of orders."""
 
     orders: Annotated[list[Listed], Meta(description="In the order of the rows' keys.")]
+    next: Annotated[str | None, _NEXT]
+
+
+class Orphans(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the orders that have no row."""
+
+    orders: Annotated[list[Listed], Meta(description="Of each account the oldest first.")]
     next: Annotated[str | None, _NEXT]
 
 
@@ -75,6 +83,18 @@ async def list_orders(faces: Parts, filters: Annotated[Filters, Query()]) -> Res
     after = from_cursor(filters.cursor, wanted, form)
     page = await faces.lists.list_orders(wanted, after=after, limit=filters.limit)
     return answer(Orders(orders=page.orders, next=to_cursor(page.next, wanted)))
+
+
+@router.get("/orphans", responses=answers(Orphans), summary="Which orders have no row?")
+async def list_orphans(faces: Parts, filters: Annotated[OrphanFilters, Query()]) -> Response:
+    """Orders at the exchange that no row of the table names, as `orphans` in the totals counts.
+
+    That is: told of once the bot had time to write its row, and open, or ended within a day.
+    """
+    about = ("orphans", filters.account)
+    after = from_cursor(filters.cursor, about, BY_ORPHAN)
+    page = await faces.lists.list_orphans(filters.account, after=after, limit=filters.limit)
+    return answer(Orphans(orders=page.orders, next=to_cursor(page.next, about)))
 
 
 @router.get("/trades/sync-status", responses=answers(SyncStatus), summary="What is really open?")

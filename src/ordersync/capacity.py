@@ -83,22 +83,33 @@ HEARTBEAT_SECONDS = 5.0
 class VenueRules(msgspec.Struct, frozen=True, kw_only=True):
     """How a venue can be asked.
 
-    `limit` is what it allows an account, `ours` what we keep to, both in calls a minute.
+    `limit` is what it allows an account in calls a minute, `share` the part of it that we keep to,
+    of which `bursts` calls are left out where it counts them in.
     `after_third` is how many orders the third page of a list shows anew, and each after it. Where
-    a live stream has to be compared by asking, it is every `poll_seconds`, within `poll_calls` a
-    minute. `opens` is how many streams a second it lets one address open, None where it says none.
+    a live stream has to be compared by asking, it is every `poll_seconds`, within `poll_part` of our
+    share. `opens` is how many streams a second it lets one address open, None where it says none.
     """
 
     venue: str
     limit: Figure
-    ours: float
+    share: float
     batch_size: int
     page_size: int
     after_third: int
     open_list_cap: int
+    bursts: int = 0
     poll_seconds: float | None = None
-    poll_calls: float = 0.0
+    poll_part: float = 0.0
     opens: Figure | None = None
+
+    @property
+    def ours(self) -> float:
+        """What we keep to, in calls a minute."""
+        return max(self.limit.value * self.share - self.bursts, 1.0)
+
+    def at(self, share: float) -> VenueRules:
+        """The same venue where an account's configuration says another share."""
+        return msgspec.structs.replace(self, share=share)
 
     def calls(self, orders: int) -> int:
         """How many calls verify so many open orders of an account: a list where it pays."""
@@ -114,7 +125,8 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True):
         """How many passes a minute there are over so many orders."""
         passes = 60 / every
         if streams and self.poll_seconds is not None:
-            polls = min(60 / self.poll_seconds, self.poll_calls / max(1, self.calls(orders)))
+            a_minute = self.limit.value * self.share * self.poll_part
+            polls = min(60 / self.poll_seconds, a_minute / max(1, self.calls(orders)))
             passes = max(passes, polls)
         return passes
 
@@ -133,11 +145,15 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What one account has: open orders, and how many new ones a day (None: not known)."""
+    """What one account has: open orders, and how many new ones a day (None: not known).
+
+    `share` is how much of the venue's limit its configuration lets us use.
+    """
 
     account: str
     venue: str
     open_orders: int
+    share: float = 0.5
     new_a_day: float | None = None
 
 
@@ -160,8 +176,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 class VenueShare(msgspec.Struct, frozen=True, kw_only=True):
     """The accounts of one venue. Calls are a minute's, and the largest account's but for `all`.
 
-    `worst_seconds` is how long a pass over the largest account takes, from nothing; `most_orders`
-    how many it could have.
+    The largest is the one whose pass takes longest: of two with as many orders the one with the
+    smaller share. `worst_seconds` is how long that is, from nothing; `most_orders` how many it
+    could have.
     """
 
     venue: str
@@ -221,6 +238,7 @@ def spread(loads: Sequence[Load], accounts: int | None, open_orders: int | None)
         Load(
             account=f"{loads[n % len(loads)].account} {n + 1}",
             venue=loads[n % len(loads)].venue,
+            share=loads[n % len(loads)].share,
             open_orders=orders // count + (n < orders % count),
             new_a_day=sum(known) * growth / count if known else None,
         )
@@ -233,13 +251,13 @@ def reckon(way: Way, loads: Sequence[Load], rules: dict[str, VenueRules], terms:
     streams = way is Way.RUN
     every = terms.interval if streams else terms.every
     shares = [
-        _share(rules[venue], [load for load in loads if load.venue == venue], every, streams)
+        _share(rules, [load for load in loads if load.venue == venue], every, streams)
         for venue in dict.fromkeys(load.venue for load in loads)
     ]
     orders = sum(load.open_orders for load in loads)
     largest = max(load.open_orders for load in loads)
     worst = max(share.worst_seconds for share in shares)
-    processors = sum(_processors(rules[load.venue], load, every, streams) for load in loads)
+    processors = sum(_processors(_rules_of(rules, load), load, every, streams) for load in loads)
     an_order = (MOST_MB_OF_100_000.value - IDLE_MB.value) / 100_000
     if streams:
         processes = min(ceil(processors / BUSY) or 1, len(loads))
@@ -249,7 +267,8 @@ def reckon(way: Way, loads: Sequence[Load], rules: dict[str, VenueRules], terms:
     else:
         # A visit keeps its worker until the venue has answered.
         visits = sum(
-            rules[load.venue].seconds(load.open_orders) + VISIT_MS.value / 1e3 for load in loads
+            _rules_of(rules, load).seconds(load.open_orders) + VISIT_MS.value / 1e3
+            for load in loads
         )
         processes = min(ceil(visits / (BUSY * every)) or 1, len(loads))
         connections = processes * (1 if terms.make == "sqlite" else 2)
@@ -278,27 +297,34 @@ def reckon(way: Way, loads: Sequence[Load], rules: dict[str, VenueRules], terms:
     return msgspec.structs.replace(plan, limits=_limits(plan, rules, every, terms.make))
 
 
+def _rules_of(rules: dict[str, VenueRules], load: Load) -> VenueRules:
+    return rules[load.venue].at(load.share)
+
+
 def _share(
-    rules: VenueRules,
+    rules: dict[str, VenueRules],
     loads: Sequence[Load],
     every: float,
     streams: bool,  # noqa: FBT001 - ours
 ) -> VenueShare:
-    def calls(orders: int) -> float:
-        return min(rules.calls(orders) * rules.passes(orders, every, streams=streams), rules.ours)
+    def calls(load: Load) -> float:
+        its = _rules_of(rules, load)
+        passes = its.passes(load.open_orders, every, streams=streams)
+        return min(its.calls(load.open_orders) * passes, its.ours)
 
-    largest = max(load.open_orders for load in loads)
+    largest = max(loads, key=lambda load: _rules_of(rules, load).seconds(load.open_orders))
+    its = _rules_of(rules, largest)
     return VenueShare(
-        venue=rules.venue,
+        venue=its.venue,
         accounts=len(loads),
-        largest=largest,
-        calls_a_pass=rules.calls(largest),
+        largest=largest.open_orders,
+        calls_a_pass=its.calls(largest.open_orders),
         calls_of_largest=calls(largest),
-        calls_all=sum(calls(load.open_orders) for load in loads),
-        ours=rules.ours,
-        limit=rules.limit.value,
-        worst_seconds=rules.seconds(largest),
-        most_orders=rules.most_orders(every),
+        calls_all=sum(map(calls, loads)),
+        ours=its.ours,
+        limit=its.limit.value,
+        worst_seconds=its.seconds(largest.open_orders),
+        most_orders=its.most_orders(every),
     )
 
 

@@ -225,6 +225,17 @@ def test_at_alpaca_a_live_stream_is_compared_within_its_part_of_the_budget() -> 
     assert share.calls_of_largest == 2
 
 
+def test_an_account_that_may_use_less_of_the_limit_is_reckoned_with_less() -> None:
+    half = Load(account="a", venue="alpaca", open_orders=5_000)
+    quarter = Load(account="b", venue="alpaca", open_orders=5_000, share=0.25)
+    (share,) = reckon(Way.RUN, [half, quarter], RULES, TERMS).venues
+    # Of two with as many orders the one with less is the one that a plan has to worry about.
+    assert share.ours == 45
+    assert share.calls_of_largest == pytest.approx(35)
+    assert share.calls_all == pytest.approx(35 + 70)
+    assert [load.share for load in spread([half, quarter], 4, None)] == [0.5, 0.25, 0.5, 0.25]
+
+
 # --- where the figures are from -----------------------------------------------------------------
 
 MEASURED = [

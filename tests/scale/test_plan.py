@@ -77,6 +77,9 @@ def plan(yard: Yard, *options: str) -> subprocess.CompletedProcess[str]:
 def test_the_plan_tells_what_is_there_and_what_may_be_and_asks_no_exchange(tmp_path: Path) -> None:
     with Yard(tmp_path, "redis://127.0.0.1:1/0", accounts=2) as yard:
         yard.fill_up(3)
+        its_own = 'key_file = "key-1.json"\nshare = 0.25'
+        text = yard.config.read_text().replace('key_file = "key-1.json"', its_own)
+        yard.config.write_text(text)
         with yard.exchange.held():
             said = plan(yard, "--accounts", "1000", "--open-orders", "1000000")
             assert said.returncode == 0, said.stderr
@@ -86,13 +89,14 @@ def test_the_plan_tells_what_is_there_and_what_may_be_and_asks_no_exchange(tmp_p
         "a0 (coinbase): 3 open orders",
         "What is there: 2 accounts, 6 open orders",
         "What if: 1,000 accounts, 1,000,000 open orders",
-        "our 900 (venue: 1,800)",
+        "our 450 (venue: 1,800)",
         "Limits of ordersync run, the nearest first:",
         "docs/reference/benchmarks.md",
     ):
         assert words in said.stdout, said.stdout
     answer = json.loads(told.stdout)
     assert [load["open_orders"] for load in answer["accounts"]] == [3, 3]
+    assert [load["share"] for load in answer["accounts"]] == [0.5, 0.25]
     run, celery = answer["what_if"]
     assert (run["way"], celery["way"]) == ("run", "celery")
     assert run["venues"][0]["calls_all"] == 20_000

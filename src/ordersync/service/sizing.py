@@ -38,6 +38,7 @@ async def count_loads(settings: Settings, clock: Clock | None = None) -> list[Lo
         Load(
             account=name,
             venue=account.venue,
+            share=account.share,
             open_orders=counts[name].open_rows,
             new_a_day=counts[name].new_a_day,
         )

@@ -16,7 +16,7 @@ check: ## format, lint, layers and types: what must be silent before a commit
 bench: ## measure against a floor taken in the same run
 	@./dev bench $(ARGS)
 
-crash: ## kill -9 ordersync and its servers in the middle of updates, and judge (ARGS="--rounds 20 --seed 7")
+crash: ## kill -9 ordersync and its servers in the middle of updates, and judge (ARGS="--rounds 20 --seed 7", ARGS=--crew)
 	@./dev crash $(ARGS)
 
 simulate: ## simulate at length (SEEDS=100000), and show how to repeat what fails

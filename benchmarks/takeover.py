@@ -57,15 +57,7 @@ def _round(folder: Path, deed: Signals, seed: int) -> float:
     scene = Scene(folder, Random(seed), postgres_scene.server())  # noqa: S311 - the same every time
     with closing(scene):
         scene.open(20)
-        beside = folder / "beside"
-        beside.mkdir()
-        second = Ordersync(
-            beside,
-            database=scene.ordersync.database,
-            key_file=scene.exchange.key_file,
-            url=scene.exchange.url,
-            interval="30s",
-        )
+        second = Ordersync(scene.configured(folder / "beside", interval="30s"))
         second.start()
         try:
             until(lambda: "Standing by" in second.log_text(), "the second stands by", ENOUGH)

@@ -1,4 +1,4 @@
-"""`python -m crash [--rounds N] [--seed N] [--victim NAME] [--pooler yes|no|both]`."""
+"""`python -m crash [--rounds N] [--seed N] [--victim NAME] [--pooler yes|no|both] [--crew [N]]`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from crash.crew import KILLED, PAUSED, Crew, draw
 from crash.scene import DATABASE, ORDERSYNC, POOLER, Scene, Verdict
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import Postgres
+from tests.servers.valkey import Valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from tests.servers.owned import Owned
 
 ROUNDS, ROUNDS_A_SCENE, OPEN_ROWS = 200, 20, 200
+KILLS_OF_CREW, ROUNDS_A_CREW = 100, 10
 VICTIMS = {
     ORDERSYNC: (ORDERSYNC,),
     DATABASE: (DATABASE,),
@@ -49,16 +52,30 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="the same choices again")
     parser.add_argument("--victim", choices=list(VICTIMS), default=None, help="always this one")
     parser.add_argument("--pooler", choices=["yes", "no", "both"], default="both")
+    parser.add_argument(
+        "--crew",
+        type=int,
+        nargs="?",
+        const=KILLS_OF_CREW,
+        metavar="KILLS",
+        help="two instances, two Celery workers and their broker, until so many were killed",
+    )
     wanted = parser.parse_args()
     # Ended from outside, it still ends what it started; in the background, SIGINT is ignored.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     seed = secrets.randbelow(10**6) if wanted.seed is None else wanted.seed
-    console.print(f"seed {seed}: {wanted.rounds} rounds")
+    count = f"{wanted.crew} kills of a crew" if wanted.crew else f"{wanted.rounds} rounds"
+    console.print(f"seed {seed}: {count}")
     chance, verdicts = Random(seed), list[Verdict]()  # noqa: S311 - the same every time
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         database = stack.enter_context(closing(Postgres(18, settings=SETTINGS)))
         pooler = stack.enter_context(closing(PgBouncer(database)))
+        if wanted.crew:
+            broker = stack.enter_context(closing(Valkey()))
+            for verdict in play_crew(wanted.crew, chance, database, pooler, broker):
+                verdicts.append(verdict)
+            wanted.rounds = 0
         for first in range(0, wanted.rounds, ROUNDS_A_SCENE):
             last = min(first + ROUNDS_A_SCENE, wanted.rounds)
             behind = wanted.pooler == "yes" or (
@@ -68,7 +85,7 @@ def main() -> int:
             door = pooler if behind else None
             for verdict in play(range(first, last), chance, database, door, wanted.victim):
                 verdicts.append(verdict)
-    console.print(summary(verdicts))
+    console.print(blows(verdicts) if wanted.crew else summary(verdicts))
     broken = sum(1 for verdict in verdicts if verdict.broken)
     console.print(f"seed {seed}: {len(verdicts)} rounds, {broken} broken")
     return 1 if broken else 0
@@ -99,6 +116,51 @@ def play(
                 yield verdict
                 if verdict.broken:
                     break  # what is wrong now would be told in every round to come
+
+
+def play_crew(
+    kills: int, chance: Random, database: Owned, pooler: Owned, broker: Owned
+) -> Iterator[Verdict]:
+    """Rounds of crews, one line each, until there were so many kills."""
+    done = number = 0
+    while done < kills:
+        with (
+            tempfile.TemporaryDirectory(prefix="ordersync-crash-") as folder,
+            closing(Crew(Path(folder), chance, database, pooler, broker)) as crew,
+        ):
+            crew.open(OPEN_ROWS)
+            console.print("a new crew", style="dim")
+            for _ in range(ROUNDS_A_CREW):
+                number, begun_at = number + 1, time.monotonic()
+                verdict = crew.play(*draw(chance))
+                done += sum(victim.endswith(KILLED) for victim in verdict.victims)
+                console.print(line(number, verdict, time.monotonic() - begun_at))
+                for what in verdict.broken[:SHOWN]:
+                    console.print(f"  {what}", style="red", markup=False)
+                if verdict.broken:
+                    logs = [*(one.log_text() for one in crew.crew), *crew.logs()]
+                    for text in logs:
+                        console.print("\n".join(text.splitlines()[-SHOWN:]), markup=False)
+                yield verdict
+                if verdict.broken or done >= kills:
+                    break
+
+
+def blows(verdicts: list[Verdict]) -> Table:
+    """What befell whom, how often; and what came of it in all."""
+    table = Table("what", "times")
+    for what, count in sorted(Counter(v for one in verdicts for v in one.victims).items()):
+        table.add_row(what, str(count))
+    every = [victim for verdict in verdicts for victim in verdict.victims]
+    table.add_section()
+    table.add_row("kills in all", str(sum(what.endswith(KILLED) for what in every)))
+    table.add_row("pauses in all", str(sum(what.endswith(PAUSED) for what in every)))
+    table.add_row("rounds", str(len(verdicts)))
+    table.add_row("rounds that broke something", str(sum(bool(v.broken) for v in verdicts)))
+    table.add_row("orders traded meanwhile", str(sum(v.rows for v in verdicts)))
+    table.add_row("events that a run told", str(sum(v.told for v in verdicts)))
+    table.add_row("events of workers, or untold", str(sum(v.untold for v in verdicts)))
+    return table
 
 
 def line(number: int, verdict: Verdict, took: float) -> str:

@@ -65,22 +65,25 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     at: float
 
 
-class Ordersync:
-    """The program. What it told and logged is kept over its deaths."""
+def configure(
+    folder: Path, *, database: str, key_file: Path, url: str, interval: str, more: str = ""
+) -> None:
+    """Write the configuration into this folder, with `more` at its end."""
+    text = CONFIGURATION.format(
+        database=database,
+        key_file=key_file,
+        url=url,
+        stream=url.replace("http", "ws", 1),
+        interval=interval,
+    )
+    (folder / "ordersync.toml").write_text(text + more, encoding="utf-8")
 
-    def __init__(
-        self, folder: Path, *, database: str, key_file: Path, url: str, interval: str
-    ) -> None:
+
+class Ordersync:
+    """The program, in a folder with its configuration. What it told and logged outlives it."""
+
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.database = database
-        text = CONFIGURATION.format(
-            database=database,
-            key_file=key_file,
-            url=url,
-            stream=url.replace("http", "ws", 1),
-            interval=interval,
-        )
-        (folder / "ordersync.toml").write_text(text, encoding="utf-8")
         self.told: list[Told] = []
         self.log: list[str] = []
         self._child: subprocess.Popen[str] | None = None
@@ -134,6 +137,14 @@ class Ordersync:
     def is_alive(self) -> bool:
         """Whether it still runs."""
         return self._child is not None and self._child.poll() is None
+
+    def pause(self) -> None:
+        """Let it stand still, as a machine that sleeps does."""
+        self.child.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let it go on."""
+        self.child.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it with kill -9."""

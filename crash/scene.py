@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 
 from crash.bot import AUDIT, TABLE, Bot
-from crash.child import Ordersync
+from crash.child import Ordersync, configure
 from crash.exchange import Exchange
 from crash.witness import (
     Seen,
@@ -19,6 +19,7 @@ from crash.witness import (
     forgotten,
     look,
     regressions,
+    restless,
     unkept,
     untruths,
 )
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
+    from crash.child import Told
     from tests.servers.place import Server
 
 ORDERSYNC, DATABASE, POOLER = "ordersync", "database", "pooler"
@@ -42,11 +44,8 @@ WAVE = 2.0
 MORE = 0.5
 """At least so many of them after all was there again."""
 
-QUIET = 2.2
-"""Two intervals of ordersync, and a little."""
-
-LOOKS = 3
-"""How often it may take to see them at rest: what a stream told is confirmed by a pass once."""
+QUIET, CALMS = 2.2, 3
+"""Two intervals of ordersync, and a little; and in how many of them it has to come to rest."""
 
 ENOUGH, LOOK_EVERY, AIM_FOR = 120.0, 0.05, 1.0
 _WRITES = (
@@ -81,26 +80,45 @@ class Scene:
         *,
         has_audit: bool = False,
         interval: str = "1s",
+        more: str = "",
     ) -> None:
         self.chance = chance
         self.database, self.pooler = database, pooler
         self.url = database.new_database()
-        door = pooler.url(self.url.rpartition("/")[2]) if pooler else self.url
+        self.door = pooler.url(self.url.rpartition("/")[2]) if pooler else self.url
+        self._interval, self._more = interval, more
         with self.connect() as connection:
             connection.execute(TABLE.encode())
             if has_audit:
                 connection.execute(AUDIT.encode())
         self.exchange = Exchange(folder, seed=chance.randrange(2**32))
         self.bot = Bot(self.url, self.exchange, chance)
-        self.ordersync = Ordersync(
-            folder,
-            database=door,
-            key_file=self.exchange.key_file,
-            url=self.exchange.url,
-            interval=interval,
-        )
+        self.ordersync = Ordersync(self.configured(folder))
         self._before: dict[str, Seen] = {}
         self._stray = threading.Event()
+
+    def configured(self, folder: Path, *, interval: str = "") -> Path:
+        """This folder, with the configuration of everybody who serves the account."""
+        folder.mkdir(exist_ok=True)
+        configure(
+            folder,
+            database=self.door,
+            key_file=self.exchange.key_file,
+            url=self.exchange.url,
+            interval=interval or self._interval,
+            more=self._more,
+        )
+        return folder
+
+    @property
+    def crew(self) -> list[Ordersync]:
+        """All that tell of events."""
+        return [self.ordersync]
+
+    @property
+    def told(self) -> list[Told]:
+        """What they told, in the order of hearing."""
+        return sorted((told for one in self.crew for told in one.told), key=lambda told: told.at)
 
     def connect(self, **more: Any) -> psycopg.Connection[Any]:  # noqa: ANN401 - of libpq
         """A connection of nobody else's."""
@@ -113,7 +131,7 @@ class Scene:
                 self.bot.place(connection, Life.open())
         self.ordersync.start()
         until(self._has_seen_all, "the first pass of ordersync", ENOUGH)
-        until(lambda: len(self.ordersync.told) >= rows, "its events", ENOUGH)
+        until(lambda: len(self.told) >= rows, "its events", ENOUGH)
 
     def _has_seen_all(self) -> bool:
         if not self.ordersync.is_alive:
@@ -127,8 +145,9 @@ class Scene:
     def close(self) -> None:
         """End all but the servers."""
         self.bot.stop()
-        if self.ordersync.is_alive:
-            self.ordersync.kill()
+        for one in self.crew:
+            if one.is_alive:
+                one.kill()
         self.exchange.close()
         with contextlib.suppress(psycopg.Error):
             self.database.drop_database(self.url)
@@ -166,13 +185,13 @@ class Scene:
         """Trade, kill, start again, wait for rest, judge."""
         verdict = Verdict(victims=victims, pooled=self.pooler is not None, broken=[])
         count, begun_at = len(self.bot.orders), SystemClock().now()
-        first_told = len(self.ordersync.told)
+        first_told = len(self.told)
         with self._watched(count, verdict):
             self.bot.start(WAVE)
             wave_over = time.monotonic() + WAVE
             enough = first_told + self.chance.randrange(1, 60)
             with contextlib.suppress(TimeoutError):
-                until(lambda: len(self.ordersync.told) >= enough, "the updates", WAVE)
+                until(lambda: len(self.told) >= enough, "the updates", WAVE)
             verdict.in_the_middle = self._aim()
             back_at = self._strike(victims)
             self._stray.wait(max(MORE, wave_over - time.monotonic()))
@@ -181,7 +200,7 @@ class Scene:
         verdict.recovery = self._recovery(back_at) if victims else None
         self._judge(verdict, begun_at, first_told)
         verdict.rows = len(self.bot.orders) - count
-        verdict.told = len(self.ordersync.told) - first_told
+        verdict.told = len(self.told) - first_told
         if self.ordersync.is_alive:
             verdict.memory = self.ordersync.memory()
         return verdict
@@ -218,7 +237,7 @@ class Scene:
 
     def _recovery(self, back_at: float) -> float | None:
         """Seconds until the first event after all was there again."""
-        times = [told.at for told in self.ordersync.told if told.at >= back_at]
+        times = [told.at for told in self.told if told.at >= back_at]
         return times[0] - back_at if times else None
 
     # --- the judge -------------------------------------------------------------------------
@@ -282,27 +301,33 @@ class Scene:
         except TimeoutError:
             verdict.broken += wrong or ["the exchange did not come to rest"]
 
+    def _calm(self, connection: psycopg.Connection[Any]) -> tuple[list[Seen], list[str]]:
+        """All rows; and what was written though nothing was new, where that does not end.
+
+        A pass that was under way when the last row came true may bring what a stream had not told.
+        """
+        seen, stirred = look(connection), list[str]()
+        for _ in range(CALMS):
+            self._stray.wait(QUIET)
+            before, seen = {one.row: one for one in seen}, look(connection)
+            later = {one.row: one for one in seen}
+            stirred = [w for row, one in before.items() for w in restless(one, later.get(row))]
+            if not stirred:
+                break
+        return seen, stirred
+
     def _judge(self, verdict: Verdict, begun_at: datetime, first_told: int) -> None:
         """All rows, when nothing is new: true, whole, at rest, and as they were before."""
-        if not self.ordersync.is_alive:
-            status = self.ordersync.wait()
-            verdict.broken.append(f"ordersync ended by itself with status {status}")
+        for one in self.crew:
+            if not one.is_alive:
+                verdict.broken.append(f"ordersync ended by itself with status {one.wait()}")
         with self.connect() as connection:
-            for _ in range(LOOKS):
-                seen = look(connection)
-                self._stray.wait(QUIET)
-                later = {one.row: one for one in look(connection)}
-                moved = [one for one in seen if later[one.row].marks != one.marks]
-                if not moved:
-                    break
+            seen, stirred = self._calm(connection)
+            told = self.told[first_told:]
             since = begun_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
-            told = self.ordersync.told[first_told:]
             lost, verdict.untold = forgotten(connection, told, since)
         verdict.broken += lost
-        verdict.broken += [
-            f"restless: order {one.order} was written with nothing new: {one}, {later[one.row]}"
-            for one in moved
-        ]
+        verdict.broken += stirred
         truths = self.exchange.truths([one.order for one in seen])
         verdict.broken += [what for one in seen for what in untruths(one, truths[one.order])]
         verdict.broken += [what for one in seen for what in unkept(one, self.bot)]

@@ -139,6 +139,21 @@ def regressions(before: Seen, after: Seen) -> list[str]:
     return [f"regressed: order {after.order}: {what}" for what in found]
 
 
+def restless(before: Seen, after: Seen | None) -> list[str]:
+    """What was written although nothing was new."""
+    if after is not None and after.marks == before.marks:
+        return []
+    what = f"restless: order {before.order} was written with nothing new:"
+    if after is None:
+        return [f"{what} its row is gone"]
+    cells = {
+        name: f"{getattr(before, name)} -> {getattr(after, name)}"
+        for name in Seen.__struct_fields__
+        if name != "said" and getattr(before, name) != getattr(after, name)
+    }
+    return [f"{what} {cells}, events {after.said[len(before.said) :]}"]
+
+
 def words_for(standing: str, filled_qty: Decimal | str | None) -> Collection[str]:
     """The words that a row may say of an order that stands so."""
     if standing in {"canceled", "expired"} and Decimal(filled_qty or 0):

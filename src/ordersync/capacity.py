@@ -84,10 +84,10 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True):
     """How a venue can be asked.
 
     `limit` is what it allows an account in calls a minute, `share` the part of it that we keep to,
-    of which `bursts` calls are left out where it counts them in.
-    `after_third` is how many orders the third page of a list shows anew, and each after it. Where
-    a live stream has to be compared by asking, it is every `poll_seconds`, within `poll_part` of our
-    share. `opens` is how many streams a second it lets one address open, None where it says none.
+    of which `bursts` calls are left out where it counts them in. `after_third` is how many orders
+    the third page of a list shows anew, and each after it. Where a live stream has to be compared
+    by asking, it is every `poll_seconds`, within `poll_part` of our share. `opens` is how many
+    streams a second it lets one address open, None where it says none.
     """
 
     venue: str

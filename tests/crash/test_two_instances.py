@@ -33,15 +33,8 @@ class Pair:
 
     def __init__(self, scene: Scene, folder: Path) -> None:
         self.scene = scene
-        folder.mkdir()
         self.first = scene.ordersync
-        self.second = Ordersync(
-            folder,
-            database=self.first.database,
-            key_file=scene.exchange.key_file,
-            url=scene.exchange.url,
-            interval="1s",
-        )
+        self.second = Ordersync(scene.configured(folder))
         self.second.start()
         until(lambda: "Standing by" in self.second.log_text(), "the second stands by", ENOUGH)
 

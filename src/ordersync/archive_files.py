@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from ordersync.archived import EVENTS, file_name
+from ordersync.archived import EVENTS, file_name, number_of
 from ordersync.errors import ArchiveRefused, ConfigError
 from ordersync.truth.model import Event
 
@@ -120,31 +120,41 @@ class ArchiveFolder:
         file.seek(0, os.SEEK_END)
         return whole
 
-    async def read_events(self, place: str, account: str, key: str) -> list[Event] | None:
+    async def read_events(
+        self,
+        place: str,
+        account: str,
+        key: str,
+        *,
+        after: tuple[int, ...] = (),
+        limit: int | None = None,
+    ) -> list[Event] | None:
         """The events of one order, each once, oldest first; None where the file is away."""
-        return await asyncio.to_thread(self._read_events, place, account, key)
+        return await asyncio.to_thread(self._read_events, place, account, key, after, limit)
 
-    def _read_events(self, place: str, account: str, key: str) -> list[Event] | None:
+    def _read_events(
+        self, place: str, account: str, key: str, after: tuple[int, ...], limit: int | None
+    ) -> list[Event] | None:
         path = self._folder / file_name(EVENTS, place)
         sign = msgspec.json.encode(key)
-        found: dict[str, Event] = {}
+        found: dict[tuple[int, ...], Event] = {}
         try:
             with path.open("rb") as file:
                 for line in _lines(file):
-                    if sign in line and _decode_key(line) == _Archived(key, account):
-                        event = _decode_event(line)
-                        found[event.id] = event
+                    if sign not in line or _decode_key(line) != _Archived(key, account):
+                        continue
+                    event = _decode_event(line)
+                    if (number := number_of(event.id)) > after:
+                        found[number] = event
+                    if limit is not None and len(found) > 2 * limit:
+                        found = {number: found[number] for number in sorted(found)[:limit]}
         except FileNotFoundError:
             return None
         except (OSError, zlib.error, msgspec.DecodeError) as error:
             raise ArchiveRefused(
                 f"it cannot be read ({error}).", where=str(path), mend="Is it whole? gzip -t tells."
             ) from None
-        return sorted(found.values(), key=lambda event: (event.at, _number(event.id)))
-
-
-def _number(event_id: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in event_id.split("-") if part.isdigit())
+        return [found[number] for number in sorted(found)[:limit]]
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
@@ -152,9 +162,10 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
     rest, inflate = b"", zlib.decompressobj(_GZIP)
     while data := file.read(CHUNK):
         while data:
-            *lines, rest = (rest + inflate.decompress(data)).split(b"\n")
+            # In pieces: what repeats itself is a thousand times as large as its file.
+            *lines, rest = (rest + inflate.decompress(data, CHUNK)).split(b"\n")
             yield from lines
-            data = inflate.unused_data
+            data = inflate.unconsumed_tail or inflate.unused_data
             if inflate.eof:
                 inflate = zlib.decompressobj(_GZIP)
 

@@ -34,6 +34,11 @@ def place_of(at: str) -> str:
     return at[:7]
 
 
+def number_of(event_id: str) -> tuple[int, ...]:
+    """By which the events of one database are sorted: of `10-2` it is (10, 2)."""
+    return tuple(int(part) for part in event_id.split("-") if part.isdigit())
+
+
 class Archived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the database still says of an order that moved out.
 
@@ -131,8 +136,19 @@ class Archive(Protocol):
     async def append(self, lines: Mapping[str, Sequence[bytes]]) -> None:
         """Add these lines to these files. When it returns, they survive a power cut."""
 
-    async def read_events(self, place: str, account: str, key: str) -> list[Event] | None:
-        """The events of one order, each once, oldest first; None where the file is away."""
+    async def read_events(
+        self,
+        place: str,
+        account: str,
+        key: str,
+        *,
+        after: tuple[int, ...] = (),
+        limit: int | None = None,
+    ) -> list[Event] | None:
+        """The events of one order, each once, oldest first; None where the file is away.
+
+        Only those after this number, and of these the first `limit`: no more are kept meanwhile.
+        """
 
     def path_of(self, kind: str, place: str) -> str:
         """Where the file of this name is, or was."""

@@ -73,7 +73,10 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         str | None,
         Meta(description="Which way its last change came: stream, poll, webhook, demand, …"),
     ]
-    stale: Annotated[bool, Meta(description="Whether the row can no longer be trusted.")]
+    stale: Annotated[
+        bool,
+        Meta(description="Whether its state is stale: it says open for long, nobody vouches."),
+    ]
     discrepancy: Annotated[
         Discrepancy | None, Meta(description="How row and exchange differ, null: they agree.")
     ]
@@ -102,7 +105,9 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """All open rows that were asked for, counted; not just those of one page."""
 
     open: Annotated[int, Meta(description="Rows that are not final, all of them.")] = 0
-    stale: Annotated[int, Meta(description="Of these, rows that cannot be trusted.")] = 0
+    stale: Annotated[
+        int, Meta(description="Of these, rows that say open for long, and nobody vouches.")
+    ] = 0
     suspect: Annotated[int, Meta(description="Of these, absent at the exchange, not proven.")] = 0
     unknown: Annotated[int, Meta(description="Of these, absent at the exchange, proven.")] = 0
     orphans: Annotated[int, Meta(description="Orders at the exchange that have no row.")] = 0

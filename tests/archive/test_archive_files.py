@@ -127,6 +127,20 @@ async def test_the_events_of_one_order_are_read_each_once_and_oldest_first(tmp_p
     assert await archive.read_events("2026-04", ACCOUNT, "v:v1") is None
 
 
+async def test_a_page_of_many_events_is_the_oldest_after_a_number(tmp_path: Path) -> None:
+    archive = folder(tmp_path)
+    some = [line_of("v:v1", f"{n}-0") for n in (40, 3, 20, 100, 9, 1)]
+    await archive.append({NAME: [*some, *some]})
+    for after, limit, expected in (
+        ((), 2, ["1-0", "3-0"]),
+        ((3, 0), 3, ["9-0", "20-0", "40-0"]),
+        ((40, 0), 3, ["100-0"]),
+        ((100, 0), 3, []),
+    ):
+        events = await archive.read_events("2026-03", ACCOUNT, "v:v1", after=after, limit=limit)
+        assert [event.id for event in events or ()] == expected
+
+
 async def test_a_large_file_is_read_to_its_end(tmp_path: Path) -> None:
     archive = folder(tmp_path)
     noise = [line_of(f"v:{os.urandom(400).hex()}", "1-0") for _ in range(3000)]

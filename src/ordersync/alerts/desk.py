@@ -100,7 +100,7 @@ class Desk:
         self._mind_clock(now)
         if self._clock.monotonic() < self._hears_from:
             return
-        stale = [one for one in standing.troubles if one.stale]
+        stale = [o for o in standing.troubles if o.discrepancy is not Discrepancy.SUSPECT]
         suspect = [o for o in standing.troubles if o.discrepancy is Discrepancy.SUSPECT]
         long = [one for one in stale if one.urgency is Urgency.CRITICAL]
         self.book.settle(Alert.ORDER_STALE, self._causes(Alert.ORDER_STALE, stale), now)

@@ -27,7 +27,9 @@ class Passing(Protocol):
     troubles: dict[str, str]
     owners: dict[str, Owner]
 
-    async def sync(self, *, older_than: timedelta | None = None) -> list[PassReport]:
+    async def sync(
+        self, *, older_than: timedelta | None = None, accept_absent: bool = False
+    ) -> list[PassReport]:
         """A pass over the rows that are this old."""
 
     async def preview(self, *, older_than: timedelta | None = None) -> list[Audit]:
@@ -55,9 +57,9 @@ class Passes:
                 why = f"no pass ended within {PATIENCE.seconds} s"
         return PassReport(account=account, troubles={why: None}, failed={account: why})
 
-    async def clean_up(self, older_than: timedelta) -> Cleaned:
+    async def clean_up(self, older_than: timedelta, *, accept_absent: bool) -> Cleaned:
         """What `ordersync cleanup` does: verify and repair old open rows, once."""
-        reports = await self._service.sync(older_than=older_than)
+        reports = await self._service.sync(older_than=older_than, accept_absent=accept_absent)
         return Cleaned(
             written=[
                 (report.account, outcome.key[2:])

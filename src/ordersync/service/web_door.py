@@ -18,6 +18,7 @@ from ordersync.service.passes import Passes, Passing
 from ordersync.web.api.faces import Faces
 from ordersync.web.api.figures import Figures
 from ordersync.web.api.keyring import Keyring
+from ordersync.web.api.past import Pasts
 from ordersync.web.api.rules import Rules
 from ordersync.web.guest import listening
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from ordersync.archived import Archive
     from ordersync.ports import Clock, Known
     from ordersync.service.telling import Telling
     from ordersync.service.watching import Watch
@@ -64,6 +66,7 @@ class Served(Kept, Passing, Protocol):
     """As much of a service as the API answers from."""
 
     answering: Answering
+    archive: Archive
     operator: Operator
     telling: Telling
     watch: Watch
@@ -89,6 +92,7 @@ async def serve_api(service: Served) -> None:
     faces = Faces(
         clock=clock,
         lists=lists,
+        pasts=Pasts(lists, service.archive),
         outbox=service.telling.outbox,
         subscriptions=service.telling.subscriptions,
         keyring=Keyring(build_tokens(settings), clock),

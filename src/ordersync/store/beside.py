@@ -148,10 +148,11 @@ class Judge:
         unvouched = verified_age is None or verified_age >= bound
         if found is None and state is not State.FINAL and unvouched:
             found = Discrepancy.UNVERIFIED
-        stale = age is not None and is_stale(age, found, bound)
+        # One word, one meaning: what is absent is `suspect` or `unknown`, and not stale besides.
+        stale = state is State.OPEN and age is not None and is_stale(age, found, bound)
         return msgspec.structs.replace(
             listed,
-            state=State.STALE if stale and state is State.OPEN else state,
+            state=State.STALE if stale else state,
             age_seconds=_seconds(age),
             last_verified_at=verified_at,
             verified_age_seconds=_seconds(verified_age),

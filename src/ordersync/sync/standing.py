@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TROUBLES_KEPT = 20_000
 """How many rows that want to be looked at are in memory together; the others are counted."""
 
+_TROUBLED = frozenset({State.STALE, State.SUSPECT, State.UNKNOWN})
+
 
 class ListedStandings:
     """Implements `sampled.Standings`. `open_words` are those of a row that stand for open."""
@@ -46,7 +48,7 @@ class _Counting:
         self._now = now
         self._open_words = open_words
         self._stale_after = stale_after
-        self._open = self._stale = 0
+        self._open = 0
         self._states: Counter[State] = Counter()
         self._discrepancies: Counter[str] = Counter()
         self._owners: Counter[str | None] = Counter()
@@ -57,13 +59,12 @@ class _Counting:
     def take(self, one: Listed) -> None:
         """One more row."""
         self._states[one.state] += 1
-        self._stale += one.stale
         if one.row_word in self._open_words:
             self._open += 1
             self._owners[one.owner] += 1
         if one.discrepancy is not None:
             self._discrepancies[one.discrepancy.value] += 1
-            wanted = one.stale or one.discrepancy is Discrepancy.SUSPECT
+            wanted = one.state in _TROUBLED
             if wanted and len(self._troubles) < TROUBLES_KEPT:
                 self._troubles.append(one)
         if one.last_verified_at is not None:
@@ -76,7 +77,7 @@ class _Counting:
         if one.age_seconds is None or one.urgency is Urgency.CRITICAL:
             return None
         begun = self._now - timedelta(seconds=one.age_seconds)
-        if one.stale:
+        if one.state in _TROUBLED:
             return begun + LOUD_TIMES * self._stale_after
         at = begun + self._stale_after
         if one.discrepancy in {None, Discrepancy.FILLS}:
@@ -90,7 +91,7 @@ class _Counting:
             account=self._account,
             at=self._now,
             open=self._open,
-            stale=self._stale,
+            stale=self._states[State.STALE],
             suspect=self._states[State.SUSPECT],
             unknown=self._states[State.UNKNOWN],
             discrepancies=dict(sorted(self._discrepancies.items())),

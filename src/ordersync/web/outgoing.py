@@ -51,7 +51,14 @@ _INSIDE: tuple[tuple[str, tuple[IPv4Network | IPv6Network, ...]], ...] = tuple(
         # What carries an IPv4 address within: it can lead to any of the above.
         (
             "an IPv4 address in disguise",
-            ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"),
+            (
+                "::/96",
+                "::ffff:0:0:0/96",
+                "64:ff9b::/96",
+                "64:ff9b:1::/48",
+                "2002::/16",
+                "2001::/32",
+            ),
         ),
         ("many machines (multicast)", ("224.0.0.0/4", "ff00::/8")),
         (

@@ -44,6 +44,22 @@ async def test_a_clean_up_is_shown_first_and_then_done(tmp_path: Path) -> None:
 
 
 @virtually
+async def test_a_persons_word_stands_for_the_accounts_proof_in_a_clean_up(tmp_path: Path) -> None:
+    async with with_api(tmp_path, sync=RARELY) as house:
+        gone = [house.invent() for _ in range(3)]
+        young = house.invent(age=ago(hours=3))
+        async with calling(house) as caller:
+            await house.wait(seconds=60)
+            told = await caller.post("/api/v1/cleanup", dry_run=False, **WISH)
+            assert (told["rows"], told["failed"]) == (0, 4)
+            told = await caller.post("/api/v1/cleanup", dry_run=False, accept_absent=True, **WISH)
+            assert {row["order"]["row_word"] for row in told["changes"]} == {"unknown"}
+            assert (told["rows"], list(told["failures"])) == (3, [young.order_id])
+            assert {house.word(one) for one in gone} == {"unknown"}
+            assert house.word(young) == "pending", "the age is not for a person to accept"
+
+
+@virtually
 async def test_a_wish_that_is_not_whole_or_not_known_is_refused(tmp_path: Path) -> None:
     async with with_api(tmp_path) as house, calling(house) as caller:
         for wish in (
@@ -51,7 +67,7 @@ async def test_a_wish_that_is_not_whole_or_not_known_is_refused(tmp_path: Path) 
             {**WISH, "dry_run": "no"},
             {"dry_run": True, "reason": ""},
             {**WISH, "dry_run": True, "older_than": "soon"},
-            {**WISH, "dry_run": True, "accept_absent": True},
+            {**WISH, "dry_run": True, "accept_absent": "yes"},
         ):
             wrong = await caller.problem("/api/v1/cleanup", 422, method="POST", json=wish)
             assert wrong["errors"][0]["where"].startswith("body")
@@ -110,5 +126,6 @@ async def test_what_does_not_apply_is_a_problem_that_says_why(tmp_path: Path) ->
             said = {"reason": "why not", "dry_run": True, "status": "canceled"}
             refused = await caller.problem(path, 409, method="POST", json=said)
             assert "nothing to resolve" in refused["detail"]
+            assert refused["mend"]
             for wrong in ({"status": "gone"}, {"filled_qty": "-1"}, {"reason": ""}, {"x": 1}):
                 await caller.problem(path, 422, method="POST", json={**said, **wrong})

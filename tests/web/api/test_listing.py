@@ -89,9 +89,37 @@ async def test_a_cursor_of_another_query_is_refused(tmp_path: Path) -> None:
 async def test_what_is_not_known_is_a_problem_that_names_the_place(tmp_path: Path) -> None:
     async with with_api(tmp_path) as house, calling(house) as caller:
         wrong = await caller.problem("/api/v1/orders?onwer=7&limit=0", 422)
-        assert {one["where"] for one in wrong["errors"]} == {"query.onwer", "query.limit"}
+        assert [one["where"] for one in wrong["errors"]] == ["query.onwer"]
+        wrong = await caller.problem("/api/v1/orders?state=x&limit=0", 422)
+        assert {one["where"] for one in wrong["errors"]} == {"query.state", "query.limit"}
         await caller.problem("/api/v1/nothing", 404)
         await caller.problem("/api/v1/orders", 405, method="DELETE")
+        answer = await caller.ask("/api/v1/subscriptions", method="DELETE")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+
+
+@virtually
+async def test_a_slip_in_a_parameter_is_never_answered_as_if_nothing_had_been_wanted(
+    tmp_path: Path,
+) -> None:
+    async with with_api(tmp_path) as house:
+        order = house.place(Life.open())
+        async with calling(house) as caller:
+            for slip in (
+                f"orders/{order.row_id}?maxage=2",
+                f"orders/{order.row_id}?max_age=2&max_age=60",
+                "orders?owner=7&owner=8",
+                "trades/sync-status?limit=1&limit=2",
+                "owners?owner=7",
+                "slo?window=1h",
+                "events?owner=7&last_event_id=0-0&last_event_id=1-0",
+            ):
+                wrong = await caller.problem(f"/api/v1/{slip}", 422)
+                assert wrong["errors"][0]["where"].startswith("query."), slip
+            await caller.problem("/api/v1/sync?dry_run=true", 422, method="POST")
+            # Who watches over processes sends the same to all of them.
+            for path in ("/healthz?a=1", "/readyz?a=1", "/metrics?a=1"):
+                assert (await caller.ask(path)).status_code == 200
 
 
 @virtually

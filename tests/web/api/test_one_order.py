@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from ordersync.metered import Span
 from ordersync.simulator import Fault, Kind, Life
 from tests.system.caller import calling, with_api
-from tests.system.house import ago
+from tests.system.house import TABLE, ago
 from tests.virtual import virtually
 
 if TYPE_CHECKING:
@@ -31,6 +32,31 @@ async def test_an_order_goes_by_its_row_the_exchanges_id_and_the_bots_own(tmp_pa
             assert "GET /api/v1/orders" in missing["mend"]
             # The column may think that 01 is 1.
             await caller.problem(f"/api/v1/orders/0{order.row_id}", 404)
+
+
+@virtually
+async def test_a_name_may_have_any_letters_and_is_never_taken_for_another_call(
+    tmp_path: Path,
+) -> None:
+    """`1/sync` is an order of its own: asking for it must not verify the order `1`."""
+    table = TABLE.replace("id INTEGER PRIMARY KEY", "id TEXT PRIMARY KEY")
+    names = ["1", "1/sync", "a/b", "a%2Fb", "/", "ünï 漢", "x?y#z", "history", "é" * 90]
+    async with with_api(tmp_path, table=table, orders={"owner": "bot_id"}) as house:
+        for number, name in enumerate(names, 100):
+            house.place(Life.open(), id=str(number), bot_id=f"bot {name}")
+            house.sql("UPDATE trades SET id = ? WHERE id = ?", name, str(number))
+        async with calling(house) as caller:
+            for name in names:
+                path = f"/api/v1/orders/{quote(name, safe='')}"
+                for told in (await caller.get(path), await caller.get(f"{path}/history")):
+                    assert told["order"]["row_id"] == name
+                for post in (f"{path}/sync", path.replace("orders/", "trades/sync-order-status/")):
+                    told = await caller.post(post)
+                    assert told["before"]["row_id"] == told["after"]["row_id"] == name
+                owner = await caller.get(f"/api/v1/owners/{quote(f'bot {name}', safe='')}")
+                assert owner["orders"] == [name]
+            wrong = await caller.problem("/api/v1/orders/%00", 422)
+            assert wrong["errors"][0]["where"] == "path.id"
 
 
 @virtually

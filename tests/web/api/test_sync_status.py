@@ -34,8 +34,14 @@ async def test_totals_count_all_and_not_the_page(tmp_path: Path) -> None:
                 totals = told["totals"]
                 assert (totals["open"], totals["suspect"], totals["unknown"]) == (5, 1, 0)
                 assert (totals["fresh"], totals["normal"], totals["critical"]) == (1, 3, 1)
-                assert totals["stale"] == 1
+                assert totals["stale"] == 0
                 assert totals["oldest_verified_age_seconds"] < 60
+            (one,) = (await caller.get("/api/v1/orders", state="suspect"))["orders"]
+            assert (one["stale"], one["urgency"]) == (False, "critical")
+            assert (await caller.get("/api/v1/orders", state="stale"))["orders"] == []
+            metrics = (await caller.ask("/metrics")).text
+            assert 'ordersync_stale_orders{account="main"} 0.0' in metrics
+            assert 'ordersync_suspect_orders{account="main"} 1.0' in metrics
 
 
 @virtually

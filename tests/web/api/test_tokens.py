@@ -176,6 +176,22 @@ async def test_a_body_that_is_too_long_or_no_json_is_refused(tmp_path: Path) -> 
         path = "/api/v1/sync"
         await caller.problem(path, 413, method="POST", json={"a": "x" * 70_000})
         await caller.problem(path, 415, method="POST", data={"a": "b"})
+        json = {"content-type": "application/json"}
+        latin = b'{"dry_run": true, "reason": "\xe9"}'
+        for body in (b"{", latin, latin.decode("latin1").encode("utf-16")):
+            wrong = await caller.problem(
+                "/api/v1/cleanup", 400, method="POST", content=body, headers=json
+            )
+            assert "UTF-8" in wrong["mend"]
+
+
+@virtually
+async def test_a_head_that_is_too_long_is_refused_though_it_comes_at_once(tmp_path: Path) -> None:
+    async with with_api(tmp_path) as house, calling(house) as caller:
+        long = {f"x-{n}": "y" * 1_000 for n in range(20)}
+        refused = await caller.problem("/api/v1/orders", 431, headers=long)
+        assert refused["mend"]
+        await caller.problem("/healthz", 431, headers={"x": "y" * 17_000})
 
 
 @virtually

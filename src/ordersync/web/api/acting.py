@@ -64,9 +64,12 @@ class AllSynced(msgspec.Struct, frozen=True, kw_only=True):
 class CleanUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which rows are to be cleaned up, and why."""
 
-    dry_run: Annotated[bool, Meta(description="Show what would be written; write nothing.")]
+    dry_run: Annotated[
+        bool, Meta(description="Needed. true: show what would be written, write nothing.")
+    ]
     reason: Annotated[
-        str, Meta(min_length=1, max_length=500, description="Why; it is in ordersync's log.")
+        str,
+        Meta(min_length=1, max_length=500, description="Needed. Why; it is in ordersync's log."),
     ]
     older_than: Annotated[
         str,
@@ -76,6 +79,13 @@ class CleanUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             examples=["24h"],
         ),
     ] = "24h"
+    accept_absent: Annotated[
+        bool,
+        Meta(
+            description="A person's word that the key is the right one, where the account cannot "
+            "prove it (`--accept-absent`); a dry run shows nothing of it."
+        ),
+    ] = False
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +115,7 @@ class CleanedUp(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: Annotated[bool, Meta(description="Whether nothing was written.")]
 
 
-_SYNCED = answers(Synced, 404, 409, 413, 415)
+_SYNCED = answers(Synced, 404, 409, 408, 413, 415)
 _NO_BODY = takes(Nothing, required=False)
 
 
@@ -141,7 +151,7 @@ async def _synced(faces: Parts, request: Request, name: str, account: str | None
 
 @router.post(
     "/sync",
-    responses=answers(AllSynced, 413, 415),
+    responses=answers(AllSynced, 408, 413, 415),
     openapi_extra=_NO_BODY,
     summary="Verify everything now",
 )
@@ -165,23 +175,26 @@ async def sync_all(faces: Parts, request: Request) -> Response:
 
 @router.post(
     "/cleanup",
-    responses=answers(CleanedUp, 413, 415),
+    responses=answers(CleanedUp, 408, 413, 415),
     openapi_extra=takes(CleanUp),
     summary="Clean up old open rows",
 )
 async def clean_up(faces: Parts, request: Request) -> Response:
     """What `ordersync cleanup` does: verify old open rows once, repair them, mark what is gone.
 
-    It stays, for up to a minute, until the absences that can be decided now are decided. The word
-    of a person where the account cannot prove itself (`--accept-absent`) is not taken here.
+    It stays, for up to a minute, until the absences that can be decided now are decided.
     """
     wish = await body_of(request, CleanUp)
     span = timedelta(seconds=int(wish.older_than[:-1]) * _UNITS[wish.older_than[-1]])
     if wish.dry_run:
         found, rows = await _would_clean(faces, span)
     else:
-        log.info(f"Cleanup of rows older than {wish.older_than}: {wish.reason}", by=caller(request))
-        found, rows = await _clean(faces, span)
+        log.info(
+            f"Cleanup of rows older than {wish.older_than}: {wish.reason}",
+            by=caller(request),
+            **({"accept_absent": True} if wish.accept_absent else {}),
+        )
+        found, rows = await _clean(faces, span, accept_absent=wish.accept_absent)
     return answer(
         CleanedUp(
             changes=rows[:ROWS_SHOWN],
@@ -208,13 +221,15 @@ async def _would_clean(faces: Faces, span: timedelta) -> tuple[Cleaned, list[Row
     ]
 
 
-async def _clean(faces: Faces, span: timedelta) -> tuple[Cleaned, list[RowCleaned]]:
+async def _clean(
+    faces: Faces, span: timedelta, *, accept_absent: bool
+) -> tuple[Cleaned, list[RowCleaned]]:
     before = {
         (order.account, name): order
         for order in await _open_rows(faces, span)
         for name in (order.client_order_id, order.venue_order_id)
     }
-    found = await faces.passes.clean_up(span)
+    found = await faces.passes.clean_up(span, accept_absent=accept_absent)
     rows = []
     for account, name in found.written:
         then = before.get((account, name))

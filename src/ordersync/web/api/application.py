@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from ordersync import __version__
 from ordersync.web.api import (
@@ -25,6 +25,7 @@ from ordersync.web.api import (
 )
 from ordersync.web.api.described import complete
 from ordersync.web.api.guard import Guard
+from ordersync.web.api.parameters import check_parameters
 from ordersync.web.dashboard.pages import dashboard_routes
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def routes(faces: Faces) -> FastAPI:
     )
     app.state.faces = faces
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(check_parameters)])
     app.add_route("/docs", lambda _: reading.page(app), include_in_schema=False)
     app.router.routes.extend(dashboard_routes())
     problems.install(app)

@@ -28,7 +28,7 @@ def to_cursor(place: Place | None, query: object) -> str | None:
 BY_KEY = re.compile(r"number\n-?[0-9]{1,19}|text\n[^\x00-\x1f]{0,1000}")
 BY_END = re.compile(r"[0-9TZ:.-]{1,40}\n[^\x00-\x1f]{0,1000}\n[^\x00-\x1f]{0,190}")
 BY_ORPHAN = re.compile(r"[^\x00-\x1f]{0,190}\n[0-9TZ:.-]{1,40}\n[^\x00-\x1f]{0,1000}")
-BY_EVENT = re.compile(r"[0-9]{1,18}\n[0-9]{1,9}")
+BY_EVENT = re.compile(r"[0-9]{1,18}\n[0-9]{1,9}(\nlog)?")
 """What a place looks like, its parts on lines of their own: anybody may make up a cursor."""
 
 

@@ -31,9 +31,11 @@ Number = Annotated[str, Meta(pattern=r"^[0-9]{1,24}(\.[0-9]{1,18})?$", examples=
 class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a person says of an order. What is null, or left out, nothing is said of."""
 
-    dry_run: Annotated[bool, Meta(description="Show what would be written; write nothing.")]
+    dry_run: Annotated[
+        bool, Meta(description="Needed. true: show what would be written, write nothing.")
+    ]
     reason: Annotated[
-        str, Meta(min_length=1, max_length=500, description="Why; it stays in the history.")
+        str, Meta(min_length=1, max_length=500, description="Needed. Why; it stays in the history.")
     ]
     by: Annotated[
         Annotated[str, Meta(min_length=1, max_length=190)] | None,
@@ -67,7 +69,9 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     why: Annotated[str | None, Meta(description="What could not be written into the row.")]
 
 
-_DECIDED = answers(Decided, 404, 409, 413, 415)
+_MEND = "GET /api/v1/orders/{id}/history tells what is known of it."
+
+_DECIDED = answers(Decided, 404, 409, 408, 413, 415)
 
 
 @router.post(
@@ -107,14 +111,19 @@ async def _decide(
     before = found.order
     order = OrderName(before.venue_order_id, before.client_order_id)
     if not (order.venue_order_id or order.client_order_id):
-        raise Refusal(409, "act-refused", f"nothing can be said of it: {NAMELESS}.")
+        raise Refusal(
+            409,
+            "act-refused",
+            f"nothing can be said of it: {NAMELESS}.",
+            mend="Write the exchange's id into the row; then ask again.",
+        )
     operator = faces.operator
     act = operator.correct if is_correction else operator.resolve
     try:
         word = said.word(said.by or caller(request))
         acted = await act(before.account, order, word, dry_run=said.dry_run)
     except ActRefused as error:
-        raise Refusal(409, "act-refused", error.what, mend=error.mend) from None
+        raise Refusal(409, "act-refused", error.what, mend=error.mend or _MEND) from None
     after = _as_if(before, acted) if said.dry_run else (await again(faces, found)).order
     return answer(Decided(before=before, after=after, dry_run=said.dry_run, why=acted.why or None))
 

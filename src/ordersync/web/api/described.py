@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
 
+ANYWHERE = (400, 401, 403, 421, 422, 431, 503)
+"""The problems that every call behind the guard may have."""
+
 _REFERENCE = "#/components/schemas/{name}"
 _T = TypeVar("_T")
 
@@ -41,19 +44,22 @@ async def body_of(request: Request, shape: type[_T]) -> _T:
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at `$.")
         raise invalid([{"where": f"body.{place.rstrip('`')}".rstrip("."), "what": what}]) from None
-    except msgspec.DecodeError:
-        raise Refusal(400, "not-json", "the body is not JSON.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Refusal(
+            400, "not-json", "the body is not JSON.", mend="Send JSON (RFC 8259), in UTF-8."
+        ) from None
 
 
-def answers(shape: type, *problems: int, status: int = 200) -> dict[int | str, dict[str, Any]]:
-    """For a route's `responses`: the shape of its answer, and which problems it may have."""
-    listed: dict[int | str, dict[str, Any]] = {
-        status: {"description": "Done.", "content": {"application/json": {"schema": named(shape)}}}
-    }
-    for code in (400, 401, 403, 421, 422, 503, *problems):
-        schema = {MEDIA_TYPE: {"schema": named(Problem)}}
-        listed[code] = {"description": _MEANINGS[code], "content": schema}
-    return listed
+def answers(shape: type, *more: int, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: the shape of its answer, and which more problems it may have."""
+    content = {"application/json": {"schema": named(shape)}}
+    return {status: {"description": "Done.", "content": content}, **problems(*ANYWHERE, *more)}
+
+
+def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: which problems it may have."""
+    content = {MEDIA_TYPE: {"schema": named(Problem)}}
+    return {code: {"description": _MEANINGS[code], "content": content} for code in codes}
 
 
 def takes(shape: type, *, required: bool = True) -> dict[str, Any]:
@@ -82,6 +88,7 @@ _MEANINGS = {
     415: "The body is no JSON.",
     421: "Nobody here goes by the name in the header Host.",
     422: "A parameter or a field is not as it has to be.",
+    431: "The head of the request is too long.",
     503: "The database or the exchange is away; ask again.",
 }
 

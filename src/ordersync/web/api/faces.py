@@ -18,6 +18,7 @@ from ordersync.sync.work import PassReport
 from ordersync.web.api.conditions import AccountShown
 from ordersync.web.api.figures import Figures
 from ordersync.web.api.keyring import Keyring
+from ordersync.web.api.past import Pasts
 from ordersync.web.api.rules import Rules
 from ordersync.web.metrics import Metrics
 from ordersync.web.subscribing import Subscriptions
@@ -57,8 +58,11 @@ class Passes(Protocol):
     async def verify_all(self) -> Sequence[PassReport]:
         """The next full pass of every account; who asks at the same time shares it."""
 
-    async def clean_up(self, older_than: timedelta) -> Cleaned:
-        """Verify and repair old open rows, once."""
+    async def clean_up(self, older_than: timedelta, *, accept_absent: bool) -> Cleaned:
+        """Verify and repair old open rows, once.
+
+        `accept_absent` is a person's word in place of the account's proof.
+        """
 
     async def preview(self, older_than: timedelta) -> Cleaned:
         """What that would write."""
@@ -72,6 +76,7 @@ class Faces(msgspec.Struct, frozen=True, kw_only=True):
 
     clock: Clock
     lists: OrderLists
+    pasts: Pasts
     outbox: Outbox
     subscriptions: Subscriptions
     keyring: Keyring

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import unquote
 
 from fastapi import Path, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ordersync.listed import State, Wanted
 
@@ -15,13 +16,13 @@ DAY_SECONDS = 86_400
 Text = Annotated[str, Field(min_length=1, max_length=190, pattern=r"^[^\x00]*$")]
 Cursor = Annotated[str, Field(max_length=4_000)]
 
+Segment = Annotated[Text, BeforeValidator(unquote)]
+"""A part of a path, which the guard leaves escaped: a / in it is no border."""
+
 Identity = Annotated[
-    str,
+    Segment,
     Path(
         alias="id",
-        min_length=1,
-        max_length=190,
-        pattern=r"^[^\x00]*$",
         description="A row's key, else the exchange's id, else the bot's own id of the order.",
         examples=["1234"],
     ),

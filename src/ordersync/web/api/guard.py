@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -20,6 +20,7 @@ from ordersync.errors import OrdersyncError
 from ordersync.tokened import Scope
 from ordersync.web.api.problems import Refusal, of_error
 from ordersync.web.draining import drain
+from ordersync.web.guest import HEAD_LIMIT
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Send
@@ -56,9 +57,11 @@ class Guard:
         """Let the request in, or answer it."""
         if scope["type"] != "http":
             return
+        scope = {**scope, "path": _as_escaped(scope)}
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         try:
+            _check_head(scope)
             host = self._check_host(headers)
             is_ours = self._check_origin(scope, headers, host)
             if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
@@ -89,7 +92,12 @@ class Guard:
         values = headers.getlist("host")
         host = _name_in(values[0]) if len(values) == 1 else None
         if host is None:
-            raise Refusal(400, "bad-host", "the header Host is needed, once.")
+            raise Refusal(
+                400,
+                "bad-host",
+                "the header Host is needed, once, with a name or an address.",
+                mend="Send the Host and port of the URL that you call.",
+            )
         if not (_is_address(host) or host == "localhost" or host in self._rules.hosts):
             raise Refusal(
                 421,
@@ -165,7 +173,7 @@ class Guard:
     def _check_body(scope: Call, headers: Headers) -> None:
         declared, has_body = headers.get("content-length"), _has_body(headers)
         if declared is not None and (not declared.isdecimal() or int(declared[:12]) > BODY_LIMIT):
-            raise Refusal(413, "too-long", f"the body is longer than {BODY_LIMIT} bytes.")
+            raise _too_long()
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if has_body and scope["method"] not in READS and kind != "application/json":
             raise Refusal(
@@ -174,6 +182,39 @@ class Guard:
                 "the body has to be JSON.",
                 mend="Send it with: Content-Type: application/json",
             )
+
+
+def _as_escaped(scope: Call) -> str:
+    """The path as it is routed: each part escaped in one way, so that a / in an id is no border.
+
+    Else the order `1/sync` could not be named, and asking for it would verify the order `1`.
+    """
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    parts = raw.decode("ascii", "replace").partition("?")[0].split("/")
+    return "/".join(quote(unquote(part), safe="") for part in parts)
+
+
+def _check_head(scope: Call) -> None:
+    """What came in one piece is whole before the listener would find it too long."""
+    size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    if size + sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_LIMIT:
+        raise Refusal(
+            431,
+            "head-too-long",
+            f"the head of the request is longer than {HEAD_LIMIT} bytes.",
+            mend="Send fewer or shorter headers and parameters.",
+            headers={"connection": "close"},
+        )
+
+
+def _too_long() -> Refusal:
+    return Refusal(
+        413,
+        "too-long",
+        f"the body is longer than {BODY_LIMIT} bytes.",
+        mend="No call needs so much.",
+        headers={"connection": "close"},
+    )
 
 
 def _has_body(headers: Headers) -> bool:
@@ -265,11 +306,13 @@ def _bounded(receive: Receive) -> Receive:
                 message = await receive()
         except TimeoutError:
             what = "the body did not come in time."
-            raise Refusal(408, "too-slow", what, headers={"connection": "close"}) from None
+            mend = f"Send it within {BODY_WITHIN_SECONDS:g} seconds."
+            raise Refusal(
+                408, "too-slow", what, mend=mend, headers={"connection": "close"}
+            ) from None
         left -= len(message.get("body", b""))
         if left < 0:
-            what = f"the body is longer than {BODY_LIMIT} bytes."
-            raise Refusal(413, "too-long", what, headers={"connection": "close"})
+            raise _too_long()
         is_whole = not message.get("more_body", False)
         return message
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter
@@ -10,10 +10,14 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from ordersync.errors import OrdersyncError
-from ordersync.web.api.described import answer, answers
+from ordersync.web.api.described import answer, answers, problems
 from ordersync.web.api.parts import Parts
 
 router = APIRouter(tags=["health"])
+
+
+_OPEN = problems(400, 403, 421, 431)
+_NO_TOKEN: dict[str, Any] = {"security": []}
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -29,7 +33,12 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     why: Annotated[str | None, Meta(description="Why not.")] = None
 
 
-@router.get("/healthz", responses={200: answers(Alive)[200]}, summary="Is it alive?")
+@router.get(
+    "/healthz",
+    responses={200: answers(Alive)[200], **_OPEN},
+    openapi_extra=_NO_TOKEN,
+    summary="Is it alive?",
+)
 async def healthz() -> Response:
     """Nothing is read for it: an answer means that the process runs."""
     return answer(Alive())
@@ -39,8 +48,10 @@ async def healthz() -> Response:
     "/readyz",
     responses={
         200: answers(Ready)[200],
+        **_OPEN,
         503: {**answers(Ready)[200], "description": "Not fresh, or the database is away."},
     },
+    openapi_extra=_NO_TOKEN,
     summary="Is what it says fresh?",
 )
 async def readyz(faces: Parts) -> Response:

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Query
 from msgspec import Meta
 from starlette.responses import Response
 
-from ordersync.archived import Archived
 from ordersync.listed import Listed, State, Totals
 from ordersync.truth.model import Event
 from ordersync.web.api.cursors import BY_END, BY_EVENT, BY_KEY, BY_ORPHAN, from_cursor, to_cursor
@@ -26,6 +25,7 @@ from ordersync.web.api.filters import (
 )
 from ordersync.web.api.looking import Asked, ask_about, one_named
 from ordersync.web.api.parts import Parts
+from ordersync.web.api.past import MovedOut
 
 router = APIRouter(prefix="/api/v1", tags=["orders"])
 
@@ -60,8 +60,11 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     order: Annotated[Listed, Meta(description="As it is now.")]
     events: Annotated[list[Event], Meta(description="Oldest first.")]
     archived: Annotated[
-        list[Archived],
-        Meta(description="What moved out of the database: the month of the files that hold it."),
+        list[MovedOut],
+        Meta(
+            description="What moved out of the database into files, on those pages for which they "
+            "were read: the first, and as many more as have events of theirs."
+        ),
     ]
     next: Annotated[str | None, _NEXT]
 
@@ -71,7 +74,7 @@ class _Past(msgspec.Struct, frozen=True):
 
     order: Listed
     events: list[msgspec.Raw]
-    archived: list[Archived]
+    archived: list[MovedOut]
     next: str | None
 
 
@@ -138,15 +141,18 @@ async def get_order(
 async def get_history(
     faces: Parts, name: Identity, filters: Annotated[HistoryFilters, Query()]
 ) -> Response:
-    """Every recorded change of one order, oldest first, with the exchange's own words."""
+    """Every recorded change of one order, oldest first, with the exchange's own words.
+
+    What moved out of the database is read from its files, where this process can read them.
+    """
     found = await one_named(faces, name, filters.account)
     about = ("history", found.order.account, found.key)
     after = from_cursor(filters.cursor, about, BY_EVENT)
-    past = await faces.lists.past(found.order.account, found.key, after=after, limit=filters.limit)
+    past = await faces.pasts.page(found.order.account, found.key, after, filters.limit)
     told = _Past(
         order=found.order,
-        events=[msgspec.Raw(text.encode()) for text in past.events],
-        archived=past.archived,
+        events=[msgspec.Raw(text) for text in past.events],
+        archived=past.moved,
         next=to_cursor(past.next, about),
     )
     return answer(told)

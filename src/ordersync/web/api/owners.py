@@ -13,6 +13,7 @@ from ordersync.alerted import ChannelHealth
 from ordersync.listed import OwnerShown
 from ordersync.web.api.conditions import AccountShown
 from ordersync.web.api.described import answer, answers
+from ordersync.web.api.filters import Segment
 from ordersync.web.api.parts import Parts
 from ordersync.web.api.problems import Refusal
 
@@ -43,9 +44,7 @@ async def list_owners(faces: Parts) -> Response:
 @router.get("/owners/{id}", responses=answers(OwnerShown, 404), summary="Is this bot blocked?")
 async def get_owner(
     faces: Parts,
-    name: Annotated[
-        str, Path(alias="id", min_length=1, max_length=190, description="The owner's name.")
-    ],
+    name: Annotated[Segment, Path(alias="id", description="The owner's name.")],
 ) -> Response:
     """One owner; 404 for one that waits for nothing now and waited for nothing untruly today."""
     for one in await faces.lists.owners():

@@ -5,6 +5,7 @@ No secret is ever quoted: what a stranger sent is named by its place, not repeat
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -82,7 +83,7 @@ class Refusal(Exception):
         kind: str,
         detail: str,
         *,
-        mend: str = "",
+        mend: str,
         headers: Mapping[str, str] | None = None,
         orders: list[Any] | None = None,
         errors: list[dict[str, str]] | None = None,
@@ -165,8 +166,11 @@ def invalid(errors: list[dict[str, str]]) -> Refusal:
     )
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     error = cast("HTTPException", error)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"allow": ", ".join(sorted(_methods_of(request))) or headers["Allow"]}
     phrase = HTTPStatus(error.status_code).phrase
     kind = phrase.lower().replace(" ", "-").replace("'", "")
     details = {
@@ -176,8 +180,20 @@ async def _http(_: Request, error: Exception) -> Response:
     }
     detail = details.get(error.status_code, str(error.detail))
     return Refusal(
-        error.status_code, kind, detail, mend="See /docs for all calls.", headers=error.headers
+        error.status_code, kind, detail, mend="See /docs for all calls.", headers=headers
     ).response
+
+
+def _methods_of(request: Request) -> set[str]:
+    """All that the path takes; Starlette names those of the first route that has it."""
+    path: str = request.scope["path"]
+    calls: Mapping[str, Mapping[str, object]] = request.app.openapi()["paths"]
+    return {
+        method.upper()
+        for template, methods in calls.items()
+        if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path)
+        for method in methods
+    }
 
 
 async def _explained(request: Request, error: Exception) -> Response:

@@ -20,7 +20,7 @@ from ordersync.sync.objectives import (
     objectives,
     points,
 )
-from ordersync.web.api.described import answer, answers
+from ordersync.web.api.described import answer, answers, problems
 from ordersync.web.api.parts import Parts
 from ordersync.web.api.problems import Refusal
 from ordersync.web.metrics import CONTENT_TYPE
@@ -67,11 +67,20 @@ async def get_samples(
 
 @router.get(
     "/metrics",
-    responses={200: {"description": "Done.", "content": {"text/plain": {}}}},
+    response_class=Response,
+    responses={
+        **problems(400, 401, 403, 404, 421, 431),
+        200: {"description": "Done.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+    },
     summary="Metrics for Prometheus",
 )
 async def get_metrics(faces: Parts) -> Response:
     """The figures of this process, in Prometheus' text form."""
     if faces.metrics is None:
-        raise Refusal(404, "no-metrics", "this process keeps no account: it counts nothing.")
+        raise Refusal(
+            404,
+            "no-metrics",
+            "this process keeps no account: it counts nothing.",
+            mend="Ask the ordersync that keeps one: GET /api/v1/accounts has each lease's holder.",
+        )
     return Response(faces.metrics.text(), headers={"content-type": CONTENT_TYPE})

@@ -16,6 +16,7 @@ from ordersync.logged import Place
 from ordersync.subscribed import Delivery, DeliveryState, Interest, Subscription
 from ordersync.truth.model import EventKind
 from ordersync.web.api.described import answer, answers, body_of, takes
+from ordersync.web.api.filters import Segment
 from ordersync.web.api.parts import Parts
 from ordersync.web.api.problems import Refusal
 from ordersync.web.outgoing import AddressRefused
@@ -39,7 +40,10 @@ class NewSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Where to send, and what; of each list any, all where it is empty."""
 
     url: Annotated[
-        str, Meta(description="An https address.", examples=["https://bot.example/hooks/orders"])
+        str,
+        Meta(
+            description="Needed. An https address.", examples=["https://bot.example/hooks/orders"]
+        ),
     ]
     accounts: Annotated[Names, Meta(description="Only of these accounts.")] = []
     owners: Annotated[Names, Meta(description="Only of these owners.")] = []
@@ -131,13 +135,13 @@ class Which(BaseModel):
     )
 
 
-Id = Annotated[str, Path(max_length=190, description="The subscription's id.")]
+Id = Annotated[Segment, Path(description="The subscription's id.")]
 
 
 @router.post(
     "/subscriptions",
     status_code=201,
-    responses=answers(SubscriptionMade, 409, 413, 415, status=201),
+    responses=answers(SubscriptionMade, 408, 409, 413, 415, status=201),
     openapi_extra=takes(NewSubscription),
     summary="Be told by requests to an address",
 )
@@ -160,6 +164,7 @@ async def make_subscription(request: Request, faces: Parts) -> Response:
             422,
             "address-refused",
             f"nothing is sent to this address: {refusal}",
+            mend="Give an https address that can be reached from outside this machine.",
             errors=[{"where": "body.url", "what": str(refusal)}],
         ) from None
     except TooManySubscriptions:
@@ -219,7 +224,7 @@ async def list_deliveries(
 
 @router.post(
     "/subscriptions/{id}/send-again",
-    responses=answers(SentAgain, 404, 413, 415),
+    responses=answers(SentAgain, 404, 408, 413, 415),
     openapi_extra=takes(SendAgain, required=False),
     summary="Send again what was given up",
 )

@@ -36,7 +36,7 @@ async function read(key) {
       const events = [...told.events.slice(0, told.live ?? 0), ...older.reverse(), ...told.events.slice(told.live ?? 0)];
       for (const event of older) known.add(event.id);
       next = page.next;
-      story.value = { ...told, events, archived: page.archived, loading: next !== null };
+      story.value = { ...told, events, archived: told.archived.length ? told.archived : page.archived, loading: next !== null };
     } while (next !== null && story.peek().events.length < MOST);
     story.value = { ...story.peek(), loading: false, isCut: next !== null };
   } catch (error) {
@@ -122,7 +122,7 @@ function History({ row }) {
       ${told && !events.length ? html`<p class="empty">${told.trouble || (told.loading ? "Reading …" : "No event yet: nothing of this order has changed since ordersync knows it.")}</p>` : null}
     </div>
     ${told?.isCut ? html`<p class="note warn">These are its oldest ${count(MOST, "event")}; <code>ordersync history</code> shows those after them.</p>` : null}
-    ${told?.archived.length ? html`<p class="quiet">Older: ${count(told.archived.length, "part")} of its history moved out into files; <code>ordersync history</code> reads ${told.archived.length === 1 ? "it" : "them"}.</p>` : null}
+    ${told?.archived.filter((part) => part.why).map((part) => html`<p class="quiet" key=${part.file}>A part of its history moved out into <code>${part.file}</code> and is not shown: ${part.why}</p>`)}
     ${shown ? html`<${Evidence} event=${shown} />` : null}`;
 }
 

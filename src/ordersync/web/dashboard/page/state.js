@@ -67,7 +67,7 @@ function count() {
   const t = totals.peek();
   // Before all rows were read once the server's totals are more than what is held.
   const told = loadedAt || !t ? sum : {
-    open: t.open, stale: Math.max(0, t.stale - t.suspect - t.unknown), suspect: t.suspect, unknown: t.unknown,
+    open: t.open, stale: t.stale, suspect: t.suspect, unknown: t.unknown,
     trouble: t.warning + t.critical, loud: sum.loud, never: sum.never,
   };
   if (JSON.stringify(told) !== JSON.stringify(standing.peek())) standing.value = told;

@@ -40,6 +40,7 @@ MEANINGS: Mapping[str, str] = {
     "several-orders": "several orders go by this name",
     "too-many": "there are as many of them as there may be",
     "too-long": "the body is too long",
+    "head-too-long": "path, parameters and headers are too long",
     "unknown-host": "nobody here goes by the name in Host",
     "invalid-request": "a parameter or a field is not as it has to be; `errors` lists each",
     "address-refused": "nothing is sent to that address",

@@ -30,7 +30,7 @@ class Alert(StrEnum):
     """What a person may hear of."""
 
     ORDER_STALE = "order_stale"
-    """an open row, older than `sync.stale_after`, that nobody can vouch for, and that is not suspect"""
+    """an open row, not suspect, older than `sync.stale_after`, that nobody can vouch for"""
     ORDER_STALE_LONG = "order_stale_long"  # the same of a row twelve times as old: an hour
     ORDER_SUSPECT = "order_suspect"  # the exchange does not show the order, and that is not proven
     ORDER_UNKNOWN = "order_unknown"  # it is proven that the exchange does not have the order

@@ -115,7 +115,7 @@ async def test_a_row_is_told_beside_what_the_exchange_says(opened: Open) -> None
         said("v1", Status.NEW, "0.5", quantity="2", avg_price="100.50", side="BUY", fee="0.1"),
     )
     ((one,),) = [page.orders for page in await pages(lists(it), Wanted(), 10)]
-    assert (one.account, one.owner, one.symbol, one.side) == (ACCOUNT, "seven", "BTC-USD", "BUY")
+    assert (one.account, one.owner, one.symbol, one.side) == (ACCOUNT, "seven", "BTC-USD", "buy")
     assert (one.quantity, one.filled_qty, one.avg_price, one.fee) == ("2", "0.5", "100.50", "0.1")
     assert (one.row_word, one.exchange_status) == ("pending", "partially_filled")
     assert (one.state, one.stale, one.discrepancy, one.source) == (State.OPEN, False, None, "poll")

@@ -119,7 +119,7 @@ class Judge:
             client_order_id=names.client_order_id,
             owner=names.owner,
             symbol=names.symbol,
-            side=(shown and shown.side) or self._text(claim, "side"),
+            side=_side((shown and shown.side) or self._text(claim, "side")),
             quantity=digits(shown.quantity) if shown else None,
             filled_qty=digits(shown.filled_qty) if shown else None,
             avg_price=digits(shown.avg_price) if shown else None,
@@ -214,6 +214,12 @@ class Judge:
 
     def _text(self, claim: Claim | None, field: str) -> str | None:
         return self._mapping.text(claim.cells, field) if claim else None
+
+
+def _side(text: str | None) -> str | None:
+    """One spelling, whoever said it; what a bot calls otherwise stays as it is."""
+    plain = text and text.lower()
+    return plain if plain in {"buy", "sell"} else text
 
 
 def _state(claim: Claim | None, overlay: Overlay | None, *, is_final: bool) -> State:

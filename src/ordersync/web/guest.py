@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from typing import TYPE_CHECKING
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -29,6 +31,15 @@ TAKEN_LEAST = 16 * 1024
 
 IDLE_SECONDS = 30
 CONNECTIONS_LIMIT = 2_000
+NO_HTTP = {
+    "type": "urn:ordersync:problem:bad-request",
+    "title": "Bad request",
+    "status": 400,
+    "detail": "the request is no HTTP/1.1.",
+    "mend": "One header Host is needed, no line may be broken, and the head is bounded.",
+}
+"""What is said to a request that is not even one: a problem (RFC 9457), as all errors are."""
+
 ABORT = "ordersync.abort"
 """The ASGI extension by which an application drops a connection: its "abort" is to be called."""
 
@@ -60,6 +71,19 @@ class _Impatient(H11Protocol):
         if cycle is not None and cycle.response_complete and self._waiting is None:
             self._await_head()
         super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        del msg
+        body = json.dumps(NO_HTTP).encode()
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body)):
+            self.transport.write(self.conn.send(event) or b"")
+        self.conn.send(h11.EndOfMessage())
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()

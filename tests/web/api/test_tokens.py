@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from ordersync.errors import ConfigError
 from ordersync.service import examine, list_tokens, new_token, revoke_token
 from ordersync.simulator import Life
 from ordersync.tokened import Scope, digest_of
-from tests.system.caller import BASE, calling, with_api
+from tests.system.caller import BASE, PORT, calling, with_api
 from tests.virtual import virtually
 
 if TYPE_CHECKING:
@@ -176,13 +178,27 @@ async def test_a_body_that_is_too_long_or_no_json_is_refused(tmp_path: Path) -> 
         path = "/api/v1/sync"
         await caller.problem(path, 413, method="POST", json={"a": "x" * 70_000})
         await caller.problem(path, 415, method="POST", data={"a": "b"})
-        json = {"content-type": "application/json"}
+        typed = {"content-type": "application/json"}
         latin = b'{"dry_run": true, "reason": "\xe9"}'
         for body in (b"{", latin, latin.decode("latin1").encode("utf-16")):
             wrong = await caller.problem(
-                "/api/v1/cleanup", 400, method="POST", content=body, headers=json
+                "/api/v1/cleanup", 400, method="POST", content=body, headers=typed
             )
             assert "UTF-8" in wrong["mend"]
+
+
+@virtually
+async def test_what_is_no_request_gets_a_problem_too(tmp_path: Path) -> None:
+    async with with_api(tmp_path) as house, calling(house):
+        get = "GET / HTTP/1.1\r\n"
+        for text in (f"{get}Host: a\r\nHost: b\r\n\r\n", f"{get}\r\n", "\x16\x03\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+            writer.write(text.encode())
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 400 ")
+            assert b"application/problem+json" in head
+            assert json.loads(body)["status"] == 400
+            writer.close()
 
 
 @virtually

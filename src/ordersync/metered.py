@@ -26,17 +26,35 @@ KINDS_LIMIT = 100
 """How many kinds of one thing are told apart; what comes beyond is counted as `other`."""
 
 
+class CallEnd(StrEnum):
+    """How a question to the exchange ended."""
+
+    ANSWERED = "answered"
+    NOT_FOUND = "not_found"
+    LIMITED = "limited"  # 429
+    KEY_REFUSED = "key_refused"  # 401, 403
+    REFUSED = "refused"  # 400, 422
+    FAILED = "failed"  # no answer, 5xx, or none that can be read
+
+
+class Delivery(StrEnum):
+    """How a message to a person ended."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
 class Count(StrEnum):
     """What only counts up; what `kind` tells apart stands beside it."""
 
-    CALLS = "calls"  # how it ended: answered, not_found, limited, refused, key_refused, failed
+    CALLS = "calls"  # a CallEnd
     EVENTS = "events"  # the event's kind
     LOST = "lost"  # compare-and-sets that another writer won
     ACCURACY_SAMPLED = "accuracy_sampled"
     ACCURACY_WRONG = "accuracy_wrong"
     BLOCKED = "blocked"  # seconds
     UNTRULY_BLOCKED = "untruly_blocked"  # seconds
-    ALERTS = "alerts"  # the channel, and how it ended
+    ALERTS = "alerts"  # the channel, and a Delivery
 
 
 class Span(StrEnum):

@@ -11,6 +11,7 @@ from ordersync.metered import LATENCY_BOUNDS, Count, Meter
 from ordersync.sampled import HOUR, MINUTE, Latency, Sample
 from ordersync.sync.objectives import objectives, points
 from ordersync.sync.tally import OTHER, Tally
+from ordersync.truth.model import EventKind
 from ordersync.web.metrics import Metrics
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -88,4 +89,16 @@ def test_a_kind_with_a_million_values_stays_bounded() -> None:
     assert counts["main", OTHER] == 900
     assert sum(counts.values()) == 1_000
     text = Metrics(tally, {"main": "coinbase"}, lambda: None).text()
-    assert text.count(b"ordersync_events_total{") == len(counts)
+    assert text.count(b"ordersync_events_total{") == len(counts) + len(EventKind)
+
+
+def test_what_is_not_counted_yet_is_0_so_that_the_first_of_it_is_an_increase() -> None:
+    metrics = Metrics(Tally(), {"main": "coinbase"}, lambda: None, channels=["phone"])
+    text = metrics.text().decode()
+    for series in (
+        'ordersync_events_total{account="main",kind="unknown"}',
+        'ordersync_venue_calls_total{account="main",result="key_refused"}',
+        'ordersync_accuracy_wrong_total{account="main"}',
+        'ordersync_alerts_total{channel="phone",result="failed"}',
+    ):
+        assert f"{series} 0.0\n" in text

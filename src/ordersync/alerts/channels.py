@@ -17,7 +17,7 @@ import structlog
 from ordersync.alerted import ChannelHealth
 from ordersync.alerts.messages import text_of, title_of
 from ordersync.errors import OrdersyncError
-from ordersync.metered import Count
+from ordersync.metered import Count, Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,7 +178,8 @@ class Way:
 
     async def _note(self, why: str) -> None:
         """Count and tell, and keep what has changed."""
-        self._meter.count(Count.ALERTS, self.channel.name, "failed" if why else "delivered")
+        ended = Delivery.FAILED if why else Delivery.DELIVERED
+        self._meter.count(Count.ALERTS, self.channel.name, ended)
         await self._tell(why)
 
     async def _tell(self, why: str) -> None:

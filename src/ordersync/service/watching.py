@@ -76,7 +76,12 @@ class Watch:
         self._told = build_told(settings)
         self.channels = ToldChannels(settings, self._told, clock)
         venues = {name: account.venue for name, account in settings.served_accounts.items()}
-        self.metrics = Metrics(tally, venues, self._look)
+        self.metrics = Metrics(
+            tally,
+            venues,
+            self._look,
+            channels=[channel.name for channel in settings.alerts.channels],
+        )
         for name in venues:
             tally.set(Level.LEASE, name, 0)
         self._lists: TableLists | None = None

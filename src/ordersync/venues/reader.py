@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from ordersync.metered import UNMETERED, Count, Level
+from ordersync.metered import UNMETERED, CallEnd, Count, Level
 from ordersync.venues.answers import TOO_MANY, Answer, Blame, NotFound, Unusable, judge, no_answer
 
 if TYPE_CHECKING:
@@ -111,11 +111,12 @@ class Reader:
         try:
             response = await self._client.get(path, params=list(query), headers=headers)
         except httpx2.RequestError as error:
-            self._count("failed")
+            self._count(CallEnd.FAILED)
             return no_answer(error)
         budget.learn(response.headers, self._venue_now())
         answer = judge(response, self._venue_now())
-        self._count("limited" if response.status_code == TOO_MANY else _how_it_ended(answer))
+        limited = response.status_code == TOO_MANY
+        self._count(CallEnd.LIMITED if limited else _how_it_ended(answer))
         return answer
 
     def _owe(self) -> None:
@@ -124,9 +125,9 @@ class Reader:
             self._owed_since = self._clock.now()
             self._meter.set(Level.ASKED_AT, self._owed_since.timestamp())
 
-    def _count(self, how: str) -> None:
+    def _count(self, how: CallEnd) -> None:
         meter, budget = self._meter, self._budget
-        if how == "failed":
+        if how is CallEnd.FAILED:
             self._unanswered += 1
             self._owe()
         else:
@@ -140,11 +141,10 @@ class Reader:
         meter.set(Level.PAUSED_UNTIL, (self._clock.now() + budget.paused_for).timestamp())
 
 
-_BLAMED = {Blame.KEY: "key_refused", Blame.REQUEST: "refused"}
+_BLAMED = {Blame.KEY: CallEnd.KEY_REFUSED, Blame.REQUEST: CallEnd.REFUSED}
 
 
-def _how_it_ended(answer: Answer) -> str:
-    """In one word, for those who count."""
+def _how_it_ended(answer: Answer) -> CallEnd:
     if isinstance(answer, Unusable):
-        return _BLAMED.get(answer.blame, "failed")
-    return "not_found" if isinstance(answer, NotFound) else "answered"
+        return _BLAMED.get(answer.blame, CallEnd.FAILED)
+    return CallEnd.NOT_FOUND if isinstance(answer, NotFound) else CallEnd.ANSWERED

@@ -19,7 +19,8 @@ from prometheus_client.core import (
 )
 
 from ordersync import __version__
-from ordersync.metered import Count, Level, Span
+from ordersync.metered import CallEnd, Count, Delivery, Level, Span
+from ordersync.truth.model import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,6 +66,12 @@ COUNTERS: Mapping[Count, Described] = {
     Count.ALERTS: Described(
         "ordersync_alerts", "Messages to people, by how that ended.", "result", of="channel"
     ),
+}
+
+_KINDS: Mapping[Count, Sequence[str]] = {
+    Count.CALLS: list(CallEnd),
+    Count.EVENTS: list(EventKind),
+    Count.ALERTS: list(Delivery),
 }
 
 HISTOGRAMS: Mapping[Span, Described] = {
@@ -126,13 +133,21 @@ GAUGES: Mapping[Level, Described] = {
 class Metrics:
     """What `/metrics` answers. `look` lets whoever knows set the levels before each answer.
 
-    `venues` gives each account's exchange.
+    `venues` gives each account's exchange, `channels` are the names of the ways to people.
     """
 
-    def __init__(self, tally: Tally, venues: Mapping[str, str], look: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        venues: Mapping[str, str],
+        look: Callable[[], None],
+        *,
+        channels: Sequence[str] = (),
+    ) -> None:
         self._tally = tally
         self._venues = venues
         self._look = look
+        self._channels = tuple(channels)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -154,7 +169,8 @@ class Metrics:
         yield accounts
         for count, told in COUNTERS.items():
             counter = CounterMetricFamily(told.name, told.help, labels=_labels(told))
-            for key, value in sorted(self._tally.counts[count].items()):
+            counted = self._zeros(count) | self._tally.counts[count]
+            for key, value in sorted(counted.items()):
                 counter.add_metric(_values(told, key), value)
             yield counter
         for level, told in GAUGES.items():
@@ -163,6 +179,11 @@ class Metrics:
                 gauge.add_metric(_values(told, key), value)
             yield gauge
         yield from self._histograms()
+
+    def _zeros(self, count: Count) -> dict[tuple[str, str], float]:
+        """What is not counted yet is 0: an increase from nothing is none to Prometheus."""
+        of = self._channels if count is Count.ALERTS else self._venues
+        return {(name, kind): 0.0 for name in of for kind in _KINDS.get(count, [""])}
 
     def _histograms(self) -> Iterator[Metric]:
         for span, told in HISTOGRAMS.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,3 +40,17 @@ def _own_log() -> Iterator[None]:
     """A command that a test runs here sets up the log on a stream that is closed afterwards."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def referees() -> Path:
+    """The Python that has the official clients."""
+    root = Path(__file__).parents[1]
+    named = os.environ.get("ORDERSYNC_REFEREES")
+    python = Path(named) if named else root / ".venv-referees" / "bin" / "python"
+    if not python.exists():
+        missing = f"NO REFEREES: {python} does not exist. `./dev referees` makes it."
+        if "referees" in os.environ.get("ORDERSYNC_DEMAND", ""):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return python

@@ -8,12 +8,17 @@ specification 1.0.0 itself prints headers and no secret, so its own signature ca
 from __future__ import annotations
 
 import base64
+import json
+import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from ordersync.clock import SystemClock
 from ordersync.standard_webhooks import Secret, is_signed, is_timely
 
+SDK = Path(__file__).parent / "simulator" / "referees" / "webhooks_sdk.py"
 KNOWN_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published one
 KNOWN_ID, KNOWN_TIME, KNOWN_BODY = (
     "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -98,3 +103,32 @@ def test_a_secret_shows_in_no_text_of_it() -> None:
 )
 def test_five_minutes_to_both_sides_are_timely(timestamp: str, timely: bool) -> None:  # noqa: FBT001 - what is due
     assert is_timely(timestamp, datetime.fromtimestamp(1614265330, UTC)) is timely
+
+
+@pytest.mark.referee
+def test_the_official_library_signs_what_we_believe_and_believes_what_we_sign(
+    referees: Path,
+) -> None:
+    secret, now = Secret(KNOWN_SECRET), int(SystemClock().now().timestamp())
+    bodies = [KNOWN_BODY.decode(), "", "a.b", '{"order_id": "\u00fc\u20ac"}', "x" * 100_000]
+    cases = [
+        {"id": f"msg_{n}", "at": now, "body": body, "signature": ""}
+        for n, body in enumerate(bodies)
+    ]
+    for one in cases:
+        one["signature"] = secret.sign(str(one["id"]), str(now), str(one["body"]).encode())
+    forged = {**cases[0], "id": "msg_9"}
+    several = {**cases[0], "signature": f"{NOT_OURS} v1a,AAAA {cases[0]['signature']}"}
+    answer = subprocess.run(
+        [referees, SDK, KNOWN_SECRET],
+        input=json.dumps([*cases, forged, several]),
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    judged = json.loads(answer.stdout)
+    assert [one["believes"] for one in judged] == [True] * len(cases) + [False, True]
+    for one, said in zip(cases, judged, strict=False):
+        body, webhook_id = str(one["body"]).encode(), str(one["id"])
+        its = said["signs"]
+        assert is_signed([secret], its, webhook_id=webhook_id, timestamp=str(now), body=body)

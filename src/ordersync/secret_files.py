@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from typing import TYPE_CHECKING
 
 from ordersync.errors import ConfigError
@@ -13,24 +14,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read_private(path: Path, *, where: str) -> str:
-    """A text that nobody else may read. Raises ConfigError.
+def read_private(
+    path: Path, *, where: str, named: str = "", missing: str = "Mend the path."
+) -> str:
+    """A text that nobody else may read. Raises ConfigError, in which none of it is quoted.
 
-    On systems without modes of files the rights are not checked.
+    `named` is what a person calls the file, where `where` tells its path; `missing` what to do
+    where it is not there. On systems without modes of files the rights are not checked.
     """
+    named = named or f"the file {path}"
     try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if os.name == "posix" and mode & 0o077:
+            what = f"others may read {named} (its mode is {mode:04o})."
+            raise ConfigError(what, where=where, mend=f"chmod 600 {path}")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{named} is not there.", where=where, mend=missing) from None
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
-        raise ConfigError(
-            f"the file {path} cannot be read ({why}).", where=where, mend="Mend path or rights."
-        ) from None
-    if os.name == "posix" and mode & 0o077:
-        raise ConfigError(
-            f"others may read the file {path}.", where=where, mend=f"chmod 600 {path}"
-        )
-    return text
+        mend = "Mend it or its rights: this user must be able to read it."
+        raise ConfigError(f"{named} cannot be read ({why}).", where=where, mend=mend) from None
 
 
 def make_private(path: Path, text: str, *, where: str) -> None:

@@ -122,4 +122,4 @@ def test_doctor_names_a_channel_that_cannot_be_used(house: House) -> None:
     findings = house.ordersync("--json", "doctor").json["findings"]
     (found,) = [one for one in findings if one["about"] == "alerts: none"]
     assert found["severity"] == "error"
-    assert "none.url cannot be read" in found["what"]
+    assert "none.url is not there" in found["what"]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RARELY = {"interval": "10m"}
 RECEIPTS = "SELECT webhook_id FROM ordersync_webhooks ORDER BY webhook_id"
+WRONG_PATHS = ("/webhooks/main/", "//webhooks/main", "/webhooks", "/")
 OTHER_KEY, THIRD_KEY = b"another key " * 3, b"a third key " * 3
 
 
@@ -258,9 +259,11 @@ async def test_what_makes_no_sense_is_the_senders_fault(tmp_path: Path) -> None:
         many = [{"order_id": f"o{n}"} for n in range(101)]
         assert (await sender.send("msg_1", many)).status_code == 422
         assert (await sender.send("msg_1", {"order_id": "x"}, account="other")).status_code == 404
-        assert (await sender.client.get(f"{url}/webhooks/main")).status_code == 405
-        assert (await sender.client.post(f"{url}/webhooks/main/")).status_code == 404
-        assert (await sender.client.post(f"{url}/")).status_code == 404
+        asked = await sender.client.get(f"{url}/webhooks/main")
+        assert (asked.status_code, asked.headers["allow"]) == (405, "POST")
+        for wrong in (asked, *[await sender.client.post(f"{url}{at}") for at in WRONG_PATHS]):
+            assert wrong.status_code in {404, 405}
+            assert "/webhooks/ and the account's name" in wrong.json()["error"]
         assert house.asked() == []
         assert receipts(house) == []
 
@@ -506,7 +509,7 @@ async def test_who_syncs_once_needs_no_secrets(tmp_path: Path) -> None:
         await house.sync()
         assert house.untrue(order) == []
         async with house.serving() as service:
-            with pytest.raises(ConfigError, match=r"webhooks\.json cannot be read"):
+            with pytest.raises(ConfigError, match=r"webhooks\.json is not there"):
                 await service.run()
 
 

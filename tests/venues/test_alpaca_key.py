@@ -85,6 +85,6 @@ def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such key file") as refused:
+    with pytest.raises(ConfigError, match="the key file is not there") as refused:
         read_key(tmp_path / "nobody.json")
     assert "Alpaca" in refused.value.mend

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -43,6 +44,10 @@ TIMED_OUT = 408
 CROWDED_PAUSE, AWAY_PAUSE = timedelta(seconds=1), timedelta(seconds=5)
 SAY_EVERY = timedelta(minutes=1)
 
+WHERE = (
+    "webhooks are taken by POST at /webhooks/ and the account's name, without a slash behind it."
+)
+
 EXPOSED = (
     "webhooks come over plain http from other machines: signed, but readable on their way.",
     "Let a proxy with TLS stand before it, and listen on 127.0.0.1.",
@@ -66,6 +71,13 @@ class _Refused(Exception):
             self.headers["retry-after"] = str(round(retry_after.total_seconds()))
 
 
+async def _elsewhere(request: Request, error: Exception) -> Response:
+    """What is said where there is no door, or to who does not POST."""
+    del request
+    refusal = cast("HTTPException", error)
+    return JSONResponse({"error": WHERE}, refusal.status_code, headers=refusal.headers)
+
+
 class Door:
     """Takes webhooks for the accounts that have both: a taker, and secrets."""
 
@@ -77,7 +89,10 @@ class Door:
         self._clock = clock
         self._bodies = 0
         self._said_at: dict[str, datetime] = {}
-        self.app = Starlette(routes=[Route("/webhooks/{account}", self._take, methods=["POST"])])
+        self.app = Starlette(
+            routes=[Route("/webhooks/{account}", self._take, methods=["POST"])],
+            exception_handlers={HTTPException: _elsewhere},
+        )
         # A path that is nearly right is wrong: who is redirected may send the body unsigned.
         self.app.router.redirect_slashes = False
 

@@ -72,6 +72,7 @@ async def run(options: Options, folder: Path) -> list[Line]:
                 lines += await _costs(worker, spent / visits)
             worker.stop()
         lines.append(await asyncio.to_thread(_connections, yard))
+        lines.append(await asyncio.to_thread(_idle_run, yard, options.of(10, 2)))
     return lines
 
 
@@ -139,6 +140,30 @@ def _connections(yard: Yard) -> Line:
     said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
     return Line(
         what="Celery: memory of one more account's connection", unit="MB", ours=float(said.stdout)
+    )
+
+
+def _idle_run(yard: Yard, pause: int) -> Line:
+    """What `ordersync run` takes of memory with the same accounts, all its doors open."""
+    place = {"ORDERSYNC_WEB__LISTEN": "127.0.0.1:0"}
+    command = [sys.executable, "-m", "ordersync", "run"]
+    log = yard.folder / "run.log"
+    with log.open("wb") as out:
+        child = subprocess.Popen(  # noqa: S603
+            command, cwd=yard.folder, env={**os.environ, **place}, stdout=out, stderr=out
+        )
+    try:
+        until(lambda: b"The API answers" in log.read_bytes(), "ordersync run answers", ENOUGH)
+        time.sleep(pause)
+        memory = asyncio.run(_resident_mb(child.pid))
+    finally:
+        child.terminate()
+        child.wait()
+    return Line(
+        what=f"PostgreSQL: memory of an idle `ordersync run`, {len(yard.accounts)} accounts",
+        unit="MB",
+        ours=memory,
+        note="its API open; on SQLite ten less, for the driver",
     )
 
 

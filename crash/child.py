@@ -56,6 +56,7 @@ interval = "{interval}"
 """
 OPEN = frozenset({"pending", "open"})
 PATIENCE = 20.0
+UP = "The API answers"
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +89,7 @@ class Ordersync:
         self.log: list[str] = []
         self._child: subprocess.Popen[str] | None = None
         self._readers: list[threading.Thread] = []
+        self._begun = 0
 
     @property
     def child(self) -> subprocess.Popen[str]:
@@ -98,6 +100,7 @@ class Ordersync:
 
     def start(self) -> None:
         """Start it; nobody waits for its first pass."""
+        self._begun = len(self.log)
         self._child = child = subprocess.Popen(
             [sys.executable, "-m", "ordersync", "--json", "run"],
             cwd=self.folder,
@@ -176,6 +179,11 @@ class Ordersync:
         """Bytes that it holds now."""
         ask = ["ps", "-o", "rss=", "-p", str(self.child.pid)]
         return int(subprocess.check_output(ask, text=True)) * 1024  # noqa: S603
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has come so far, in this life, that it answers."""
+        return any(UP in line for line in self.log[self._begun :])
 
     def log_text(self) -> str:
         """All that it has logged, over its deaths."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from crash.child import ROOT, Ordersync
 from crash.scene import Scene, Verdict
 from tests.scale.yard import Worker
+from tests.servers.daemon import until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -185,6 +186,7 @@ class Crew(Scene):
         """A round with these blows, once everybody is there."""
         for one in self.workers:
             one.worker.until_says("ready.", within=READY)
+        until(lambda: all(one.is_up for one in self.crew), "both runs answer", READY)
         return super().play(*victims)
 
     def _strike(self, victims: Sequence[str]) -> float:

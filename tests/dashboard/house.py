@@ -100,7 +100,13 @@ class House:
     """One folder, one exchange, one service; `start` and `stop` are of the service alone."""
 
     def __init__(
-        self, folder: Path, *, stale_after: str = "3s", web: str = "", columns: str = COLUMNS
+        self,
+        folder: Path,
+        *,
+        stale_after: str = "3s",
+        web: str = "",
+        columns: str = COLUMNS,
+        shadow: bool = False,
     ) -> None:
         self.folder = folder
         self.port = free_port()
@@ -110,6 +116,7 @@ class House:
         self._stale_after = stale_after
         self._web = web
         self._columns = columns
+        self._shadow = shadow
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="house", daemon=True)
         self._exchange: contextlib.AsyncExitStack | None = None
@@ -241,6 +248,15 @@ class House:
 
         self._call(garbled)
 
+    def fall_silent(self) -> None:
+        """From now on no call has an answer that counts, until `mend`."""
+        self._call(lambda: self.mishaps.add(Fault(kind=Kind.SERVER_ERROR)))
+
+    def trade_by_hand(self) -> str:
+        """An order of which no row tells."""
+        terms = (self.account.portfolio, "SOL-USD", "BUY", limit_gtc("2", "50"))
+        return self._call(lambda: self.world.place(*terms, life=Life.open()).order_id)
+
     def cancel(self, order_id: str) -> None:
         """Somebody cancels it at the exchange, which tells of that."""
         self._call(lambda: self.world.cancel(order_id))
@@ -326,7 +342,7 @@ class House:
 
     async def _serve(self) -> None:
         settings = configuration.load(self.folder / "ordersync.toml")
-        async with serving(settings, create=True) as service:
+        async with serving(settings, create=True, shadow=self._shadow) as service:
             await service.run()
 
     @staticmethod

@@ -81,6 +81,9 @@ def test_what_became_of_a_suspect_order_is_previewed_then_written(
     assert house.word(gone) == "cancelled"
     dialog.get_by_role("button", name="Close").click()
     expect(page.locator(".detail .line").first).to_contain_text("operator")
+    facts = page.locator(".detail .facts")
+    expect(facts).to_contain_text("Exchange saysa person said: canceled")
+    expect(facts).to_contain_text(re.compile(r"Said\d+ s ago, by a person, not by the exchange"))
 
 
 def test_an_exchange_that_is_wrong_is_corrected_with_a_reason(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -17,7 +18,7 @@ from tests.dashboard.house import House
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, ViewportSize
 
 NOWHERE = "77777777-1234-4abc-8def-000000000005"
 MUTE = """
@@ -25,7 +26,8 @@ MUTE = """
 name = "phone"
 url_file = "nowhere.url"
 """
-PHONE = {"width": 390, "height": 844}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+SMALL: ViewportSize = {"width": 320, "height": 640}
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +98,12 @@ def test_on_a_phone_nothing_is_cut_off_and_a_row_is_opened_over_the_list(
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= PHONE["width"]
     assert violations(page) == []
+    page.set_viewport_size(SMALL)
+    assert not page.evaluate(wider)
+    box = first.locator("button").bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= SMALL["width"]
+    page.set_viewport_size(PHONE)
     first.locator(".c-symbol").click()
     box = page.locator(".detail").bounding_box()
     assert box is not None
@@ -163,7 +171,11 @@ def test_beyond_loopback_a_token_is_asked_for_and_kept_in_the_tab_alone(
         expect(page.locator(f'.row[data-row="{resting}"]')).to_be_visible()
         page.reload()
         expect(page.locator(f'.row[data-row="{resting}"]')).to_be_visible()
-        expect(page.locator(".link-state.good")).to_have_text("live")
+        expect(page.locator(".link-state.good")).to_have_text("connected")
+        verify = page.get_by_role("button", name=f"Verify order {resting}")
+        expect(verify).to_be_disabled()
+        expect(verify).to_have_attribute("title", re.compile("may only read"))
+        expect(page.get_by_role("button", name="Clean up …")).to_be_disabled()
         assert page.evaluate("JSON.stringify(localStorage) + document.cookie").count(token) == 0
         assert [url for url in asked if token in url] == []
     finally:

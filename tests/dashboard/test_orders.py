@@ -127,7 +127,7 @@ def test_a_history_of_ten_thousand_events_is_read_to_its_beginning(
     page = visit(house.address)
     row(page, resting).click()
     detail = page.locator(".detail")
-    says = re.compile(r"^History 10,00\d events, the newest first$")
+    says = re.compile(r"^History 10,00\d events, the newest first, in ")
     expect(detail.locator("h3")).to_have_text(says, timeout=30_000)
     assert detail.locator(".line").count() < 40  # only those in sight are in the page
     detail.locator(".history").evaluate("box => box.scrollTo(0, box.scrollHeight)")
@@ -242,6 +242,11 @@ def test_the_search_has_the_keyboard_before_the_next_key_of_one_who_types_fast(
         return document.activeElement.id;
     }""")
     assert focused == "search"
+    page.keyboard.press("Escape")
+    page.evaluate("location.hash = '#health'")  # typed into the open page
+    expect(page.locator(".sheet h2")).to_have_text("Health")
+    page.go_back()
+    expect(page.locator("#search")).to_be_visible()
 
 
 def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(
@@ -250,7 +255,7 @@ def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(
     kept, _ = house.place()
     house.open()
     page = visit(house.address)
-    expect(page.locator(".link-state.good")).to_have_text("live")
+    expect(page.locator(".link-state.good")).to_have_text("connected")
     expect(row(page, kept)).to_be_visible()
     page.evaluate("window.stillHere = true")
     house.stop()
@@ -262,7 +267,7 @@ def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(
     new, _ = house.place()
     house.start()
     expect(row(page, new)).to_be_visible(timeout=15_000)
-    expect(page.locator(".link-state.good")).to_have_text("live", timeout=15_000)
+    expect(page.locator(".link-state.good")).to_have_text("connected", timeout=15_000)
     expect(page.locator(".sentence.good")).to_be_visible()
     assert page.evaluate("window.stillHere")
 
@@ -277,7 +282,7 @@ def test_what_happened_while_the_stream_was_cut_is_told_when_it_is_back(
     row(page, working).click()
     lines = page.locator(".detail .line")
     expect(lines.filter(has_text="filled 1")).to_be_visible()
-    expect(page.locator(".link-state.good")).to_have_text("live")
+    expect(page.locator(".link-state.good")).to_have_text("connected")
     house.cut_wire()
     expect(page.locator(".link-state.bad")).to_contain_text("away")
     house.cancel(order_id)
@@ -285,7 +290,7 @@ def test_what_happened_while_the_stream_was_cut_is_told_when_it_is_back(
     house.mend_wire()
     # The history was read once, when it was opened: this line can only have come as an event.
     expect(lines.filter(has_text="pending → completed")).to_be_visible(timeout=15_000)
-    expect(page.locator(".link-state.good")).to_have_text("live", timeout=15_000)
+    expect(page.locator(".link-state.good")).to_have_text("connected", timeout=15_000)
 
 
 def test_after_a_long_sleep_everything_is_read_anew_at_once(

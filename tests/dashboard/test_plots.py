@@ -62,3 +62,7 @@ def test_plots_show_the_hour_before_a_restart_and_say_it_in_words(
     for n in range(6):
         assert plots.nth(n).locator("canvas").evaluate(inked)
     expect(page.locator(".sheet table")).to_contain_text("45 s")
+    plots.nth(3).locator(".u-over").hover()
+    expect(plots.nth(3).locator(".keys")).to_contain_text("stale 2suspect 1unknown 0")
+    # All of them tell of that moment; and no share was later than the worst of all.
+    expect(plots.nth(0).locator(".keys")).to_contain_text("p99 45 s")

@@ -2,15 +2,16 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { get, post } from "./api.js";
-import { askNow, drawSoon, heardFrom, loadAll, loadEnded, put } from "./state.js";
+import { accounts, askNow, drawSoon, everyRow, heardFrom, isShadow, loadAll, loadEnded, now, put } from "./state.js";
 import { Text, html } from "./parts.js";
-import { count, digits } from "./words.js";
+import { count, digits, exchangeSays, moment, number, span } from "./words.js";
 
 /** {kind, row, phase: ask | doing | preview | done | lost | refused, answer, trouble, form}. */
 export const act = signal(null);
 export const changed = signal(0);
 
 const RETRY_MS = 2000;
+const LONG_MS = 5000;
 const TITLES = {
   verify: "Verify now", verifyAll: "Verify everything now", resolve: "Resolve", correct: "Correct", cleanup: "Clean up",
 };
@@ -38,11 +39,11 @@ function body(form, dryRun) {
 /** Send it. Where no answer comes, nobody says that it failed: what is true is read as soon as it can be. */
 async function send(path, content, phase) {
   const mine = act.peek();
-  set({ phase: "doing", trouble: null });
+  set({ phase: "doing", trouble: null, began: Date.now() });
   try {
     const answer = await heardFrom(post(path, content));
     if (act.peek()?.form !== mine.form) return;
-    set({ phase, answer });
+    set({ phase, answer, at: new Date().toISOString() });
     if (phase === "done") settle(answer);
   } catch (trouble) {
     if (act.peek()?.form !== mine.form) return;
@@ -91,12 +92,17 @@ const FACTS = [
   ["avg_price", "Average price"], ["fee", "Fee"],
 ];
 
+function shown(name, side) {
+  const value = name === "exchange_status" && side?.account ? exchangeSays(side) : side?.[name];
+  return value != null && /qty|price|fee/.test(name) ? digits(value) : value;
+}
+
 /** Before and after, what differs marked by a word and a shape. */
 export function Change({ before, after }) {
   return html`<table class="change">
     <thead><tr><th scope="col"><span class="unseen">Fact</span></th><th scope="col">Before</th><th scope="col">After</th><th scope="col"><span class="unseen">Changed</span></th></tr></thead>
     <tbody>${FACTS.map(([name, title]) => {
-      const [was, is] = [before?.[name], after?.[name]].map((value) => (/qty|price|fee/.test(name) ? (value == null ? null : digits(value)) : value));
+      const [was, is] = [before, after].map((side) => shown(name, side));
       return html`<tr class=${was === is ? "same" : "differs"}>
         <th scope="row">${title}</th><td><${Text}>${was}<//></td><td><${Text}>${is}<//></td><td>${was === is ? "" : "changed"}</td></tr>`;
     })}</tbody></table>`;
@@ -108,13 +114,15 @@ const Field = ({ name, title, hint, required, ...more }) => html`
   <label><span>${title}</span><input name=${name} value=${act.value.form[name] ?? ""} required=${required} autocomplete="off" ...${more}
     onInput=${(event) => { act.peek().form[name] = event.target.value; }} />${hint ? html`<small>${hint}</small>` : null}</label>`;
 
+const Shadow = () => isShadow.value ? html`<p class="note warn">This is a shadow: what is found is recorded, and no row is written.</p>` : null;
+
 function Ask() {
   const { kind, row } = act.value;
   if (kind === "verify") {
-    return html`<p>Asks the exchange about <${Named} row=${row} /> now. Only what the exchange says is written; nothing is placed or canceled.</p>`;
+    return html`<p>Asks the exchange about <${Named} row=${row} /> now. Only what the exchange says is written; nothing is placed or canceled.</p><${Shadow} />`;
   }
   if (kind === "verifyAll") {
-    return html`<p>Asks the exchange about every open order of every account now, in bulk and within its rate limit. Only what the exchange says is written.</p>`;
+    return html`<p>Asks the exchange about every open order of every account now, in bulk and within its rate limit. Only what the exchange says is written.</p><${Shadow} />`;
   }
   if (kind === "cleanup") {
     return html`
@@ -145,6 +153,32 @@ function Planned() {
     <${Failures} of=${answer} />`;
 }
 
+/** What a pass over an account did, or why there was none. */
+function Passed({ of: one }) {
+  if (!one.asked && one.failures[one.account]) {
+    return html`<p><strong>${one.account}: nothing was verified.</strong> ${one.failures[one.account]}. Nothing was changed.</p>`;
+  }
+  const rest = [...everyRow()].filter((row) => row.account === one.account && row.state !== "final").length - one.asked;
+  return html`<p><strong>${one.account}</strong>: ${[`${count(one.asked, "order")} asked about`, `${count(one.updated, "row")} updated`,
+    `${number(one.not_found)} not found on the exchange`, `${number(one.failed)} failed`].join(", ")}.${rest > 0
+    ? ` Of ${count(rest, "open row")} more it is known already what became of ${rest === 1 ? "its order" : "their orders"}.` : ""}</p>
+    <${Failures} of=${one} />`;
+}
+
+/** What a verified order is like now, by what its row says beside the truth; not by what changed. */
+function verdict({ before, after }) {
+  const says = exchangeSays(after);
+  if (after.state === "unknown" || after.state === "suspect") {
+    return `The exchange has no such order${after.state === "suspect" ? "; that is not proven yet" : ": that is proven"}. ${after.state === "unknown" ? "Resolve says what became of it." : "Nothing is written until it is."}`;
+  }
+  if (after.discrepancy === "status" || after.discrepancy === "fills") {
+    const due = after.true_word ? ` It should say ${after.true_word}.` : "";
+    return `The row is not true: it says ${after.row_word}, the exchange ${says}.${due} ${isShadow.value
+      ? `This is a shadow, so nothing was written.` : "It could not be written yet."}`;
+  }
+  return before.row_word === after.row_word && before.filled_qty === after.filled_qty ? "The row is true: it says what the exchange says." : "The row now says what the exchange says.";
+}
+
 /** Which orders could not be verified or written, and why; the first few. */
 const Failures = ({ of: { failed, failures } }) => failed
   ? html`<p><strong>${count(failed, "order")} could not be verified or written.</strong></p>
@@ -162,24 +196,22 @@ function Done() {
   const { kind, answer } = act.value;
   const found = answer.found ? html`<p>The server went away before it answered. This is what it says now:</p>` : null;
   if (kind === "verifyAll") {
-    return html`${found}${(answer.accounts ?? []).map((one) => html`<p><strong>${one.account}</strong>: ${count(one.asked, "order")} asked about,
-      ${count(one.updated, "row")} updated, ${one.not_found} not found on the exchange, ${one.failed} failed.</p>
-      <${Failures} of=${one} />`)}`;
+    return html`${found}${(answer.accounts ?? []).map((one) => html`<${Passed} of=${one} />`)}`;
   }
   if (kind === "cleanup") {
     return html`${found}${answer.changes ? html`<p>${count(answer.rows, "row")} written.</p><${Changes} list=${answer.changes} rows=${answer.rows} /><${Failures} of=${answer} />` : null}`;
   }
-  const same = FACTS.every(([name]) => (answer.before?.[name] ?? null) === (answer.after?.[name] ?? null));
   return html`${found}
     ${kind !== "verify" || answer.found ? null : answer.verified
-      ? html`<p>${same ? "The exchange says the same: the row is true." : "The row now says what the exchange says."}</p>`
+      ? html`<p><${Text}>${verdict(answer)}<//></p>`
       : html`<p><strong>Not verified.</strong> ${answer.why ?? "The exchange gave no answer that counts."} Nothing was changed.</p>`}
+    ${kind !== "verify" && answer.before?.row_word !== answer.after?.row_word ? html`<p>Written ${moment(act.value.at, now.value).slice(0, 8)}, row <${Text}>${answer.after.row_id}<//>: <${Text}>${answer.before.row_word}<//> → <${Text}>${answer.after.row_word}<//>.</p>` : null}
     ${kind !== "verify" && answer.why ? html`<p><strong>Not all of it could be written.</strong> ${answer.why}</p>` : null}
     <${Change} before=${answer.before} after=${answer.after} />`;
 }
 
 function Buttons() {
-  const { kind, row, phase, form, answer } = act.value;
+  const { kind, row, phase, form, answer, began } = act.value;
   const isPreviewed = kind === "resolve" || kind === "correct" || kind === "cleanup";
   const path = { verify: () => `${pathOf(row)}/sync`, verifyAll: () => "sync", cleanup: () => "cleanup", resolve: () => `${pathOf(row)}/resolve`, correct: () => `${pathOf(row)}/correct` }[kind];
   if (phase === "done") return html`<button type="button" class="strong" onClick=${close} autofocus>Close</button>`;
@@ -189,7 +221,14 @@ function Buttons() {
     <button type="button" onClick=${close}>${phase === "lost" ? "Close" : "Cancel"}</button>
     ${phase === "preview" ? html`<button type="button" onClick=${() => set({ phase: "ask" })}>Back</button>` : null}
     ${phase === "preview" && !isIdle ? html`<button type="button" class="strong" onClick=${write}>${kind === "cleanup" ? `Write ${count(answer.rows, "row")}` : "Write it"}</button>` : null}
-    ${phase === "ask" || phase === "refused" || phase === "doing" ? html`<button type="submit" class="strong" disabled=${phase === "doing"}>${phase === "doing" ? "Asking …" : isPreviewed ? "Preview" : TITLES[kind]}</button>` : null}`;
+    ${phase === "ask" || phase === "refused" || phase === "doing" ? html`<button type="submit" class="strong" autofocus=${!isPreviewed} disabled=${phase === "doing"}>${phase === "doing" ? `Asking … ${span((now.value - began) / 1000)}` : isPreviewed ? "Preview" : TITLES[kind]}</button>` : null}`;
+}
+
+/** Of the accounts that are waited for, one whose exchange does not answer. */
+function mute() {
+  const mine = act.peek().row?.account;
+  const one = (accounts.value ?? []).find((account) => account.exchange?.answers === false && (!mine || account.account === mine));
+  return one ? `The exchange of ${one.account} does not answer.` : null;
 }
 
 export function Acts() {
@@ -211,9 +250,10 @@ export function Acts() {
       <h2 id="act-title">${TITLES[kind]}</h2>
       <div class="content" aria-live="polite">
         ${phase === "ask" || phase === "doing" || phase === "refused" ? html`<${Ask} />` : null}
+        ${phase === "doing" && now.value - act.value.began > LONG_MS ? html`<p class="note">${mute() ?? "No answer yet."} After 60 s it is given up, and the reason stands here. Cancel leaves it; nothing is lost by that.</p>` : null}
         ${phase === "preview" ? html`<${Planned} />` : null}
         ${phase === "done" ? html`<${Done} />` : null}
-        ${phase === "refused" ? html`<p class="trouble" role="alert"><strong>${trouble.title}</strong> ${trouble.message === trouble.title ? "" : trouble.message} ${trouble.mend}</p>` : null}
+        ${phase === "refused" ? html`<p class="trouble" role="alert">${trouble.message === trouble.title || trouble.status === 403 ? html`<strong>${trouble.message}</strong>` : html`<strong>${trouble.title}</strong> ${trouble.message}`} ${trouble.mend}</p>` : null}
         ${phase === "lost" ? html`<p class="trouble" role="alert"><strong>No answer came.</strong> Whether it was done is not known yet. It is not sent again by itself; as soon as the server answers, what is true stands here.</p>` : null}
       </div>
       <div class="buttons"><${Buttons} /></div>

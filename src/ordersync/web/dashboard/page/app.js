@@ -8,7 +8,7 @@ import { Bots, Health, Numbers } from "./health.js";
 import { Orders, openCursor, step } from "./orders.js";
 import { Shape, html } from "./parts.js";
 import { sentence } from "./sentence.js";
-import { choose, cursor, isAway, link, live, now, opened, openLinked, rowAt, wake } from "./state.js";
+import { cannotAct, choose, cursor, everyRow, isAway, isShadow, link, live, now, opened, openLinked, rowAt, wake } from "./state.js";
 import { span } from "./words.js";
 
 const VIEWS = [["orders", "Orders"], ["bots", "Bots"], ["health", "Health"], ["plots", "Plots"]];
@@ -17,6 +17,7 @@ const helping = signal(false);
 const Plots = signal(null);
 
 function show(name) {
+  if (view.peek() !== name) history.pushState(null, "", name === "orders" ? location.pathname : `#${name}`);
   view.value = name;
 }
 
@@ -25,14 +26,19 @@ const ORDER = /^#order=(.+)$/;
 let settled = !ORDER.test(location.hash);
 function follow() {
   const found = ORDER.exec(location.hash);
-  if (!found) return;
+  if (!found) {
+    view.value = VIEWS.some(([name]) => `#${name}` === location.hash) ? location.hash.slice(1) : "orders";
+    opened.value = null;
+    return;
+  }
+  view.value = "orders";
   try {
     openLinked(decodeURIComponent(found[1]));
   } catch {
     // Half an escape names nothing.
   }
 }
-addEventListener("hashchange", follow);
+addEventListener("popstate", follow); // a click on Back, and an address typed into the open page
 
 // Plots are the heaviest part of the page: they come when somebody wants them.
 effect(() => {
@@ -70,12 +76,19 @@ function Sentence() {
   const { tone, shape, say, todo, act: can, go } = sentence();
   return html`<section class=${`sentence ${tone}`} aria-label="Can the table be trusted?">
     <${Shape} of=${shape} />
-    <div><p class="say" role="status">${say}</p><p class="todo">${todo || "\u00a0"}</p></div>
+    <div><p class="say" role="status">${say}</p>${todo ? html`<p class="todo">${todo}</p>` : null}</div>
     <div class="buttons">
       ${go === "trouble" ? html`<button type="button" onClick=${() => { show("orders"); choose({ which: "trouble", text: "" }); }}>Show them</button>` : null}
+      ${go === "orphans" ? html`<button type="button" onClick=${() => { show("orders"); choose({ which: "orphans", text: "" }); }}>Show them</button>` : null}
       ${go === "health" ? html`<button type="button" onClick=${() => show("health")}>Health</button>` : null}
-      ${can ? html`<button type="button" class="strong" onClick=${() => ask("verifyAll")}>Verify all</button>` : null}
+      ${can ? html`<button type="button" class="strong" disabled=${cannotAct.value !== ""} title=${cannotAct.value} onClick=${() => can === "resolve" ? askOf("unknown") : ask("verifyAll")}>${can === "resolve" ? "Resolve …" : "Verify all"}</button>` : null}
     </div></section>`;
+}
+
+/** Resolve the one order that stands so. */
+function askOf(state) {
+  const row = [...everyRow()].find((one) => one.state === state);
+  if (row) ask("resolve", { row });
 }
 
 function Link() {
@@ -84,13 +97,14 @@ function Link() {
   if (answers === null) return html`<span class="link-state"><${Shape} of="dot" />connecting</span>`;
   if (isAway.value) return html`<span class="link-state bad"><${Shape} of="away" />away ${since == null ? "" : span((now.value - since) / 1000)}</span>`;
   if (!stream) return html`<span class="link-state warn"><${Shape} of="warning" />asking every 5 s</span>`;
-  return html`<span class="link-state good"><${Shape} of="check" />live</span>`;
+  return html`<span class="link-state good"><${Shape} of="check" />connected</span>`;
 }
 
 const Top = () => html`<header class="top">
   <h1>ordersync</h1>
-  <nav aria-label="Views">${VIEWS.map(([name, title]) => html`<button type="button" aria-current=${view.value === name ? "page" : undefined} onClick=${() => show(name)}>${title}</button>`)}</nav>
+  <nav aria-label="Views">${VIEWS.map(([name, title]) => html`<button type="button" data-text=${title} aria-current=${view.value === name ? "page" : undefined} onClick=${() => show(name)}>${title}</button>`)}</nav>
   <span class="grow"></span>
+  ${isShadow.value ? html`<span class="badge warn" title="ordersync run --shadow: what is true is recorded, and nothing is written into the table."><${Shape} of="question" />shadow: no row is written</span>` : null}
   <${Link} />
   <button type="button" class="plain" onClick=${turn} aria-label=${isDark.value ? "Light colours" : "Dark colours"} title=${isDark.value ? "Light" : "Dark"}>${isDark.value ? "☀" : "☾"}</button>
   <button type="button" class="plain" onClick=${() => { helping.value = true; }} aria-label="Keys">?</button>
@@ -112,7 +126,7 @@ function Token() {
   </form></main>`;
 }
 
-const KEYS = [["j, k", "next and previous row"], ["Enter", "open the row"], ["Esc", "close"], ["v", "verify the row"], ["/", "search"], ["1 – 4", "orders, bots, health, plots"], ["?", "this"]];
+const KEYS = [["j, k", "next and previous row"], ["Enter", "open the row"], ["Esc", "close"], ["v", "verify the row (resolve an unknown one)"], ["/", "search"], ["1 – 4", "orders, bots, health, plots"], ["?", "this"]];
 const Help = () => helping.value
   ? html`<dialog ref=${(box) => { if (box && !box.open) box.showModal(); }} aria-labelledby="keys" onClose=${() => { helping.value = false; }}>
       <form method="dialog"><h2 id="keys">Keys</h2><dl class="facts">${KEYS.map(([key, does]) => html`<dt><kbd>${key}</kbd></dt><dd>${does}</dd>`)}</dl>
@@ -175,7 +189,7 @@ addEventListener("keydown", (event) => {
   } else if (event.key === "Enter" && !isControl) openCursor();
   else if (event.key === "v") {
     const row = rowAt(cursor.peek());
-    if (row) ask("verify", { row });
+    if (row && !cannotAct.peek() && row.state !== "final" && !row.orphan) ask(row.state === "unknown" ? "resolve" : "verify", { row });
   }
 });
 

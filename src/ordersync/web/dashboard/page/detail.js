@@ -3,15 +3,17 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { Change, ask, changed } from "./acts.js";
 import { get } from "./api.js";
-import { drawn, heard, heardFrom, now, opened, rowAt } from "./state.js";
+import { cannotAct, drawn, heard, heardFrom, isShadow, now, opened, rowAt } from "./state.js";
 import { Badge, Fill, Text, html } from "./parts.js";
-import { DISCREPANCIES, KINDS, SOURCES, count, digits, latency, markOf, moment, span, wholeMoment } from "./words.js";
+import { DISCREPANCIES, KINDS, SOURCES, count, digits, exchangeSays, latency, markOf, moment, span, wholeMoment } from "./words.js";
 
 const LINE = 46;
 const LINES = 6;
 const BEYOND = 8;
 const PAGE = 500;
 const MOST = 20000;
+
+const zone = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts().find(({ type }) => type === "timeZoneName")?.value ?? "local time";
 
 const story = signal(null);
 const chosen = signal(null);
@@ -71,13 +73,23 @@ const Line = ({ event, index, at }) => {
   </button>`;
 };
 
+const copied = signal("");
+/** Puts a text where the next paste takes it from; not there over plain http from other machines. */
+const Copy = ({ text, what }) => text == null || !navigator.clipboard ? null : html`<button type="button" class="link copy" aria-label=${`Copy ${what}`} onClick=${() => {
+  navigator.clipboard.writeText(text).then(() => {
+    copied.value = text;
+  }, () => {});
+}}>${copied.value === text ? "copied" : "copy"}</button>`;
+
 function Evidence({ event }) {
   const here = useRef(null);
   useEffect(() => here.current.scrollIntoView({ block: "nearest" }), [event.id]);
   const { evidence } = event;
+  const isOurs = evidence.endpoint === "row";
   let raw = evidence.raw;
   try {
-    raw = JSON.stringify(JSON.parse(raw), null, 2);
+    const read = JSON.parse(raw);
+    raw = read == null ? null : JSON.stringify(read, null, 2); // of an absence there are no words
   } catch {
     // Cut off, or never JSON: shown as it came.
   }
@@ -88,12 +100,13 @@ function Evidence({ event }) {
     <dl>
       <dt>Committed</dt><dd>${wholeMoment(event.at)}</dd>
       <dt>Source</dt><dd>${event.source}: ${SOURCES[event.source] ?? ""}</dd>
-      <dt>Evidence</dt><dd>${evidence.answer} from <code>${evidence.endpoint}</code></dd>
-      <dt>Vouched for</dt><dd>${evidence.venue_time ? `${wholeMoment(evidence.venue_time)}, by the exchange's clock` : "not said"}</dd>
+      <dt>Evidence</dt><dd>${evidence.answer} from <code>${evidence.endpoint.replaceAll(",", ", ")}</code></dd>
+      <dt>True as of</dt><dd>${evidence.venue_time ? `${wholeMoment(evidence.venue_time)}, by the exchange's clock` : "not said"}</dd>
       <dt>Latency</dt><dd>${event.latency_ms == null ? "the exchange gave no time" : `${latency(event.latency_ms)} from its change there to this event`}</dd>
       <dt>Event</dt><dd><code>${event.id}</code></dd>
     </dl>
-    ${raw == null ? null : html`<pre tabindex="0" aria-label="The exchange's own words"><bdi>${raw}</bdi></pre>`}
+    ${raw == null ? html`<p class="quiet">There are no words of the exchange's: it said nothing of this order.</p>` : html`<details open=${raw.length < 1500}><summary>${isOurs ? "What the table said" : "The exchange's own words"}</summary><${Copy} text=${raw} what="these words" />
+      <pre tabindex="0" aria-label="Its own words"><bdi>${raw}</bdi></pre></details>`}
   </section>`;
 }
 
@@ -112,8 +125,8 @@ function History({ row }) {
   const last = Math.min(events.length, Math.ceil((scroll.value + sight.value) / LINE) + BEYOND);
   const shown = events.find((event) => event.id === chosen.value);
   return html`
-    <h3>History <span class="quiet">${told ? `${count(events.length, "event")}${told.loading ? " so far" : ""}, the newest first` : ""}</span></h3>
-    <div class="history" style=${{ height: `${Math.min(LINES, Math.max(2, events.length)) * LINE + 2}px` }} ref=${holder} tabindex="0" role="group" aria-label="Events" onScroll=${(event) => {
+    <h3>History <span class="quiet">${told ? `${count(events.length, "event")}${told.loading ? " so far" : ""}, the newest first, in ${zone}` : ""}</span></h3>
+    <div class="history" style=${{ height: `${Math.min(LINES, Math.max(1, events.length)) * LINE + 2}px` }} ref=${holder} tabindex="0" role="group" aria-label="Events" onScroll=${(event) => {
       scroll.value = event.target.scrollTop;
     }}>
       <div class="lines" style=${{ height: `${events.length * LINE}px` }}>
@@ -126,22 +139,31 @@ function History({ row }) {
     ${shown ? html`<${Evidence} event=${shown} />` : null}`;
 }
 
+const money = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 7 });
+
 function Facts({ row, at }) {
+  const isSaid = row.source === "operator";
+  const isGone = row.state === "unknown" || row.state === "suspect";
   const verified = row.verified == null ? "never" : `${span((at - row.verified) / 1000)} ago`;
+  const worth = row.avg_price == null ? NaN : Number(row.filled_qty) * Number(row.avg_price);
   return html`<dl class="facts">
     <dt>Table says</dt><dd class=${row.discrepancy === "status" ? "untrue" : ""}><${Text}>${row.row_word}<//></dd>
-    <dt>Exchange says</dt><dd><${Text}>${row.exchange_status?.replaceAll("_", " ")}<//></dd>
+    <dt>Exchange says</dt><dd><${Text}>${exchangeSays(row)}<//></dd>
+    ${row.true_word ? html`<dt>${isShadow.value ? "Would write" : "Should say"}</dt><dd><strong><${Text}>${row.true_word}<//></strong></dd>` : null}
     <dt>Filled</dt><dd><${Fill} share=${row.share} label="" /> <span class="number">${digits(row.filled_qty ?? "0")} of ${digits(row.quantity)}</span></dd>
     <dt>Average price</dt><dd class="number">${digits(row.avg_price)}</dd>
+    ${worth > 0 ? html`<dt>Traded for</dt><dd class="number">≈ ${money.format(worth)}</dd>` : null}
     <dt>Fee</dt><dd class="number">${digits(row.fee)}</dd>
     <dt>Created</dt><dd>${wholeMoment(row.created_at)}</dd>
-    <dt>Verified</dt><dd>${verified}${row.source ? html`, by <${Text}>${row.source}<//>` : ""}</dd>
+    <dt>${isSaid ? "Said" : isGone ? "Absent as of" : "Verified"}</dt><dd>${verified}${isSaid ? ", by a person, not by the exchange" : row.source ? html`, by <${Text}>${row.source}<//>` : ""}</dd>
     <dt>Bot</dt><dd><${Text}>${row.owner}<//></dd>
     <dt>Account</dt><dd><${Text}>${row.account}<//></dd>
-    <dt>Exchange's id</dt><dd><code><${Text}>${row.venue_order_id}<//></code></dd>
-    <dt>Client's id</dt><dd><code><${Text}>${row.client_order_id}<//></code></dd>
+    <dt>Exchange's id</dt><dd><code><${Text}>${row.venue_order_id}<//></code> <${Copy} text=${row.venue_order_id} what="the exchange's id" /></dd>
+    <dt>Client's id</dt><dd><code><${Text}>${row.client_order_id}<//></code> <${Copy} text=${row.client_order_id} what="the client's id" /></dd>
   </dl>`;
 }
+
+const Do = ({ kind, row, word, isFirst }) => html`<button type="button" class=${isFirst ? "strong" : ""} disabled=${cannotAct.value !== ""} onClick=${() => ask(kind, { row })}>${word}</button>`;
 
 export function Detail() {
   const key = opened.value;
@@ -161,12 +183,14 @@ export function Detail() {
         <p class="quiet"><${Text}>${[row.side?.toLowerCase(), row.quantity && digits(row.quantity), row.symbol].filter(Boolean).join(" ") || "an order"}<//>, ${row.born == null ? "age not known" : `${span((at - row.born) / 1000)} old`}</p></div>
       <button type="button" class="close" aria-label="Close (Esc)" onClick=${() => { opened.value = null; }}>×</button>
     </header>
-    ${row.discrepancy && DISCREPANCIES[row.discrepancy] ? html`<p class=${`note ${mark.tone}`}>${DISCREPANCIES[row.discrepancy]}</p>` : null}
+    ${row.orphan ? html`<p class="note warn">No row of the table names this order: no bot knows of it, and its fills count nowhere. Where nobody wants it, cancel it at the exchange; where a row appears after all, ordersync writes it.</p>` : null}
+    ${!row.orphan && row.discrepancy && DISCREPANCIES[row.discrepancy] ? html`<p class=${`note ${mark.tone}`}>${DISCREPANCIES[row.discrepancy]}</p>` : null}
     <div class="buttons left">
-      <button type="button" class="strong" onClick=${() => ask("verify", { row })}>Verify now</button>
-      ${isDoubtful ? html`<button type="button" onClick=${() => ask("resolve", { row })}>Resolve …</button>` : null}
-      ${row.orphan ? null : html`<button type="button" onClick=${() => ask("correct", { row })}>Correct …</button>`}
+      ${row.orphan ? null : html`<${Do} kind="verify" row=${row} isFirst=${row.state !== "unknown"} word="Verify now" />`}
+      ${isDoubtful ? html`<${Do} kind="resolve" row=${row} isFirst=${row.state === "unknown"} word="Resolve …" />` : null}
+      ${row.orphan ? null : html`<${Do} kind="correct" row=${row} word="Correct …" />`}
     </div>
+    ${cannotAct.value ? html`<p class="quiet">${cannotAct.value}</p>` : null}
     <${Facts} row=${row} at=${at} />
     <${History} key=${key} row=${row} />
   </aside>`;

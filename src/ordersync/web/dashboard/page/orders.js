@@ -3,11 +3,11 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { ask } from "./acts.js";
 import {
-  arrange, choose, cursor, drawn, ended, filter, link, loadEnded, loaded, names, now, opened, sort, sortBy,
-  standing, visible,
+  arrange, cannotAct, choose, cursor, drawn, ended, filter, link, loadEnded, loaded, names, now, opened, orphans,
+  sort, sortBy, standing, totals, visible,
 } from "./state.js";
 import { Badge, Fill, Text, html } from "./parts.js";
-import { count, digits, markOf, number, span, wholeMoment } from "./words.js";
+import { count, digits, exchangeSays, markOf, number, span, wholeMoment } from "./words.js";
 
 const BEYOND = 6;
 const narrow = matchMedia("(max-width: 720px)");
@@ -37,9 +37,9 @@ const HEADS = [
 const Head = () => html`
   <div class="head" role="row" aria-rowindex="1">
     ${HEADS.map(([by, title]) => {
-      const isBy = sort.value.by === by;
+      const isBy = sort.value.by === by && filter.value.which !== "ended"; // what ended comes by its end
       return html`<div role="columnheader" class=${`c-${by}`} aria-sort=${isBy ? (sort.value.down ? "descending" : "ascending") : "none"}>
-        <button type="button" onClick=${() => sortBy(by)}>${title}<span aria-hidden="true">${isBy ? (sort.value.down ? "↓" : "↑") : ""}</span></button>
+        <button type="button" disabled=${filter.value.which === "ended"} onClick=${() => sortBy(by)}>${title}<span class="way" aria-hidden="true">${isBy ? (sort.value.down ? " ↓" : " ↑") : ""}</span></button>
       </div>`;
     })}
     <div role="columnheader" class="c-act"><span class="unseen">Acts</span></div>
@@ -50,7 +50,11 @@ function open(row) {
   opened.value = row.key;
 }
 
+/** Whether both say the same, each in its own word. */
+const agrees = (row) => row.row_word != null && row.exchange_status != null && row.discrepancy == null && row.source !== "operator";
+
 function Row({ row, index, at }) {
+  const doing = row.state === "unknown" ? "Resolve" : "Verify"; // to ask again helps nothing there
   const mark = markOf(row);
   const age = row.born == null ? null : (at - row.born) / 1000;
   const verified = row.verified == null ? null : (at - row.verified) / 1000;
@@ -66,15 +70,15 @@ function Row({ row, index, at }) {
       <div role="gridcell" class="c-symbol"><${Text}>${row.symbol}<//></div>
       <div role="gridcell" class="c-side"><${Text}>${row.side?.toLowerCase()}<//></div>
       <div role="gridcell" class=${`c-row_word ${row.discrepancy === "status" ? "untrue" : ""}`}><${Text}>${row.row_word}<//></div>
-      <div role="gridcell" class="c-exchange_status"><${Text}>${row.exchange_status?.replaceAll("_", " ")}<//></div>
+      <div role="gridcell" class=${`c-exchange_status ${agrees(row) ? "agrees" : ""}`}><${Text}>${exchangeSays(row)}<//></div>
       <div role="gridcell" class="c-fill"><${Fill} share=${row.share} label=${filled} /></div>
       <div role="gridcell" class="c-verified number" title=${wholeMoment(row.last_verified_at)}>${verified == null ? "never" : `${span(verified)}`}</div>
       <div role="gridcell" class="c-source"><${Text}>${row.source}<//></div>
       <div role="gridcell" class="c-owner"><${Text}>${row.owner}<//></div>
-      <div role="gridcell" class="c-id"><${Text}>${row.id}<//></div>
+      <div role="gridcell" class="c-id"><${Text}>${row.orphan ? null : row.id}<//></div>
       <div role="gridcell" class="c-act">${row.orphan || row.state === "final" ? null : html`
-        <button type="button" class=${row.rank >= 2 ? "small strong" : "small"} aria-label=${`Verify order ${row.id}`}
-          onClick=${(event) => { event.stopPropagation(); ask("verify", { row }); }}>Verify</button>`}</div>
+        <button type="button" class=${row.rank >= 2 ? "small strong" : "small"} aria-label=${`${doing} order ${row.id}`} disabled=${cannotAct.value !== ""} title=${cannotAct.value}
+          onClick=${(event) => { event.stopPropagation(); ask(doing.toLowerCase(), { row }); }}>${doing}</button>`}</div>
     </div>`;
 }
 
@@ -86,6 +90,10 @@ function Empty() {
   if (which === "ended") {
     const { loading, trouble } = ended.value;
     return html`<p>${loading ? "Reading …" : trouble || "No order has ended yet."}</p>`;
+  }
+  if (which === "orphans") {
+    const { isRead, trouble } = orphans.value;
+    return html`<p>${trouble || (isRead ? "Every order at the exchange has its row." : "Reading …")}</p>`;
   }
   if (!loaded.value) return html`<p>${link.value.answers === false ? "Nothing to show until the server answers." : "Reading the orders …"}</p>`;
   if (which === "trouble") return html`<p>Nothing needs you. Rows that are stale, suspect or untrue would stand here.</p>`;
@@ -108,6 +116,7 @@ export function step(by) {
   const index = Math.max(0, Math.min(list.length - 1, at < 0 ? 0 : at + by));
   cursor.value = list[index].key;
   if (opened.peek() !== null) opened.value = cursor.value;
+  pane?.focus({ preventScroll: true }); // so that Enter is the row's, and a reader hears which
   reveal(index);
 }
 export const openCursor = () => {
@@ -125,21 +134,25 @@ function Choice({ of, all }) {
 
 function Bar() {
   const { open: all, trouble } = standing.value ?? {};
-  const tabs = [["open", "Open", all], ["trouble", "Need you", trouble], ["ended", "Ended", null]];
+  const { which } = filter.value;
+  const lost = totals.value?.orphans;
+  const tabs = [["open", "Open", all], ["trouble", "Need you", trouble], ...(lost || which === "orphans" ? [["orphans", "No row", lost ?? 0]] : []), ["ended", "Ended", null]];
   return html`
     <div class="bar">
       <div class="choice" role="group" aria-label="Which orders">
         ${tabs.map(([which, title, n]) => html`
           <button type="button" aria-pressed=${filter.value.which === which} onClick=${() => choose({ which })}>
-            ${title}${n == null ? null : html` <span class="n ${which === "trouble" && n ? "warn" : ""}">${number(n)}</span>`}</button>`)}
+            <span class="still" data-text=${title}>${title}</span>${n == null ? null : html` <span class="n ${(which === "trouble" || which === "orphans") && n ? "warn" : ""}">${number(n)}</span>`}</button>`)}
       </div>
-      <input id="search" type="search" placeholder="Search: id, symbol, bot …   /" aria-label="Search orders" autocomplete="off" spellcheck=${false}
+      <input id="search" type="search" placeholder="Search   /" aria-label="Search orders" autocomplete="off" spellcheck=${false}
         value=${filter.value.text} onInput=${(event) => choose({ text: event.target.value })} />
       <${Choice} of="owner" all="All bots" />
       <${Choice} of="account" all="All accounts" />
       <span class="grow"></span>
-      <span class="quiet" aria-live="off">${count(visible.value.length, "row")} shown</span>
-      <button type="button" onClick=${() => ask("cleanup", {})}>Clean up …</button>
+      <span class="quiet" aria-live="off">${count(visible.value.length, which === "orphans" ? "order" : "row")} shown${which === "ended" ? ", the latest end first" : ""}</span>
+      ${which === "ended" ? html`<button type="button" disabled=${ended.value.loading} onClick=${() => loadEnded()}>Newest</button>` : null}
+      ${which === "ended" && ended.value.next ? html`<button type="button" disabled=${ended.value.loading} onClick=${() => loadEnded(true)}>Older ones</button>` : null}
+      <button type="button" disabled=${cannotAct.value !== ""} title=${cannotAct.value} onClick=${() => ask("cleanup", {})}>Clean up …</button>
     </div>`;
 }
 

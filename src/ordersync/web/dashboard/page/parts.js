@@ -19,9 +19,12 @@ const PATHS = {
 export const Shape = ({ of }) => html`
   <svg class="shape" viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">${PATHS[of]}</svg>`;
 
-/** A badge: shape and word; `tone` colours it besides. */
-export const Badge = ({ shape, word, tone }) => html`
-  <span class="badge ${tone}"><${Shape} of=${shape} />${word}</span>`;
+/** A badge: shape and word; `tone` colours it besides, `tip` says what the word means. */
+export const Badge = ({ shape, word, tone, tip }) => html`
+  <span class="badge ${tone}" title=${tip}><${Shape} of=${shape} />${word}</span>`;
+
+/** A word with what it means. */
+export const Term = ({ tip, children }) => html`<span class="term" title=${tip}>${children}</span>`;
 
 /** Text from the table: its own direction does not reach out of it. */
 export const Text = ({ children }) =>

@@ -1,7 +1,7 @@
 // The one sentence at the top: what is true now, and what to do about it.
-import { accounts, everyRow, isAway, link, loaded, now, standing, totals } from "./state.js";
+import { accounts, everyRow, isAway, isShadow, link, loaded, now, standing, totals } from "./state.js";
 import { wanted } from "./api.js";
-import { count, isBehind, number, span } from "./words.js";
+import { count, isBehind, number, silence, span, venueName } from "./words.js";
 
 const away = (at) => {
   const { since, why } = link.value;
@@ -17,13 +17,30 @@ const away = (at) => {
       };
 };
 
+/** How many rows nobody vouches for while that lasts. */
+const meanwhile = () => {
+  const { stale = 0, open = 0 } = standing.value ?? {};
+  return stale ? ` ${count(stale, "order")} of ${number(open)} stale meanwhile.` : "";
+};
+
 /** An account that cannot be asked or whose stream is silent; or, `late`, that is merely behind. */
-function silent(isLate) {
-  for (const { account, degraded, stream } of accounts.value ?? []) {
-    if (stream?.state === "failed") {
+function silent(isLate, at) {
+  for (const one of accounts.value ?? []) {
+    const { account, degraded, exchange, polling, stream } = one;
+    if (exchange?.answers === false) {
+      const last = exchange.last_answer_at;
       return {
-        tone: "bad", shape: "stop", say: `${account}: the exchange's stream is silent.`,
-        todo: `Orders are asked for instead, so rows are true a little later. ${degraded ?? ""}`, go: "health",
+        tone: "bad", shape: "stop",
+        say: `${venueName(one.venue)} has not answered for ${span(silence(one, at))}: no fill can be seen.${meanwhile()}`,
+        todo: `${account}: ${count(exchange.unanswered_calls, "call")} without an answer, ${last ? `the last one came ${span((at - Date.parse(last)) / 1000)} ago` : "none came yet"}. It is asked again without end; no row is written meanwhile.`,
+        go: "health",
+      };
+    }
+    if (stream?.state === "failed") {
+      const isMute = polling?.asked > 0 && polling.failed >= polling.asked;
+      return {
+        tone: "bad", shape: "stop", say: `${account}: the exchange's stream is silent${isMute ? ", and the last pass failed" : ""}.`,
+        todo: isMute ? `Rows may be untrue. ${polling.why ?? ""}` : `Orders are asked for instead, so rows are true a little later. ${degraded ?? ""}`, go: "health",
       };
     }
     if (degraded && isBehind(degraded) === isLate) {
@@ -36,18 +53,20 @@ function silent(isLate) {
   return null;
 }
 
-/** What the stale rows say, where they agree, and for how long at least. */
+/** What the stale rows say, where they agree, for how long at least, and since when the oldest does. */
 function staleWords(at) {
   const words = new Set();
-  let youngest = Infinity;
+  let [youngest, oldest] = [Infinity, 0];
   for (const row of everyRow()) {
     if (row.state !== "stale") continue;
     words.add(row.row_word);
-    if (row.born != null) youngest = Math.min(youngest, (at - row.born) / 1000);
+    if (row.born == null) continue;
+    youngest = Math.min(youngest, (at - row.born) / 1000);
+    oldest = Math.max(oldest, (at - row.born) / 1000);
   }
   const word = words.size === 1 ? [...words][0] : null;
   const long = Number.isFinite(youngest) ? ` for over ${span(Math.floor(youngest / 60) * 60 || youngest)}` : "";
-  return word ? `the table has said ${word}${long}` : `the table has said open${long}`;
+  return `the table has said ${word ?? "open"}${long}${oldest > 2 * youngest ? `, the oldest for ${span(oldest)}` : ""}`;
 }
 
 /** {tone, shape, say, todo, act, go}: exactly one thing, the worst first. */
@@ -62,7 +81,7 @@ export function sentence() {
     return { tone: "bad", shape: "stop", say: `The server does not tell: ${link.value.refused}`, todo: "Its log says more. This page asks again every few seconds." };
   }
   if (!loaded.value || !t || !standing.value) return { tone: "calm", shape: "dot", say: "Reading the orders …", todo: "" };
-  const dead = silent(false);
+  const dead = silent(false, at);
   if (dead) return dead;
   const { open, stale, suspect, unknown, trouble, loud, never } = standing.value;
   if (suspect) {
@@ -77,7 +96,8 @@ export function sentence() {
     return {
       tone: loud ? "bad" : "warn", shape: "warning",
       say: `${count(stale, "order")} stale: ${staleWords(at)}.`,
-      todo: "Bots that wait for them are blocked. Verify asks the exchange, and mends the rows.",
+      todo: isShadow.value ? "This is a shadow: what is true is recorded, and no row is written. Start ordersync run without --shadow to mend them."
+        : "Bots that wait for them are blocked. Verify asks the exchange, and mends the rows.",
       act: "verify", go: "trouble",
     };
   }
@@ -85,25 +105,33 @@ export function sentence() {
   if (n > 0) {
     return {
       tone: "warn", shape: "differs", say: `${count(n, "row differs", "rows differ")} from the exchange at this moment.`,
-      todo: "That is being mended; if it stays, open the row.", act: "verify", go: "trouble",
+      todo: isShadow.value ? "This is a shadow: no row is written. Open a row to see what would be." : "That is being mended; if it stays, open the row.", act: "verify", go: "trouble",
     };
   }
   if (unknown) {
     return {
       tone: "warn", shape: "question", say: `${count(unknown, "order is", "orders are")} proven not to be at the exchange.`,
-      todo: "Resolve says what became of an order that only you know about.", go: "trouble",
+      todo: `Only you can know what became of ${unknown === 1 ? "it" : "them"}: the exchange cannot say. Resolve writes it, with your reason.`,
+      act: unknown === 1 ? "resolve" : null, go: "trouble",
     };
   }
-  const behind = open ? silent(true) : null;
+  const behind = open ? silent(true, at) : null;
   if (behind) return behind;
-  const orphans = t.orphans ? ` ${count(t.orphans, "order")} at the exchange ${t.orphans === 1 ? "has" : "have"} no row.` : "";
-  if (!open) return { tone: "good", shape: "check", say: `No order is open, and nothing is untrue.${orphans}`, todo: "New rows appear here by themselves." };
+  if (t.orphans) {
+    return {
+      tone: "warn", shape: "question",
+      say: `${count(t.orphans, "order")} at the exchange ${t.orphans === 1 ? "has" : "have"} no row: no bot knows of ${t.orphans === 1 ? "it" : "them"}.`,
+      todo: `${open ? `The ${count(open, "open row")} ${open === 1 ? "is" : "are"} true. ` : ""}Somebody placed them by hand, or a bot failed to write its row: look at them, and cancel at the exchange what nobody wants.`,
+      go: "orphans",
+    };
+  }
+  if (!open) return { tone: "good", shape: "check", say: "No order is open, and nothing is untrue.", todo: "New rows appear here by themselves." };
   if (never || t.oldest_verified_age_seconds == null) {
-    return { tone: "calm", shape: "dot", say: `${count(open, "open order")}; ${never === open ? "none of them" : "not all of them"} was verified yet.${orphans}`, todo: "New ones are asked about at once." };
+    return { tone: "calm", shape: "dot", say: `${count(open, "open order")}; ${never === open ? "none of them" : "not all of them"} was verified yet.`, todo: "New ones are asked about at once." };
   }
   const within = t.oldest_verified_age_seconds + (at - t.told) / 1000;
   return {
     tone: "good", shape: "check", todo: "",
-    say: `${open === 1 ? "The one open order is" : `All ${number(open)} open orders`} verified within ${span(Math.ceil(within))}.${orphans}`,
+    say: `${open === 1 ? "The one open order is" : `All ${number(open)} open orders`} verified within ${span(Math.ceil(within))}.`,
   };
 }

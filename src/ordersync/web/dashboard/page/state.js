@@ -3,7 +3,7 @@
 import { computed, signal } from "@preact/signals";
 import { Trouble, get, wanted } from "./api.js";
 import { Stream } from "./stream.js";
-import { filledShare, isFinal } from "./words.js";
+import { filledShare, isFinal, loudness } from "./words.js";
 
 const PAGE = 1000;
 const FEW = 500;
@@ -23,6 +23,10 @@ export const accounts = signal(null);
 export const channels = signal([]);
 export const owners = signal(null);
 export const slo = signal(null);
+/** What the token may do: {token, scope}. Null while that is not known. */
+export const caller = signal(null);
+/** Orders at the exchange that have no row. */
+export const orphans = signal({ rows: [], isRead: false, trouble: "" });
 /** `since` is the last answer; `stream` says whether events are pushed. */
 export const link = signal({ answers: null, since: null, stream: false, why: "" });
 export const loaded = signal(false);
@@ -48,7 +52,11 @@ const doubtful = new Set();
 export const keyOf = (account, id) => `${account}\u0000${id}`;
 /** An order that somebody followed a link to, and that is in no list here. */
 const linked = new Map();
-export const rowAt = (key) => rows.get(key) ?? ended.value.rows.find((row) => row.key === key) ?? linked.get(key) ?? null;
+export const rowAt = (key) => rows.get(key) ?? ended.value.rows.find((row) => row.key === key) ?? orphans.value.rows.find((row) => row.key === key) ?? linked.get(key) ?? null;
+export const isShadow = computed(() => (accounts.value ?? []).some((account) => account.shadow));
+/** Why nothing can be done from here, "" where it can. */
+export const cannotAct = computed(() => isAway.value ? "The server is away: nothing can be asked of it."
+  : caller.value?.scope === "read" ? "Your token may only read. Acts need one made with: ordersync token new --scope operate --name NAME" : "");
 export const isAway = computed(() => link.value.answers === false);
 export const everyRow = () => rows.values();
 /** How the open rows stand, counted; each in one place: {open, stale, suspect, unknown, trouble, loud}. */
@@ -91,10 +99,14 @@ export function dress(order, told = Date.now()) {
     rank: URGENCY[order.urgency] ?? 0,
     share: filledShare(order),
     mended: 0,
+    wasTrouble: false,
     touched: 0,
     text: searched(order),
   };
 }
+
+/** How a row stood that a person may have worried about: what becomes of another is no repair. */
+const DOUBTED = new Set(["stale", "suspect", "unknown"]);
 
 /** Take over what the API says of an order now. Gives the row. */
 export function put(order, told) {
@@ -104,10 +116,11 @@ export function put(order, told) {
     if (!before) return row;
     // It just ended: it stays for a moment, so that an eye can follow.
     row.mended = before.mended || Date.now();
+    row.wasTrouble = before.wasTrouble || DOUBTED.has(before.state);
   } else if (before?.rank >= 2 && row.rank < 2) {
-    row.mended = Date.now();
+    if (DOUBTED.has(before.state)) Object.assign(row, { mended: Date.now(), wasTrouble: true });
   } else if (before?.mended && Date.now() - before.mended < STAYS_MS) {
-    row.mended = before.mended;
+    Object.assign(row, { mended: before.mended, wasTrouble: before.wasTrouble });
   }
   row.touched = before?.touched ?? 0;
   rows.set(row.key, row);
@@ -133,13 +146,14 @@ function apply(event) {
   if (after.word != null) row.row_word = after.word;
   if (after.status != null) row.exchange_status = after.status;
   for (const name of ["filled_qty", "avg_price", "fee"]) if (after[name] != null) row[name] = after[name];
-  row.share = filledShare(row);
+  row.share = after.status === "filled" ? 1 : filledShare(row);
   row.text = searched(row);
   const told = event.kind;
   if (told === "changed" || told === "repaired" || told === "resolved" || told === "corrected") {
     // The row is what the exchange says, as of this commit.
-    if (row.rank >= 2) row.mended = known;
+    if (DOUBTED.has(row.state) || told === "repaired") Object.assign(row, { mended: known, wasTrouble: true });
     row.verified = known;
+    row.true_word = null;
     row.discrepancy = null;
     row.stale = false;
     if (row.rank >= 2) Object.assign(row, { urgency: "normal", rank: 1 });
@@ -216,7 +230,7 @@ export async function refresh(id) {
 // --- What is shown ---------------------------------------------------------------------------------
 
 const COLUMNS = {
-  urgency: (row) => row.rank,
+  urgency: loudness,
   age: (row) => (row.born == null ? -1 : now.peek() - row.born),
   symbol: (row) => row.symbol ?? "",
   side: (row) => row.side ?? "",
@@ -247,6 +261,8 @@ export function arrange() {
   let list;
   if (chosen.which === "ended") {
     list = ended.peek().rows.filter(fits(chosen));
+  } else if (chosen.which === "orphans") {
+    list = orphans.peek().rows.filter(fits(chosen));
   } else {
     for (const [key, row] of rows) {
       if (row.state === "final" && arrangedAt - row.mended > STAYS_MS && key !== opened.peek()) rows.delete(key);
@@ -272,7 +288,8 @@ export function arrange() {
 
 export function choose(change) {
   filter.value = { ...filter.peek(), ...change };
-  if (filter.peek().which === "ended" && !ended.peek().rows.length) loadEnded();
+  if (change.which === "ended") loadEnded();
+  if (change.which === "orphans") loadOrphans();
   arrange();
 }
 export function sortBy(by) {
@@ -392,6 +409,17 @@ export async function loadEnded(more = false) {
   if (filter.peek().which === "ended") arrange();
 }
 
+/** Orders without a row, the oldest first: as many as anybody would look at. */
+export async function loadOrphans() {
+  try {
+    const page = await heardFrom(get("orphans", { limit: FEW }));
+    orphans.value = { rows: page.orders.map((order) => dress(order)), isRead: true, trouble: "" };
+  } catch (error) {
+    orphans.value = { ...orphans.peek(), trouble: error.message };
+  }
+  if (filter.peek().which === "orphans") arrange();
+}
+
 /** Few rows: all of them. Many: the totals, and those in trouble. */
 async function askRows() {
   const told = Date.now();
@@ -412,10 +440,17 @@ async function askRows() {
 async function ask() {
   await askRows();
   await beside("accounts", (answer) => {
-    accounts.value = answer.accounts;
+    const told = Date.now();
+    accounts.value = answer.accounts.map((account) => ({ ...account, told }));
     channels.value = answer.channels ?? [];
     vouch();
   });
+  if (!caller.peek()) {
+    await beside("caller", (answer) => {
+      caller.value = answer;
+    });
+  }
+  if (filter.peek().which === "orphans") await loadOrphans();
   await beside("owners", (answer) => {
     owners.value = answer.owners;
   });
@@ -490,6 +525,7 @@ const stream = new Stream(
 
 /** After sleep, or with another token: nothing that is held counts as known. */
 export function wake() {
+  caller.value = null;
   stream.renew();
   loadAll().catch(() => {}).then(askNow);
 }

@@ -7,7 +7,7 @@ export function span(seconds) {
   if (s < 120) return `${s} s`;
   if (s < 7200) return `${Math.floor(s / 60)} min`;
   const hours = Math.floor(s / 3600);
-  if (hours < 48) return `${hours} h ${String(Math.floor((s % 3600) / 60)).padStart(2, "0")}`;
+  if (hours < 24) return `${hours} h ${String(Math.floor((s % 3600) / 60)).padStart(2, "0")}`;
   const days = Math.floor(hours / 24);
   return days < 14 ? `${days} d ${hours % 24} h` : `${days} d`;
 }
@@ -79,20 +79,33 @@ export const isFinal = (status) => FINAL.test(status ?? "");
 
 /** What a mark looks like and is called: shape and word, so that colour is never alone. */
 export const MARKS = {
-  fresh: { shape: "dot", word: "fresh", tone: "calm" },
-  normal: { shape: "dot", word: "open", tone: "calm" },
-  untrue: { shape: "differs", word: "differs", tone: "warn" },
-  stale: { shape: "warning", word: "stale", tone: "warn" },
-  suspect: { shape: "stop", word: "suspect", tone: "bad" },
-  unknown: { shape: "question", word: "unknown", tone: "warn" },
-  mended: { shape: "check", word: "mended", tone: "good" },
-  ended: { shape: "square", word: "ended", tone: "calm" },
-  orphan: { shape: "question", word: "orphan", tone: "warn" },
+  fresh: { shape: "dot", word: "fresh", tone: "calm", tip: "Young, and nothing is wrong." },
+  normal: { shape: "dot", word: "open", tone: "calm", tip: "The exchange vouches for it." },
+  untrue: { shape: "differs", word: "differs", tone: "warn", tip: "The row says something else than the exchange, at this moment." },
+  stale: { shape: "warning", word: "stale", tone: "warn", tip: "The row has said open for long, and nobody vouches for that." },
+  suspect: { shape: "stop", word: "suspect", tone: "bad", tip: "The exchange does not show the order; that is not proven yet." },
+  unknown: { shape: "question", word: "unknown", tone: "warn", tip: "Proven: the exchange has no such order. Only a person can say what became of it." },
+  mended: { shape: "check", word: "mended", tone: "good", tip: "The row was in trouble, and is true again." },
+  ended: { shape: "square", word: "ended", tone: "calm", tip: "Nothing waits for it any more." },
+  orphan: { shape: "question", word: "no row", tone: "warn", tip: "The exchange has this order, and no row of the table names it." },
 };
+const LOUD = { bad: 3, warn: 2 };
+
+/** How loudly a row asks for a person: as loud as it looks. */
+export const loudness = (row) => LOUD[markOf(row).tone] ?? Math.min(row.rank, 1);
+
+/** What the exchange says of an order, and nothing that it never said. */
+export function exchangeSays(row) {
+  const word = row.exchange_status?.replaceAll("_", " ");
+  if (row.source === "operator" && word) return `a person said: ${word}`;
+  if (row.state === "unknown" || row.exchange_status === "unknown") return "no such order";
+  if (row.state === "suspect") return word ? `not shown; last: ${word}` : "not shown";
+  return word;
+}
 
 /** Which mark a row wears. */
 export function markOf(row) {
-  if (row.mended) return MARKS.mended;
+  if (row.mended) return row.wasTrouble ? MARKS.mended : { ...MARKS.mended, word: (row.exchange_status ?? "ended").split("+")[0].replaceAll("_", " "), tip: "It has ended just now." };
   if (row.orphan) return MARKS.orphan;
   if (row.state === "suspect") return MARKS.suspect;
   if (row.state === "unknown") return MARKS.unknown;
@@ -101,6 +114,12 @@ export function markOf(row) {
   if (row.discrepancy && row.discrepancy !== "unverified") return MARKS.untrue;
   return row.urgency === "fresh" ? MARKS.fresh : MARKS.normal;
 }
+
+const VENUES = { coinbase: "Coinbase", alpaca: "Alpaca" };
+export const venueName = (venue) => VENUES[venue] ?? venue ?? "The exchange";
+
+/** For how many seconds an account's exchange has owed an answer by now. */
+export const silence = ({ exchange, told }, at) => (exchange?.silent_seconds ?? 0) + (at - told) / 1000;
 
 /** Whether an account is merely behind, where it could be asked: then its rows say more than it does. */
 export const isBehind = (degraded) => / of late$/.test(degraded ?? "");

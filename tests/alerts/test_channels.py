@@ -15,20 +15,23 @@ from structlog.testing import capture_logs
 
 from ordersync import settings as configuration
 from ordersync.alerted import Alert
+from ordersync.alerts.channels import Way
 from ordersync.alerts.messages import Cause, Message, Part
 from ordersync.clock import SystemClock
 from ordersync.errors import StoreBusy
 from ordersync.metered import Count
 from ordersync.service.channels import ToldChannels, open_ways, send_test
+from ordersync.settings import Channel
 from ordersync.sync.tally import Tally
 from tests.alerts.takers import Chat, PostOffice, open_to_all
+from tests.virtual import VirtualClock, virtually
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from ordersync.alerts.channels import Way
+    from ordersync.alerted import Loudness
     from ordersync.settings import Settings
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -207,6 +210,51 @@ async def test_a_broken_address_is_told_of_at_the_start_and_not_only_with_a_lost
     (shown,) = await ToldChannels(settings, kept, SystemClock()).stand()
     assert "no address" in shown.why
     assert not shown.is_usable
+
+
+class Stuck:
+    """A database that takes what it is asked and never answers."""
+
+    async def read(self) -> dict[str, bytes]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def keep(self, name: str, body: bytes) -> None:
+        del name, body
+        await asyncio.Event().wait()
+
+
+class Delivered:
+    """A channel that takes everything at once, and knows when."""
+
+    defect = ""
+
+    def __init__(self) -> None:
+        self.at: list[float] = []
+
+    async def carry(self, title: str, text: str, loudness: Loudness, messages: bytes) -> None:
+        del title, text, loudness, messages
+        self.at.append(VirtualClock().monotonic())
+
+
+@virtually
+async def test_a_database_that_hangs_holds_up_no_alert_for_long() -> None:
+    taken, clock = Delivered(), VirtualClock()
+    way = Way(
+        Channel(name="phone", url_env="PHONE"),
+        taken,
+        clock=clock,
+        meter=Tally(),
+        told=Stuck(),
+        link="https://desk.example",
+        per_hour=20,
+    )
+    began = clock.monotonic()
+    async with at_work(way):
+        for _ in range(2):
+            way.put(stale())
+            await clock.sleep(timedelta(seconds=20))
+    assert [at - began < limit for at, limit in zip(taken.at, (6, 26), strict=True)] == [True] * 2
 
 
 async def test_a_channel_is_well_again_with_another_address_and_not_by_a_restart_alone(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import structlog
 
-from ordersync.alerted import ChannelHealth
+from ordersync.alerted import DATABASE_PATIENCE, ChannelHealth
 from ordersync.alerts.messages import text_of, title_of
 from ordersync.errors import OrdersyncError
 from ordersync.metered import Count, Delivery
@@ -37,9 +37,6 @@ WITHIN = timedelta(seconds=30)
 
 PAUSES = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10))
 QUEUE_LIMIT = 200
-
-REMEMBERS_WITHIN = timedelta(seconds=5)
-"""So long an alert may wait, after a start, for a database that hangs."""
 
 log = structlog.get_logger("ordersync")
 
@@ -158,7 +155,7 @@ class Way:
         """How it did before, and whether its address is another now."""
         name, defect = self.channel.name, self._carrier.defect
         try:
-            async with asyncio.timeout(REMEMBERS_WITHIN.total_seconds()):
+            async with asyncio.timeout(DATABASE_PATIENCE.total_seconds()):
                 kept = (await self._told.read()).get(f"channel {name}")
             before = msgspec.json.decode(kept, type=ChannelHealth) if kept else None
         except (OrdersyncError, TimeoutError, msgspec.DecodeError) as error:
@@ -199,6 +196,7 @@ class Way:
     async def _keep(self) -> None:
         name = self.channel.name
         try:
-            await self._told.keep(f"channel {name}", msgspec.json.encode(self.health))
-        except OrdersyncError as error:
+            async with asyncio.timeout(DATABASE_PATIENCE.total_seconds()):
+                await self._told.keep(f"channel {name}", msgspec.json.encode(self.health))
+        except (OrdersyncError, TimeoutError) as error:
             log.warning(f"Failed to keep how channel {name} is: {error}", channel=name)

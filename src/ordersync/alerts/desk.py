@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from ordersync.alerted import Alert
+from ordersync.alerted import DATABASE_PATIENCE, Alert
 from ordersync.alerts.causes import Book, State
 from ordersync.alerts.messages import Cause
 from ordersync.errors import OrdersyncError
@@ -100,9 +100,11 @@ class Desk:
         self._mind_clock(now)
         if self._clock.monotonic() < self._hears_from:
             return
-        stale = [o for o in standing.troubles if o.discrepancy is not Discrepancy.SUSPECT]
         suspect = [o for o in standing.troubles if o.discrepancy is Discrepancy.SUSPECT]
-        long = [one for one in stale if one.urgency is Urgency.CRITICAL]
+        troubles = [o for o in standing.troubles if o.discrepancy is not Discrepancy.SUSPECT]
+        # Each is told of once, by the louder kind: else sixty orders would read as a hundred.
+        long = [one for one in troubles if one.urgency is Urgency.CRITICAL]
+        stale = [one for one in troubles if one.urgency is not Urgency.CRITICAL]
         self.book.settle(Alert.ORDER_STALE, self._causes(Alert.ORDER_STALE, stale), now)
         self.book.settle(Alert.ORDER_STALE_LONG, self._causes(Alert.ORDER_STALE_LONG, long), now)
         self.book.settle(Alert.ORDER_SUSPECT, self._causes(Alert.ORDER_SUSPECT, suspect), now)
@@ -243,8 +245,9 @@ class Desk:
         self._judged_at = now
         window = WINDOWS["1h"]
         try:
-            samples = await self._samples.list_since(now - window)
-        except OrdersyncError as error:
+            async with asyncio.timeout(DATABASE_PATIENCE.total_seconds()):
+                samples = await self._samples.list_since(now - window)
+        except (OrdersyncError, TimeoutError) as error:
             log.warning(f"Failed to read the figures: {error}", account=self.account)
             return
         ours = [one for one in samples if one.account == self.account]
@@ -261,18 +264,21 @@ class Desk:
     async def _remember(self) -> None:
         """What was told before a restart is not told again."""
         try:
-            kept = (await self._told.read()).get(f"account {self.account}")
+            async with asyncio.timeout(DATABASE_PATIENCE.total_seconds()):
+                kept = (await self._told.read()).get(f"account {self.account}")
             if kept is not None:
                 self.book.state = msgspec.json.decode(kept, type=State)
-        except (OrdersyncError, msgspec.DecodeError) as error:
+        except (OrdersyncError, TimeoutError, msgspec.DecodeError) as error:
             log.warning(f"Failed to read what was told: {error}", account=self.account)
 
     async def _keep(self) -> None:
         changes = self.book.changes
         try:
-            await self._told.keep(f"account {self.account}", msgspec.json.encode(self.book.state))
+            async with asyncio.timeout(DATABASE_PATIENCE.total_seconds()):
+                body = msgspec.json.encode(self.book.state)
+                await self._told.keep(f"account {self.account}", body)
             self._kept = changes
-        except OrdersyncError as error:
+        except (OrdersyncError, TimeoutError) as error:
             log.warning(f"Failed to keep what was told: {error}", account=self.account)
 
 

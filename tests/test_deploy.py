@@ -79,6 +79,8 @@ def test_rules_and_dashboard_ask_only_for_metrics_that_exist() -> None:
     hidden = {name for name in families if not any(one.startswith(name) for one in shown)}
     assert hidden == {
         "ordersync_budget_paused_until_timestamp_seconds",
+        "ordersync_exchange_answered_timestamp_seconds",
+        "ordersync_exchange_asked_timestamp_seconds",
         "ordersync_owner_blocked_seconds_total",
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -94,10 +94,6 @@ class Channels(Protocol):
 
     async def stand(self) -> Sequence[ChannelHealth]:
         """How each last did, by whichever process."""
-
-
-DATABASE_PATIENCE = timedelta(seconds=5)
-"""So long an alert may wait for a database that hangs: just then it is needed."""
 
 
 class AlertLog(Protocol):

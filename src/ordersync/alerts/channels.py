@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import structlog
 
-from ordersync.alerted import DATABASE_PATIENCE, ChannelHealth
+from ordersync.alerted import ChannelHealth
 from ordersync.alerts.messages import text_of, title_of
+from ordersync.alerts.patience import patiently
 from ordersync.errors import OrdersyncError
 from ordersync.metered import Count, Delivery
 
@@ -155,10 +156,9 @@ class Way:
         """How it did before, and whether its address is another now."""
         name, defect = self.channel.name, self._carrier.defect
         try:
-            async with asyncio.timeout(DATABASE_PATIENCE.total_seconds()):
-                kept = (await self._told.read()).get(f"channel {name}")
+            kept = (await patiently(self._told.read())).get(f"channel {name}")
             before = msgspec.json.decode(kept, type=ChannelHealth) if kept else None
-        except (OrdersyncError, TimeoutError, msgspec.DecodeError) as error:
+        except (OrdersyncError, msgspec.DecodeError) as error:
             # Given up: how it was is worth less than what waits to be told.
             log.warning(f"Failed to read how channel {name} was: {error}", channel=name)
             before = None
@@ -196,7 +196,7 @@ class Way:
     async def _keep(self) -> None:
         name = self.channel.name
         try:
-            async with asyncio.timeout(DATABASE_PATIENCE.total_seconds()):
-                await self._told.keep(f"channel {name}", msgspec.json.encode(self.health))
-        except (OrdersyncError, TimeoutError) as error:
+            body = msgspec.json.encode(self.health)
+            await patiently(self._told.keep(f"channel {name}", body))
+        except OrdersyncError as error:
             log.warning(f"Failed to keep how channel {name} is: {error}", channel=name)

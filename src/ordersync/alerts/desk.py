@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from ordersync.alerted import DATABASE_PATIENCE, Alert
+from ordersync.alerted import Alert
 from ordersync.alerts.causes import Book, State
 from ordersync.alerts.messages import Cause
+from ordersync.alerts.patience import patiently
 from ordersync.errors import OrdersyncError
 from ordersync.metered import Count
 from ordersync.sync.objectives import WINDOWS, objectives
@@ -245,9 +246,8 @@ class Desk:
         self._judged_at = now
         window = WINDOWS["1h"]
         try:
-            async with asyncio.timeout(DATABASE_PATIENCE.total_seconds()):
-                samples = await self._samples.list_since(now - window)
-        except (OrdersyncError, TimeoutError) as error:
+            samples = await patiently(self._samples.list_since(now - window))
+        except OrdersyncError as error:
             log.warning(f"Failed to read the figures: {error}", account=self.account)
             return
         ours = [one for one in samples if one.account == self.account]
@@ -264,21 +264,19 @@ class Desk:
     async def _remember(self) -> None:
         """What was told before a restart is not told again."""
         try:
-            async with asyncio.timeout(DATABASE_PATIENCE.total_seconds()):
-                kept = (await self._told.read()).get(f"account {self.account}")
+            kept = (await patiently(self._told.read())).get(f"account {self.account}")
             if kept is not None:
                 self.book.state = msgspec.json.decode(kept, type=State)
-        except (OrdersyncError, TimeoutError, msgspec.DecodeError) as error:
+        except (OrdersyncError, msgspec.DecodeError) as error:
             log.warning(f"Failed to read what was told: {error}", account=self.account)
 
     async def _keep(self) -> None:
         changes = self.book.changes
         try:
-            async with asyncio.timeout(DATABASE_PATIENCE.total_seconds()):
-                body = msgspec.json.encode(self.book.state)
-                await self._told.keep(f"account {self.account}", body)
+            body = msgspec.json.encode(self.book.state)
+            await patiently(self._told.keep(f"account {self.account}", body))
             self._kept = changes
-        except (OrdersyncError, TimeoutError) as error:
+        except OrdersyncError as error:
             log.warning(f"Failed to keep what was told: {error}", account=self.account)
 
 

@@ -58,9 +58,8 @@ def pause(seconds: float) -> None:
 
 def python_environment() -> dict[str, str]:
     """What the Python of every command is told."""
-    kept = {
-        name: os.environ[name] for name in ("PATH", "LANG", "VIRTUAL_ENV") if name in os.environ
-    }
+    names = ("PATH", "LANG", "VIRTUAL_ENV", "SSL_CERT_FILE")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     return {**kept, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "default"}
 
 

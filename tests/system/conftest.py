@@ -7,7 +7,6 @@ from structlog.testing import capture_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
-    from pathlib import Path
     from typing import Any
 
 
@@ -16,9 +15,3 @@ def logs() -> Iterator[list[MutableMapping[str, Any]]]:
     """What the service said; kept off the terminal."""
     with capture_logs() as captured:
         yield captured
-
-
-@pytest.fixture(autouse=True)
-def _no_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here is encrypted, and to load all of the machine's certificates takes longest."""
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))

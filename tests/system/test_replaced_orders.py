@@ -36,11 +36,6 @@ CREATE TABLE trades (
 )"""
 
 
-@pytest.fixture(autouse=True)
-def _no_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-
-
 @dataclass
 class Desk:
     """A bot's table, and the broker at which it trades."""

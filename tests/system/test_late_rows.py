@@ -94,7 +94,7 @@ async def test_a_row_that_comes_late_shows_fills_of_an_order_that_is_open(tmp_pa
 async def test_what_was_heard_before_reopens_no_row_that_says_it_ended(tmp_path: Path) -> None:
     async with heard(tmp_path, Life.open) as (house, ((order, row),)):
         house.insert(**{**row, "status": "failed"})
-        await house.wait(seconds=10)
+        await house.wait(minutes=2)  # rows that ended are looked at once a minute
         assert house.word(order) == "failed"
 
 

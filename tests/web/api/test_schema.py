@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 EACH: Final = int(os.environ.get("ORDERSYNC_FUZZ", "1000")) // 50
 GOOD: Final = frozenset({"read", "operate"})
-REFUSED: Final = frozenset({400, 401, 403, 413, 415})
+REFUSED: Final = frozenset({400, 401, 403, 413, 415, 431})
 STREAMS: Final = {"/api/v1/events"}
 """What answers for ever is asked elsewhere."""
 

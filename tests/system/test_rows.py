@@ -54,6 +54,19 @@ async def test_a_row_that_the_bot_finishes_while_we_run_is_verified_within_a_min
 
 
 @virtually
+async def test_a_row_given_up_before_it_learned_its_order_is_repaired_in_one_pass(
+    tmp_path: Path,
+) -> None:
+    """Found by its client id; the order was then read anew, and its row seemed too young."""
+    async with built(tmp_path) as house:
+        house.place()
+        placed = house.place(status="failed", order_id=None)
+        await house.sync()
+        assert house.row(placed.row_id)["order_id"] == placed.order_id
+        assert house.untrue(placed) == []
+
+
+@virtually
 async def test_a_row_finished_long_ago_is_left_alone(tmp_path: Path) -> None:
     async with built(tmp_path) as house:
         placed = house.place(Life.filled(), age=ago(days=3), status="failed")

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ordersync.ports import Meaning
 from ordersync.truth.evidence import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from ordersync.ports import Venue
+    from ordersync.ports import Known, Venue
     from ordersync.truth.evidence import Sighting
 
 
@@ -32,6 +33,21 @@ def shown(reading: Reading) -> set[str]:
 def ids_of(sightings: Iterable[Sighting]) -> set[str]:
     """The venue's ids of these."""
     return {s.report.venue_order_id for s in sightings if s.report.venue_order_id}
+
+
+def named_by_venue(sightings: Iterable[Sighting], known: Mapping[str, Known]) -> dict[str, Known]:
+    """What was known by client id before the question, under the name that the venue told.
+
+    Only of rows that say final: read after the answer, such a word would count as younger than
+    it. That there is no truth under the venue's name yet is checked when it is written.
+    """
+    named = {}
+    for sighting in sightings:
+        order, found = sighting.report.venue_order_id, known[sighting.report.client_order_id or ""]
+        plain = found.truth is None and found.archived is None
+        if order and plain and found.claims[0].meaning is Meaning.FINAL:
+            named[f"v:{order}"] = msgspec.structs.replace(found, key=f"v:{order}")
+    return named
 
 
 def lacks_fill_facts(sighting: Sighting) -> bool:

@@ -18,7 +18,15 @@ from ordersync.sync.cases import born_at, is_settled
 from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import Parcel
 from ordersync.sync.proof import keep_identity, prove
-from ordersync.sync.reading import ids_of, is_mute, lacks_fill_facts, list_pays, shown, spread
+from ordersync.sync.reading import (
+    ids_of,
+    is_mute,
+    lacks_fill_facts,
+    list_pays,
+    named_by_venue,
+    shown,
+    spread,
+)
 from ordersync.sync.unread import Unread
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import NOT_PROVEN, PassReport, Work
@@ -362,6 +370,7 @@ class Verification:
         for start, end, client_ids in creation_windows(by_client):
             reading = await self._venue.ask_created(start, end, client_ids)
             ours = [s for s in reading.sightings if s.report.client_order_id in by_client]
+            self._known.update(named_by_venue(ours, by_client))
             await self._feed(Reading(sightings=tuple(ours), silences=reading.silences), asked_at)
             seen = ids_of(reading.sightings) & self.report.sighted
             self.report.sighted |= {

@@ -78,6 +78,17 @@ async def prove(
     return Proven(absences=tuple(absences) + singles.absences, reading=singles)
 
 
+async def proves_by_history(venue: Venue, record: AccountRecord, asked: int, absent: int) -> bool:
+    """Whether absences from a history that showed other orders of this table may count."""
+    try:
+        same_identity = record.identity == (await venue.identify()).mark
+    except (VenueSilent, VenueRefused):
+        return False
+    return account_proves_itself(
+        same_identity=same_identity, asked=asked, absent=absent, endpoint_sighted_another=True
+    )
+
+
 async def _find_witness(venue: Venue, newest: Sequence[str]) -> str | None:
     """The first of these orders that the venue shows, where it shows one.
 

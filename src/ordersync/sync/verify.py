@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ordersync.errors import VenueRefused, VenueSilent
 from ordersync.ports import Known, Overlay, Result
 from ordersync.sync.cases import born_at, is_settled
 from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import Parcel
-from ordersync.sync.proof import keep_identity, prove
+from ordersync.sync.proof import keep_identity, prove, proves_by_history
 from ordersync.sync.reading import (
     ids_of,
     is_mute,
@@ -31,10 +31,10 @@ from ordersync.sync.unread import Unread
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import NOT_PROVEN, PassReport, Work
 from ordersync.sync.zone import TimesCompared
-from ordersync.truth.evidence import Absence, Reading, Sighting, account_proves_itself
+from ordersync.truth.evidence import Absence, Reading, Sighting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ordersync.ports import AccountRecord, Clock, OrderStore, Venue
     from ordersync.settings import Sync
@@ -130,8 +130,9 @@ class Verification:
         await self._count_absences(record)
         if by_client:
             await self._ask_by_client_id(by_client, record)
-        asked = {*(key[2:] for key in work.known), *work.resting, *work.unread}
-        if (record.identity is None or self._accept_absent) and report.sighted & asked:
+        asked = chain((key[2:] for key in work.known), work.resting, work.unread)
+        needs_identity = record.identity is None or self._accept_absent
+        if needs_identity and not report.sighted.isdisjoint(asked):
             await keep_identity(self._venue, self._store, record)
         names = [order for order in ids if order not in self._left_out]
         report.conclude([*names, *(k.key[2:] for k in by_client)])
@@ -165,7 +166,7 @@ class Verification:
                             # The rest would only wait for the same silence.
                             reading = spread(reading, [order for one in parts for order in one])
                             parts.clear()
-                        writing.create_task(self._feed(reading, asked_at))
+                        writing.create_task(self._feed(reading, asked_at, names=part))
             except ExceptionGroup as several:
                 # As from one write: what the store raised.
                 raise several.exceptions[0] from None
@@ -215,12 +216,15 @@ class Verification:
         *,
         absences: Sequence[Absence] = (),
         restate: Sequence[Known] = (),
+        names: Sequence[str] = (),
     ) -> None:
         """Hand what was read to ingest, and note what it says about the pass."""
         report = self.report
         self._hear_again(reading.said_again)
         await self._wake(reading)
-        fresh = ids_of(reading.sightings) - report.sighted
+        # These ids are kept anyway: those of the answer would take the same room again.
+        same = {order: order for order in names}
+        fresh = {same.get(o, o) for o in ids_of(reading.sightings)} - report.sighted
         report.sighted |= fresh
         times_agree: dict[str, bool | None] = {}
         for sighting in reading.sightings:
@@ -253,7 +257,7 @@ class Verification:
         # Without what was told: of many that changed it would be most of the memory.
         changed = (o for o in taken.outcomes if o.result is not Result.UNCHANGED)
         report.outcomes += [msgspec.structs.replace(o, events=()) for o in changed]
-        self._remember(reading.sightings, taken, times_agree)
+        self._remember(reading, taken, times_agree, same)
         for key, why in taken.disbelieved.items():
             # Shown, but not believed: that verifies nothing.
             report.failed[key[2:]] = why
@@ -277,12 +281,13 @@ class Verification:
             self._times.disagree += disagree
 
     def _remember(
-        self, sightings: Iterable[Sighting], taken: Taken, times_agree: Mapping[str, bool | None]
+        self, reading: Reading, taken: Taken, agree: dict[str, bool | None], same: dict[str, str]
     ) -> None:
         """Keep in mind which orders rest from now on, and which do no more."""
-        marks = {f"v:{s.report.venue_order_id}": s.mark for s in sightings}
+        marks = {f"v:{s.report.venue_order_id}": s.mark for s in reading.sightings}
         for key, claim in taken.at_rest.items():
-            self._at_rest.keep(key[2:], claim.mark, marks[key], times_agree=times_agree[key])
+            order = same.get(key[2:], key[2:])
+            self._at_rest.keep(order, claim.mark, marks[key], times_agree=agree[key])
         self._at_rest.stir(o.key[2:] for o in taken.outcomes if o.key not in taken.at_rest)
 
     async def _wake(self, reading: Reading) -> None:
@@ -382,23 +387,11 @@ class Verification:
             self.report.failed[absence.client_order_id or ""] = NOT_PROVEN
         # Only where the rows' times are the venue's was the window searched the right one.
         is_right = self._times.agree > self._times.disagree
-        if witnessed and is_right and await self._proves_itself(record, len(absent)):
+        if not witnessed or not is_right:
+            return
+        asked, lacks = self.report.asked, len(absent)
+        if self._accept_absent or await proves_by_history(self._venue, record, asked, lacks):
             await self._feed(Reading(), asked_at, absences=witnessed)
-
-    async def _proves_itself(self, record: AccountRecord, absent: int) -> bool:
-        """Whether absences from a history that showed other orders of this table may count."""
-        if self._accept_absent:
-            return True
-        try:
-            same_identity = record.identity == (await self._venue.identify()).mark
-        except (VenueSilent, VenueRefused):
-            return False
-        return account_proves_itself(
-            same_identity=same_identity,
-            asked=self.report.asked,
-            absent=absent,
-            endpoint_sighted_another=True,
-        )
 
     def _compare_times(self, sighting: Sighting) -> bool | None:
         known = self._watched.get(f"v:{sighting.report.venue_order_id}")

@@ -21,11 +21,11 @@ ORDERS_LIMIT = 200_000
 """For how many open orders the last vouching is remembered; beyond, memory would grow."""
 
 
-class _Vouched(msgspec.Struct, gc=False):
+class _Vouched(msgspec.Struct, frozen=True, gc=False):
     """The moment of the last report on a stored truth, of which the version is kept.
 
     `truth` only where it is not the stored one said again: a whole Order for each would be most
-    of the memory that orders at rest take.
+    of the memory that orders at rest take. Those of one answer share theirs.
     """
 
     version: int
@@ -34,14 +34,18 @@ class _Vouched(msgspec.Struct, gc=False):
 
 
 class Vouching:
-    """The moments that are not stored, by account and order key."""
+    """The moments that are not stored, by account and the hash of an order's key.
+
+    Where a hundred thousand are at rest, their keys and moments would be most of what they take.
+    """
 
     def __init__(self) -> None:
-        self._vouched: dict[str, dict[str, _Vouched]] = {}
+        self._vouched: dict[str, dict[int, _Vouched]] = {}
+        self._last: _Vouched | None = None
 
     def latest(self, account: str, known: Known) -> Order | None:
         """The truth as it is known here: what is stored, with the moments of later vouching."""
-        vouched = self._of(account).get(known.key)
+        vouched = self._of(account).get(hash(known.key))
         if vouched is None or vouched.version != known.version or known.truth is None:
             return known.truth
         return vouched.truth or vouch(known.truth, vouched.at)
@@ -50,20 +54,23 @@ class Vouching:
         """Remember what a report vouched for, where that is not going to be stored."""
         vouched = self._of(account)
         if truth is None or truth is known.truth or truth.is_final:
-            vouched.pop(known.key, None)
+            vouched.pop(hash(known.key), None)
         elif known.truth is not None and same_facts(truth, known.truth):
             if len(vouched) >= ORDERS_LIMIT:
                 vouched.clear()
             whole = None if vouch(known.truth, truth.as_of) == truth else truth
-            vouched[known.key] = _Vouched(known.version, truth.as_of, whole)
+            made = _Vouched(known.version, truth.as_of, whole)
+            if self._last is None or made != self._last:
+                self._last = made
+            vouched[hash(known.key)] = self._last
 
     def again(self, account: str, known: Known, at: datetime | None) -> None:
         """What the latest report said of this order was said again at `at` (None: never)."""
-        vouched = self._of(account).get(known.key)
+        ours, key = self._of(account), hash(known.key)
+        vouched = ours.get(key)
         if vouched is not None and vouched.version == known.version and at is not None:
-            vouched.at = max(vouched.at, at)
-            if vouched.truth is not None:
-                vouched.truth = vouch(vouched.truth, at)
+            whole = None if vouched.truth is None else vouch(vouched.truth, at)
+            ours[key] = _Vouched(vouched.version, max(vouched.at, at), whole)
 
-    def _of(self, account: str) -> dict[str, _Vouched]:
+    def _of(self, account: str) -> dict[int, _Vouched]:
         return self._vouched.setdefault(account, {})

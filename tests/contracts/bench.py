@@ -201,6 +201,9 @@ class Bench(Protocol):
     def refuse(self, word: str, *, key: int, loudly: bool, rolls_back: bool = False) -> None:
         """Let a trigger refuse a status to a row: with an error, or by doing nothing."""
 
+    def allow(self, word: str, *, key: int) -> None:
+        """Take that trigger away."""
+
     @property
     def database(self) -> Database:
         """The database, as a store takes it."""
@@ -316,6 +319,9 @@ class SqliteBench:
             f"CREATE TRIGGER refuse_{word}_{key} BEFORE UPDATE ON trades"
             f" WHEN new.status = '{word}' AND new.id = {key} BEGIN SELECT {deed}; END"
         )
+
+    def allow(self, word: str, *, key: int) -> None:
+        self.run(f"DROP TRIGGER refuse_{word}_{key}")
 
     @property
     def database(self) -> Database:

@@ -143,6 +143,9 @@ class MariadbBench:
             f" IF NEW.status = '{word}' AND NEW.id = {key} THEN {deed}; END IF"
         )
 
+    def allow(self, word: str, *, key: int) -> None:
+        self.run(f"DROP TRIGGER refuse_{word}_{key}")
+
     @property
     def database(self) -> Database:
         return MysqlServer(self.url)

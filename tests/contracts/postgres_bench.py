@@ -125,6 +125,9 @@ class PostgresBench:
             f" WHEN (new.status = '{word}' AND new.id = {key}) EXECUTE FUNCTION {name}()"
         )
 
+    def allow(self, word: str, *, key: int) -> None:
+        self.run(f"DROP TRIGGER refuse_{word}_{key} ON trades")
+
     @property
     def database(self) -> Database:
         return PostgresServer(self.store_url)

@@ -384,6 +384,29 @@ async def test_a_refused_row_is_tried_again_when_something_of_it_has_changed(
     assert it.kinds("v:v1") == ["changed", "unwritable", "unwritable"]
 
 
+@pytest.mark.parametrize("loudly", [True, False])
+async def test_a_refused_row_is_tried_again_after_a_while_and_told_no_second_time(
+    opened: Open, bench: Bench, *, loudly: bool
+) -> None:
+    """Somebody may have mended trigger or policy: nothing of the row itself changes by that."""
+    it = await opened(*pending(1))
+    bench.refuse("completed", loudly=loudly, key=1)
+    report = said("v1", Status.FILLED, "1")
+    await ingest(it.store, report)
+    it.clock.forward(660)
+    (again,) = await ingest(it.store, report, clock=it.clock)
+    assert again.result is Result.UNWRITABLE
+    assert it.kinds("v:v1") == ["changed", "unwritable"]
+    bench.allow("completed", key=1)
+    it.clock.forward(60)
+    (early,) = await ingest(it.store, report, clock=it.clock)
+    assert early.result is Result.UNWRITABLE, "asked anew since it was refused a minute ago"
+    it.clock.forward(660)
+    (late,) = await ingest(it.store, report, clock=it.clock)
+    assert late.result is Result.WON
+    assert bench.rows()[0]["status"] == "completed"
+
+
 async def test_a_trigger_that_rolls_all_back_stops_only_its_own_row(
     opened: Open, bench: Bench
 ) -> None:

@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from ordersync.store.sql import RowStatements
     from ordersync.store.statement import RowKey
 
-UNDONE_TIMES = 3
-UNDONE_WITHIN = timedelta(hours=1)
+UNDONE_TIMES, UNDONE_WITHIN = 3, timedelta(hours=1)
+REFUSED_FOR = timedelta(minutes=10)
+"""How long a refused row is left alone: whoever owns the table may have mended it by then."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_absent = msgspec.json.Decoder(Absent).decode
@@ -84,7 +85,7 @@ class Transaction:
         first: dict[str, Draft] = {}
         for made in drafts:
             if made.patches and not made.truth_changed:
-                self._leave_out_refused(made)
+                self._leave_out_refused(made, now)
             first.setdefault(made.known.key, made)
         pending = [made for made in first.values() if made.needs_write]
         if not receipts and not any(made.needs_write for made in drafts):
@@ -139,12 +140,13 @@ class Transaction:
             raise
         return outcomes
 
-    def _leave_out_refused(self, made: Draft) -> None:
-        """A row that the database refused is not tried again until something of it changes."""
+    def _leave_out_refused(self, made: Draft, now: datetime) -> None:
+        """A row that the database refused is tried again when it has changed, or after a while."""
         kept = []
         for found in made.patches:
             kind, digest = EventKind.UNWRITABLE.value, refusal_of(found)
-            if self._session.fetch(self._about_note(made, kind, digest)):
+            told = self._session.fetch(self._about_note(made, kind, digest))
+            if told and spell(now - REFUSED_FOR) < told[0][0]:
                 self._refused_before.add(made.known.key)
             else:
                 kept.append(found)
@@ -391,7 +393,7 @@ class Transaction:
 
     def _unchanged(self, made: Draft) -> Outcome:
         if made.known.key in self._refused_before:
-            why = "the database refused it before, and nothing of it has changed since"
+            why = "the database refused it before; it is tried again within ten minutes"
             return Outcome(
                 key=made.known.key, result=Result.UNWRITABLE, overlay=made.overlay, why=why
             )

@@ -293,7 +293,8 @@ class EventKind(StrEnum):
     """somebody has undone the row three times within an hour; repairs now wait for `stale_after`
     To do: find out what writes it"""
     UNWRITABLE = "unwritable"
-    """the database refuses what is true (a CHECK, a trigger). Told once for each reason
+    """the database refuses what is true (a CHECK, a trigger, a policy). Told once for each reason;
+    tried again every ten minutes
     To do: mend the schema or the mapping"""
     DUPLICATE_ROWS = "duplicate_rows"
     """two rows carry one order id: both get the status, neither the quantities

@@ -55,7 +55,7 @@ ws_url = "{stream}"
 interval = "{interval}"
 """
 OPEN = frozenset({"pending", "open"})
-PATIENCE = 20.0
+PATIENCE = 60.0
 UP = "The API answers"
 
 

@@ -413,7 +413,7 @@ class Running:
         """It is up, and its first pass lies behind it."""
         self.until(
             lambda: "Sync complete" in self.so_far or "No stale orders" in self.so_far,
-            20,
+            60,
             "the first pass",
         )
 

@@ -112,7 +112,7 @@ def test_when_only_single_orders_cannot_be_asked_no_absence_is_decided(
     stub.turn("500", r"historical/[0-9a-f]{8}-")
 
     with house.running("sync") as syncing:
-        syncing.until(lambda: stub.asked, 20, "its first question")
+        syncing.until(lambda: stub.asked, 60, "its first question")
         pause(10)  # it may stay for a minute; ten readings would have been enough
         said = syncing.stop(signal.SIGINT)
 
@@ -160,7 +160,7 @@ def test_a_venue_that_never_answers_can_be_waited_for_or_interrupted(
     stub.turn("hang")
 
     with house.running("sync") as syncing:
-        syncing.until(lambda: stub.asked, 20, "its first question")
+        syncing.until(lambda: stub.asked, 60, "its first question")
         pause(4)
         assert house.dump() == before
         said = syncing.stop(signal.SIGINT)

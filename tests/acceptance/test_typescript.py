@@ -29,7 +29,7 @@ def test_a_bot_in_typescript_learns_all_it_needs(house: House) -> None:
     with house.running() as running:
         running.asked()
         row, order = house.place(status="OPEN", created=now())
-        running.until(lambda: "The API answers at" in running.so_far, 20, "the API answers")
+        running.until(lambda: "The API answers at" in running.so_far, 60, "the API answers")
         order.update(status="FILLED", filled_size="10", average_filled_price="2", settled=True)
         found = re.search(r"The API answers at (http://[0-9.:]+)", running.so_far)
         assert found

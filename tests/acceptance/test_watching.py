@@ -24,7 +24,7 @@ def test_status_says_how_it_stands_while_it_runs_and_when_it_does_not(house: Hou
     said = house.ordersync("status")
     assert "nobody: start ordersync run" in said.out
     with house.running("run") as running:
-        running.until(lambda: "Sync complete" in running.so_far, 20, "a pass")
+        running.until(lambda: "Sync complete" in running.so_far, 60, "a pass")
         shown = house.ordersync("--json", "status")
         running.stop()
     (account,) = shown.json["accounts"]
@@ -45,7 +45,7 @@ def test_status_shows_the_orders_that_want_to_be_looked_at(house: House, stub: S
     house.ready()
     stub.turn("500")
     with house.running("run") as running:
-        running.until(lambda: "Failed" in running.so_far, 20, "an outage")
+        running.until(lambda: "Failed" in running.so_far, 60, "an outage")
         running.stop()
     stub.turn("well")
     said = house.ordersync("status")
@@ -81,8 +81,8 @@ def test_prometheus_can_scrape_it_while_it_runs(house: House) -> None:
     house.place(status="OPEN", created=ago(hours=2))
     house.ready()
     with house.running("run") as running:
-        running.until(lambda: "The API answers" in running.so_far, 30, "the API")
-        running.until(lambda: "Sync complete" in running.so_far, 20, "a pass")
+        running.until(lambda: "The API answers" in running.so_far, 60, "the API")
+        running.until(lambda: "Sync complete" in running.so_far, 60, "a pass")
         told = re.search(r"The API answers at (http://127\.0\.0\.1:\d+)", running.so_far)
         assert told
         scraped = httpx2.get(f"{told[1]}/metrics")
@@ -98,7 +98,7 @@ def test_the_log_is_json_with_stable_fields_where_that_is_wanted(house: House) -
     row, order = house.place(status="FILLED", filled="10", fee="0.1", last_fill=ago(hours=1))
     house.ready()
     with house.running("run", "--log-format", "json") as running:
-        running.until(lambda: "Sync complete" in running.so_far, 20, "a pass")
+        running.until(lambda: "Sync complete" in running.so_far, 60, "a pass")
         said = running.stop()
     lines = [json.loads(line) for line in said.out.splitlines()]
     assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)

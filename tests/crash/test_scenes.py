@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from ordersync.simulator import Life
-from tests.servers.daemon import servant, until
+from tests.servers.daemon import ENOUGH, servant, until
 from tests.servers.postgres import Postgres
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from tests.servers.fixtures import OwnServer
     from tests.servers.place import Server
 
-ENOUGH = 10.0
+HEALED = 20.0
+"""Seconds to the first write after all was there again; machines are shared."""
+
 SOON = Life.filled(timedelta(milliseconds=100))
 OURS = "FROM pg_stat_activity WHERE application_name = 'ordersync' AND datname = current_database()"
 MUCH = 30 << 20
@@ -74,7 +76,7 @@ def test_orders_that_ended_while_the_database_was_away_are_written_soon_after(
     threading.Event().wait(10)
     after = scene.ordersync.memory()
     database.start()
-    assert scene.heal(rows) < ENOUGH
+    assert scene.heal(rows) < HEALED
     assert after - before < MUCH
     check_log(scene)
 
@@ -82,7 +84,7 @@ def test_orders_that_ended_while_the_database_was_away_are_written_soon_after(
 def test_a_connection_that_the_server_ends_is_made_anew(postgres18: Server, set_up: SetUp) -> None:
     scene = set_up(postgres18)
     cut_off(scene)
-    assert scene.heal(scene.place(SOON)) < ENOUGH
+    assert scene.heal(scene.place(SOON)) < HEALED
     check_log(scene)
 
 
@@ -97,7 +99,7 @@ def test_a_database_that_only_reads_is_written_to_when_it_writes_again(
     with scene.connect(options="-c default_transaction_read_only=off") as administrator:
         rows = [scene.bot.place(administrator, SOON)]
         administrator.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only".encode())
-    assert scene.heal(rows, ENOUGH) < ENOUGH
+    assert scene.heal(rows, HEALED) < HEALED
     check_log(scene)
 
 
@@ -117,7 +119,7 @@ def test_a_row_that_the_bot_lets_go_while_others_are_written_is_written_too(
     with scene.connect() as bot, bot.transaction():
         bot.execute("UPDATE trades SET note = 'mine' WHERE id = %s", (held,))
         until(lambda: waits(scene, "PgSleep"), "ordersync has passed it by")
-    assert scene.heal([held, other], ENOUGH) < ENOUGH
+    assert scene.heal([held, other], HEALED) < HEALED
     check_log(scene)
 
 
@@ -158,7 +160,7 @@ def test_a_deadlock_with_the_bot_is_tried_again(own_server: OwnServer, set_up: S
         bot.execute("UPDATE trades SET note = 'mine' WHERE id = %s", (first,))
         until(lambda: waits(scene, "Lock"), "ordersync waits for the bot")
         bot.execute("UPDATE trades SET note = 'mine too' WHERE id = %s", (row,))
-    assert scene.heal([row]) < ENOUGH
+    assert scene.heal([row]) < HEALED
     check_log(scene)
 
 
@@ -186,7 +188,7 @@ def test_a_commit_whose_answer_never_came_is_neither_lost_nor_done_twice(
             cut_off(scene)
             # The next commit may hang before somebody looks: only those from before are meant.
             until(lambda: not before & waiting(scene, "SyncRep"), "it is gone")  # noqa: B023 - asked at once
-    assert scene.heal(rows) < ENOUGH
+    assert scene.heal(rows) < HEALED
     check_log(scene)
 
 
@@ -234,7 +236,7 @@ def test_a_full_disk_is_told_and_heals_when_there_is_room(
         ask(scene, "DROP TABLE ballast")
         took = scene.heal(rows)
         assert count is not None
-        assert took < ENOUGH
+        assert took < HEALED
         check_log(scene)
         ask(scene, "DROP TABLE ordersync_events")
 
@@ -249,7 +251,7 @@ def test_at_its_start_it_waits_for_a_database_that_is_still_down(
     scene.ordersync.start()
     say_so(scene, "Waiting for the database")
     database.start()
-    assert scene.heal(scene.place(SOON)) < ENOUGH
+    assert scene.heal(scene.place(SOON)) < HEALED
     check_log(scene)
 
 

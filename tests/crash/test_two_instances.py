@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.crash.conftest import SetUp
     from tests.servers.place import Server
 
-ENOUGH = 15.0
+ENOUGH = 60.0
 SOON = Life.filled(timedelta(milliseconds=100))
 
 

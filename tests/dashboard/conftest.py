@@ -34,7 +34,7 @@ def browser() -> Iterator[Browser]:
     found = os.environ.get("ORDERSYNC_CHROMIUM") or shutil.which("chromium")
     if found is None:
         without("chromium is not on PATH. Debian: apt install chromium; or ORDERSYNC_CHROMIUM.")
-    expect.set_options(timeout=15_000)  # other workers have the processor too
+    expect.set_options(timeout=60_000)  # other workers have the processor too
     with sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield started
@@ -60,7 +60,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(**profile)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console",

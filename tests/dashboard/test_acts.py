@@ -37,7 +37,7 @@ def test_a_stuck_order_is_found_at_the_top_and_mended_in_two_clicks(
     house.garble(order_id)
     house.open()
     page = visit(house.address)
-    expect(page.locator(".row .badge").first).to_have_text("stale", timeout=20_000)
+    expect(page.locator(".row .badge").first).to_have_text("stale")
     expect(page.locator(".row").first).to_have_attribute("data-row", str(stuck))
     verify = row(page, stuck).get_by_role("button", name=f"Verify order {stuck}")
     verify.click()
@@ -53,7 +53,7 @@ def test_a_stuck_order_is_found_at_the_top_and_mended_in_two_clicks(
     expect(changed(page, "Table says").locator("td").nth(1)).to_have_text("completed")
     assert house.word(stuck) == "completed"
     dialog.get_by_role("button", name="Close").click()
-    expect(page.locator(".sentence.good")).to_be_visible(timeout=20_000)
+    expect(page.locator(".sentence.good")).to_be_visible()
 
 
 def test_what_became_of_a_suspect_order_is_previewed_then_written(
@@ -63,7 +63,7 @@ def test_what_became_of_a_suspect_order_is_previewed_then_written(
     gone = house.write(NOWHERE)
     house.open()
     page = visit(house.address)
-    expect(row(page, gone).locator(".badge.bad")).to_have_text("suspect", timeout=15_000)
+    expect(row(page, gone).locator(".badge.bad")).to_have_text("suspect")
     expect(page.locator(".sentence.bad .say")).to_contain_text("1 order is suspect")
     row(page, gone).click()
     page.get_by_role("button", name="Resolve …").click()
@@ -114,7 +114,7 @@ def test_a_cleanup_shows_first_what_it_would_write(
     house.garble(order_id)
     house.open()
     page = visit(house.address)
-    expect(row(page, old).locator(".badge")).to_have_text("stale", timeout=20_000)
+    expect(row(page, old).locator(".badge")).to_have_text("stale")
     page.get_by_role("button", name="Clean up …").click()
     dialog = page.locator("dialog")
     dialog.get_by_label("Reason").fill("a backlog")
@@ -122,7 +122,7 @@ def test_a_cleanup_shows_first_what_it_would_write(
     dialog.get_by_role("button", name="Preview").click()
     # It may have been mended meanwhile: passes go on.
     expect(dialog).to_contain_text(re.compile("1 row would be written|Nothing to clean up"))
-    expect(page.locator(".sentence.good")).to_be_visible(timeout=15_000)
+    expect(page.locator(".sentence.good")).to_be_visible()
 
 
 def test_a_server_that_goes_away_in_the_middle_of_an_act_is_asked_what_became_of_it(
@@ -142,6 +142,6 @@ def test_a_server_that_goes_away_in_the_middle_of_an_act_is_asked_what_became_of
     dialog = page.locator("dialog")
     dialog.get_by_role("button", name="Verify now").click()
     expect(dialog).to_contain_text("No answer came.")
-    expect(dialog).to_contain_text("The server went away before it answered.", timeout=20_000)
+    expect(dialog).to_contain_text("The server went away before it answered.")
     expect(changed(page, "Table says").locator("td").nth(1)).to_have_text("pending")
     assert len(sent) == 1  # it is not sent again by itself

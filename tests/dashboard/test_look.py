@@ -52,8 +52,8 @@ def violations(page: Page) -> list[str]:
 
 
 def settled(page: Page) -> None:
-    expect(page.locator(".row .badge.bad").first).to_be_visible(timeout=15_000)
-    expect(page.locator(".row .badge.warn").first).to_be_visible(timeout=15_000)
+    expect(page.locator(".row .badge.bad").first).to_be_visible()
+    expect(page.locator(".row .badge.warn").first).to_be_visible()
 
 
 def test_a_channel_that_takes_no_alerts_is_shown(

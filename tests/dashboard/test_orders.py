@@ -44,7 +44,7 @@ def test_a_stale_row_appears_warns_and_is_mended_by_an_event_without_reload(
     page.evaluate("window.stillHere = true")
     house.garble(order_id)
     badge = row(page, stuck).locator(".badge.warn")
-    expect(badge).to_have_text("stale", timeout=20_000)
+    expect(badge).to_have_text("stale")
     expect(badge.locator(".shape")).to_be_visible()
     expect(said(page)).to_have_text(re.compile("^1 order stale: the table has said pending for"))
     expect(page.locator(".sentence.warn")).to_be_visible()
@@ -52,7 +52,7 @@ def test_a_stale_row_appears_warns_and_is_mended_by_an_event_without_reload(
     house.cancel(order_id)
     expect(row(page, stuck)).to_have_class("row good mended")
     expect(page.locator(".sentence.good .say")).to_contain_text("The one open order is verified")
-    expect(row(page, stuck)).to_have_count(0, timeout=20_000)  # it left, after an eye could follow
+    expect(row(page, stuck)).to_have_count(0)  # it left, after an eye could follow
     assert house.word(stuck) == "cancelled"
     assert page.evaluate("window.stillHere")
 
@@ -66,7 +66,7 @@ def test_ages_tick_each_second_and_a_new_row_appears_by_itself(
     expect(page.locator(".pane")).to_contain_text("No open orders.")
     new, _ = house.place(age=timedelta(seconds=20))
     age = row(page, new).locator(".c-age")
-    expect(age).to_have_text(re.compile(r"^\d+ s$"), timeout=20_000)
+    expect(age).to_have_text(re.compile(r"^\d+ s$"))
     before = int(age.inner_text().split()[0])
     expect(age).to_have_text(f"{before + 2} s")
 
@@ -128,7 +128,7 @@ def test_a_history_of_ten_thousand_events_is_read_to_its_beginning(
     row(page, resting).click()
     detail = page.locator(".detail")
     says = re.compile(r"^History 10,00\d events, the newest first, in ")
-    expect(detail.locator("h3")).to_have_text(says, timeout=30_000)
+    expect(detail.locator("h3")).to_have_text(says)
     assert detail.locator(".line").count() < 40  # only those in sight are in the page
     detail.locator(".history").evaluate("box => box.scrollTo(0, box.scrollHeight)")
     detail.locator(".line").last.click()
@@ -197,7 +197,7 @@ def test_ten_thousand_rows_are_searched_sorted_and_walked_with_the_keyboard(
         house.open()
         page = visit(house.address)
         shown = page.locator(".row")
-        expect(page.locator(".bar .quiet")).to_have_text("10,000 rows shown", timeout=60_000)
+        expect(page.locator(".bar .quiet")).to_have_text("10,000 rows shown")
         assert shown.count() < 60  # only those in sight are in the page
         page.locator(".pane").evaluate("pane => pane.scrollTo(0, pane.scrollHeight)")
         expect(page.locator('.row[aria-rowindex="10001"]')).to_be_visible()
@@ -260,14 +260,14 @@ def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(
     page.evaluate("window.stillHere = true")
     house.stop()
     expect(page.locator(".sentence.bad .say")).to_have_text(
-        re.compile(r"^The server is away: what is shown was true \d+ s ago\.$"), timeout=20_000
+        re.compile(r"^The server is away: what is shown was true \d+ s ago\.$")
     )
     expect(page.locator(".link-state.bad")).to_contain_text("away")
     expect(row(page, kept)).to_be_visible()  # what was known stays, with its age said
     new, _ = house.place()
     house.start()
-    expect(row(page, new)).to_be_visible(timeout=15_000)
-    expect(page.locator(".link-state.good")).to_have_text("connected", timeout=15_000)
+    expect(row(page, new)).to_be_visible()
+    expect(page.locator(".link-state.good")).to_have_text("connected")
     expect(page.locator(".sentence.good")).to_be_visible()
     assert page.evaluate("window.stillHere")
 
@@ -289,8 +289,8 @@ def test_what_happened_while_the_stream_was_cut_is_told_when_it_is_back(
     until(lambda: house.word(working) == "completed", "the row is written")
     house.mend_wire()
     # The history was read once, when it was opened: this line can only have come as an event.
-    expect(lines.filter(has_text="pending → completed")).to_be_visible(timeout=15_000)
-    expect(page.locator(".link-state.good")).to_have_text("connected", timeout=15_000)
+    expect(lines.filter(has_text="pending → completed")).to_be_visible()
+    expect(page.locator(".link-state.good")).to_have_text("connected")
 
 
 def test_after_a_long_sleep_everything_is_read_anew_at_once(

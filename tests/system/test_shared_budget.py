@@ -44,10 +44,10 @@ async def test_at_alpaca_a_bot_that_spends_three_quarters_of_a_minute_is_left_al
         async with house.running(), httpx2.AsyncClient(base_url=house.url, headers=headers) as bot:
             await house.wait(minutes=2)
             house.forget_asked()
-            await house.wait(minutes=5)
+            await house.wait(minutes=3)
             alone = len(house.asked())
             house.forget_asked()
-            said = await spend(bot, house, "/v2/account", calls=5, every=2, times=150)
+            said = await spend(bot, house, "/v2/account", calls=5, every=2, times=90)
             ours = len(house.asked()) - len(said)
             assert set(said) == {200}
             assert {one.status for one in house.asked()} == {200}
@@ -55,7 +55,7 @@ async def test_at_alpaca_a_bot_that_spends_three_quarters_of_a_minute_is_left_al
             # The pass that the bot made so slow has to end first.
             await house.wait(minutes=3)
             house.forget_asked()
-            await house.wait(minutes=5)
+            await house.wait(minutes=3)
             assert len(house.asked()) > 0.9 * alone
 
 
@@ -107,6 +107,6 @@ async def test_no_more_than_the_share_is_spent_even_where_nobody_else_spends(
         async with house.running():
             await house.wait(minutes=2)
             house.forget_asked()
-            await house.wait(minutes=10)
-            spent = len(house.asked()) / 10
+            await house.wait(minutes=5)
+            spent = len(house.asked()) / 5
         assert 0.5 * 200 * share < spent <= 200 * share

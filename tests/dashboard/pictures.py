@@ -95,8 +95,14 @@ def take_plots(address: str) -> None:
         )
         page = browser.new_page(viewport={"width": 1280, "height": 1180})
         page.goto(f"{address}/#plots")
+        page.get_by_role("button", name="1 hour").click()
         page.wait_for_selector(".uplot")
         page.wait_for_timeout(3_000)
+        plot = page.locator(".plot").nth(2).locator(".u-over").bounding_box()
+        assert plot is not None
+        for part in (0.85, 0.9):  # where a pointer rests all plots tell their values
+            page.mouse.move(plot["x"] + part * plot["width"], plot["y"] + 60)
+        page.wait_for_timeout(700)
         page.screenshot(path=IMAGES / "dashboard-plots.png")
         browser.close()
 

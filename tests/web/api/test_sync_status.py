@@ -214,3 +214,12 @@ async def test_an_exchange_that_answers_nothing_is_named_before_patience_with_it
             assert told["polling"]["failed"] == told["polling"]["asked"] == 1
             assert told["polling"]["why"]
             assert told["exchange"]["last_answer_at"] < told["polling"]["last_pass_at"]
+
+
+@virtually
+async def test_an_account_without_open_rows_is_not_called_behind(tmp_path: Path) -> None:
+    async with with_api(tmp_path) as house, calling(house) as caller:
+        await house.wait(minutes=20)
+        (told,) = (await caller.get("/api/v1/accounts"))["accounts"]
+        assert told["polling"]["asked"] == 0
+        assert told["degraded"] is None

@@ -97,7 +97,7 @@ function Link() {
   if (answers === null) return html`<span class="link-state"><${Shape} of="dot" />connecting</span>`;
   if (isAway.value) return html`<span class="link-state bad"><${Shape} of="away" />away ${since == null ? "" : span((now.value - since) / 1000)}</span>`;
   if (!stream) return html`<span class="link-state warn"><${Shape} of="warning" />asking every 5 s</span>`;
-  return html`<span class="link-state good"><${Shape} of="check" />connected</span>`;
+  return html`<span class="link-state good" title="The server answers, and tells of changes as they happen."><${Shape} of="check" />connected</span>`;
 }
 
 const Top = () => html`<header class="top">

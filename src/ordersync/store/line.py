@@ -11,7 +11,7 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from ordersync.errors import StoreBusy
+from ordersync.errors import OrdersyncError, StoreBusy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +67,9 @@ class Line:
                 return await future
             async with asyncio.timeout(self._database.deadline) as limit:
                 return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(self._forget)
+            raise
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -81,6 +84,12 @@ class Line:
             ) from None
         except self._database.errors as error:
             raise self._database.explain(error) from error
+
+    def _forget(self, future: asyncio.Future[_T]) -> None:
+        """Whoever asked has gone: that he was refused is nobody's news, a mistake of ours is."""
+        error = None if future.cancelled() else future.exception()
+        if error is not None and not isinstance(error, (OrdersyncError, *self._database.errors)):
+            raise error
 
     async def close(self) -> None:
         """Give back the connection and the thread."""

@@ -229,7 +229,8 @@ async def _bare(floors: Sequence[Callable[[], float]], pace: int) -> list[float]
 
 def _lines(what: str, took: list[float], wrote: list[float]) -> list[Line]:
     own, floor = median(took), median(wrote)
-    ratio, tail = own / floor, p99(took) / own
+    slowest, floors_slowest = p99(took), p99(wrote)
+    ratio, tail, floors_tail = own / floor, slowest / own, floors_slowest / floor
     return [
         Line(
             what=f"{what}, p50",
@@ -239,9 +240,17 @@ def _lines(what: str, took: list[float], wrote: list[float]) -> list[Line]:
             ratio=ratio,
             goal=f"<= {P50_GOAL:g} x",
             met=ratio <= P50_GOAL,
-            note=f"p99 {p99(took) * 1e3:.2f} ms = {tail:.1f} x its p50 (goal {P99_GOAL:g} x);"
-            f" the floor's p99 {p99(wrote) * 1e3:.2f} ms",
-        )
+        ),
+        Line(
+            what=f"{what}, p99",
+            unit="ms",
+            ours=slowest * 1e3,
+            floor=floors_slowest * 1e3,
+            ratio=slowest / floors_slowest,
+            goal=f"<= {P99_GOAL:g} x its p50",
+            met=tail <= P99_GOAL,
+            note=f"{tail:.1f} x its p50; the floor's is {floors_tail:.1f} x the floor's p50",
+        ),
     ]
 
 

@@ -144,8 +144,8 @@ MUTANTS = (
     Mutant(
         "nobody watches for silence",
         "sync/stream.py",
-        "async with asyncio.timeout(limit):",
-        "async with asyncio.timeout(None):",
+        "quiet.reschedule(loop.time() + limit)",
+        "quiet.reschedule(None)",
     ),
     Mutant(
         "the gap is not read after a reconnect",
@@ -268,5 +268,13 @@ MUTANTS = (
         "alive = [made for made in pending if made.known.key in standing]",
         "alive = pending",
         TOLD,
+    ),
+    # --- an operator's acts ------------------------------------------------------------------
+    Mutant(
+        "a correction is overwritten by an older report",
+        "truth/merge.py",
+        "if report.as_of <= order.corrected.at or repeats:",
+        "if repeats:",
+        (KERNEL,),
     ),
 )

@@ -15,6 +15,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -121,9 +122,15 @@ class BareVenue:
         self.clock, self.dice, self.weather = clock, dice, weather
         self.mishaps: list[str] = []
         self.is_foreign = self._asked_as_another = False
+        self._asked_until = clock.monotonic()
 
     def now(self) -> datetime:
         return self.clock.now()
+
+    @property
+    def is_being_asked(self) -> bool:
+        """Whether a pass may be under way: between its questions little time goes by."""
+        return self.clock.monotonic() < self._asked_until + ROUND_TRIP
 
     async def tell_again(self, since: datetime) -> Sequence[Heard]:
         del since
@@ -146,6 +153,7 @@ class BareVenue:
         as_of = self.now()
         # A connection has one key: whose orders it shows is whose name it gives.
         self._asked_as_another = is_foreign = self.is_foreign
+        self._asked_until = self.clock.monotonic() + ROUND_TRIP
         await self.clock.sleep(ROUND_TRIP / 2)
         seen_at, dice, weather = self.now(), self.dice, self.weather
         await self.clock.sleep(ROUND_TRIP / 2)
@@ -210,7 +218,7 @@ class BareLine:
         self._frames: deque[Heard] = deque()
         self._held: list[Heard] = []
         self._missed = ""
-        self._arrived = asyncio.Event()
+        self._arrived, self._loop = asyncio.Event(), asyncio.get_running_loop()
         self._is_mute = self._is_over = self._is_hushed = False
 
     def tell(self, order: BareOrder, moment: Moment) -> None:
@@ -264,10 +272,10 @@ class BareLine:
             if self._is_mute:
                 await self._venue.clock.sleep(3600)
             self._arrived.clear()
-            try:
-                async with asyncio.timeout(BEAT):
-                    await self._arrived.wait()
-            except TimeoutError:
+            beat = self._loop.call_later(BEAT, self._arrived.set)
+            await self._arrived.wait()
+            beat.cancel()
+            if not self._frames:
                 self._say(Heard())
         return self._frames.popleft()
 
@@ -293,6 +301,13 @@ class Stored:
     row_id: str | None = None
 
 
+class StoreMishap(StrEnum):
+    """What becomes of a write that its caller is told has failed."""
+
+    UNDONE = "undone"
+    HAPPENED = "happened"
+
+
 @dataclass
 class BareStore:
     """Implements `ports.OrderStore` in memory, by compare-and-set of truth and row.
@@ -308,7 +323,9 @@ class BareStore:
     stored: dict[str, Stored] = field(default_factory=dict)
     told: dict[str, int] = field(default_factory=dict)
     commits: int = 0
+    rows_written: int = 0
     written_by_others: int = 0
+    mishaps: list[StoreMishap] = field(default_factory=list)
     record: AccountRecord = field(default_factory=lambda: AccountRecord(account="main"))
 
     async def open(self, *, create: bool) -> None:
@@ -427,11 +444,14 @@ class BareStore:
     async def advance(
         self, account: str, steps: Sequence[Advance], receipts: Sequence[Receipt] = ()
     ) -> list[Outcome]:
+        mishap = self.mishaps.pop() if self.mishaps else None
         await self.clock.sleep(timedelta(milliseconds=3))
         self._busy()
+        if mishap is StoreMishap.UNDONE:
+            raise StoreBusy("the database is away.")
         outcomes = [self._advance(account, step) for step in steps]
         self.look([step.known.key for step in steps])
-        if self.dice.random() < self.weather.store:
+        if self.dice.random() < self.weather.store or mishap is StoreMishap.HAPPENED:
             raise StoreBusy("nobody knows whether it was committed.")
         return outcomes
 
@@ -456,6 +476,7 @@ class BareStore:
             self.told[known.key] = self.told.get(known.key, 0) + 1
             events = (self._event(account, step, truth),)
         self.commits += bool(changed or rows)
+        self.rows_written += rows
         won = Result.WON if changed or rows else Result.UNCHANGED
         return Outcome(
             key=known.key,

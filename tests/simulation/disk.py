@@ -38,12 +38,14 @@ class Doubt(StrEnum):
 class Disk:
     """What is wrong with a file now; `before` and `after` are called around every transaction.
 
-    `doubts` are the next commits that fail, each as it says; `why` is the driver's text.
+    `doubts` are the next commits that fail, each as it says; `why` is the driver's text. `fuse` is
+    how many more statements of transactions succeed before one fails in the middle of its own.
     """
 
     is_away: bool = False
     why: str = BUSY
     doubts: list[Doubt] = field(default_factory=list)
+    fuse: int | None = None
     before: Callable[[], object] = int
     after: Callable[[], object] = int
 
@@ -51,6 +53,14 @@ class Disk:
         """Fail as the driver does while the file is away."""
         if self.is_away:
             raise sqlite3.OperationalError(self.why)
+
+    def burn(self) -> None:
+        """One more statement of a transaction."""
+        if self.fuse is not None:
+            self.fuse -= 1
+            if self.fuse < 0:
+                self.fuse = None
+                raise sqlite3.OperationalError(self.why)
 
 
 class FrailFile(SqliteFile):
@@ -78,6 +88,8 @@ class FrailSession:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the session has there
         if name in ASKED:
             self._disk.check()
+            if self._session.in_transaction:
+                self._disk.burn()
         return getattr(self._session, name)
 
     def begin(self, how: str | None = None) -> None:

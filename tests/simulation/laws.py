@@ -1,4 +1,7 @@
-"""The laws of the merge, on random reports about one order: order and repetition change nothing."""
+"""The laws of the merge, on random reports about one order.
+
+Order and repetition change nothing; a correction stands against all that was said before it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ordersync.truth.merge import merge
-from ordersync.truth.model import FINAL_PRECEDENCE, Order, Report, Status
+from ordersync.truth.model import FINAL_PRECEDENCE, Facts, Order, Report, Statement, Status
+from ordersync.truth.operator import correct, facts_of
 from tests.virtual import EPOCH
 
 if TYPE_CHECKING:
@@ -33,6 +39,19 @@ def check(dice: Random) -> None:
     ends = [FINAL_PRECEDENCE[r.status] for r in counted if r.status in FINAL_PRECEDENCE]
     stands = first.standing and FINAL_PRECEDENCE.get(first.standing.status)
     assert stands == max(ends, default=None) or first.standing is None, f"{first} of {counted}"
+
+
+def check_correction(dice: Random) -> None:
+    """A person takes fills back; what was said before is no news, whenever it comes."""
+    truth = _told([_report(dice) for _ in range(dice.randint(1, 4))])
+    at = EPOCH + timedelta(seconds=10)
+    word = Statement(at=at, by="anna", reason="busted", facts=Facts(filled_qty=Decimal(0)))
+    corrected = after = correct(truth, word)
+    for _ in range(3):
+        after = merge(after, msgspec.structs.replace(_report(dice), epoch=0))
+    assert facts_of(after) == facts_of(corrected), f"{word} became {facts_of(after)}"
+    later = Report(as_of=at + timedelta(seconds=10), venue_order_id="1", filled_qty=Decimal(9))
+    assert merge(after, later).filled_qty == Decimal(9), "nothing counts after a correction"
 
 
 def _told(reports: Sequence[Report]) -> Order:

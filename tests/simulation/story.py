@@ -179,7 +179,7 @@ class Story:
             await house.wait(seconds=dice.random() * 10)
 
     async def spoil(self, until: float) -> None:
-        """The database goes away and comes back, and some commits are of doubtful end."""
+        """The database goes away and comes back; some commits are of doubtful end, or have none."""
         while self.house.clock.monotonic() < until:
             await self.house.wait(seconds=self.dice.expovariate(1 / 25))
             self.disk.why = self.dice.choice((BUSY, BUSY, BROKEN))
@@ -187,9 +187,12 @@ class Story:
                 self.disk.is_away = True
                 await self.house.wait(seconds=self.dice.random() * 12)
                 self.disk.is_away = False
-            else:
+            elif self.dice.random() < 0.5:
                 self.disk.doubts = [self.dice.choice(list(Doubt))]
+            else:
+                self.disk.fuse = self.dice.randrange(8)
         self.disk.doubts.clear()
+        self.disk.fuse = None
 
     async def tell(self, proxy: Proxy) -> str:
         """From the first order to the last word; what the tables hold then, as a digest."""

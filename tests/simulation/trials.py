@@ -63,7 +63,8 @@ def attempt(trial: Trial, number: int, *, twice: bool = False) -> None:
 
 def be_quiet() -> None:
     """Keep what the service and the exchange say off the terminal."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
+    structlog.configure(wrapper_class=quiet, cache_logger_on_first_use=True)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
 

@@ -19,9 +19,15 @@ class VirtualClock:
     ) -> None:
         self._loop = loop or asyncio.get_running_loop()
         self._epoch = epoch
+        self._read: tuple[float, datetime] = (0.0, epoch)
 
     def now(self) -> datetime:
-        return self._epoch + timedelta(seconds=self._loop.time())
+        at, now = self._read
+        if (seconds := self._loop.time()) != at:
+            # Asked often in one moment, and this is what costs.
+            now = self._epoch + timedelta(seconds=seconds)
+            self._read = seconds, now
+        return now
 
     def monotonic(self) -> float:
         return self._loop.time()

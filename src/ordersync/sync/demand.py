@@ -7,7 +7,6 @@ and wanting it twice is wanting it once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -109,7 +108,10 @@ class Demand:
         """Until something is left here, or for this long."""
         if self._look_ups:
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(pause.total_seconds(), 0.0)):
-                await self._nudged.wait()
+        # Four times a second, for every account: a timer that nudges costs less than a time-out.
+        timer = asyncio.get_running_loop().call_later(pause.total_seconds(), self._nudged.set)
+        try:
+            await self._nudged.wait()
+        finally:
+            timer.cancel()
         self._nudged.clear()

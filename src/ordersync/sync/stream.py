@@ -169,15 +169,15 @@ class Stream:
     async def _hear(self, subscription: Subscription) -> None:
         """Take what it says, to its end. Raises VenueSilent."""
         limit = self._push.quiet_limit.total_seconds()
-        while True:
-            try:
-                async with asyncio.timeout(limit):
-                    heard = await subscription.hear()
-            except TimeoutError:
-                raise VenueSilent(f"the stream has said nothing for {limit:g} s.") from None
-            self._take(heard)
-            if self._is_mute:
-                raise VenueSilent(self._is_mute)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(limit) as quiet:
+                while not self._is_mute:
+                    self._take(await subscription.hear())
+                    quiet.reschedule(loop.time() + limit)
+        except TimeoutError:
+            raise VenueSilent(f"the stream has said nothing for {limit:g} s.") from None
+        raise VenueSilent(self._is_mute)
 
     def _take(self, heard: Heard) -> None:
         """Put what was heard in line, and note what it says of the stream itself."""

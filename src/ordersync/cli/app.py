@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -12,6 +12,9 @@ from ordersync.cli import operator
 from ordersync.cli.output import Exit, Output
 from ordersync.cli.token_commands import tokens
 from ordersync.cli.watch_commands import alerts, status
+
+if TYPE_CHECKING:
+    from typer.models import CommandInfo
 
 app = typer.Typer(
     name="ordersync",
@@ -38,6 +41,10 @@ Older = Annotated[str, typer.Option("--older-than", help="Only rows at least thi
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")
 ]
+
+
+def _name_of(command: CommandInfo) -> str:
+    return command.name or getattr(command.callback, "__name__", "").replace("_", "-")
 
 
 def run(arguments: list[str]) -> int:
@@ -287,7 +294,10 @@ def simulator(
         Literal["coinbase", "alpaca"], typer.Option(help="Whose protocol it speaks.")
     ] = "coinbase",
 ) -> None:
-    """An exchange on this machine that speaks Coinbase's protocol, or Alpaca's."""
+    """An exchange on this machine, to try things on.
+
+    It speaks Coinbase's protocol, or Alpaca's.
+    """
     from ordersync.cli import commands  # noqa: PLC0415 - loads the simulator
 
     output = cast("Output", context.obj)
@@ -307,6 +317,13 @@ def demo(
 
 
 operator.add_commands(app)
+
+_DAILY_FIRST = (
+    *("init", "doctor", "audit", "sync", "run", "status", "history"),
+    *("cleanup", "resolve", "correct", "archive"),
+    *("plan", "schema", "simulator", "demo"),
+)
+app.registered_commands.sort(key=lambda command: _DAILY_FIRST.index(_name_of(command)))
 
 
 def _shared_first(arguments: list[str]) -> list[str]:

@@ -197,9 +197,12 @@ async def demo(output: Output, *, once: bool) -> None:
     """Show a careless bot's table coming true."""
     from ordersync.demo.stage import play  # noqa: PLC0415 - loads a web server
 
+    async def show() -> None:
+        if not await play(output.person, once=once):
+            output.status = Exit.DIFFERENCES
+
     set_up_log(as_json=False, least=logging.ERROR)
-    if not await play(output.person, once=once):
-        output.status = Exit.DIFFERENCES
+    await until(_stop_on_signals(), show())
 
 
 def _stop_on_signals() -> asyncio.Event:

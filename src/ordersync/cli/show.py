@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from ordersync.cli.spans import span
 from ordersync.ports import Severity
 from ordersync.sync.audit import Difference
 from ordersync.truth.model import Source
@@ -58,7 +59,7 @@ def show_audit(output: Output, audits: Sequence[Audit]) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for head in ("row", "order", "market", "difference", "table says -> exchange says"):
             table.add_column(head, overflow="fold")
-        for key, rows in by_order.items():
+        for key, rows in sorted(by_order.items(), key=_place):
             if key not in orphans[_MANY:]:
                 kinds = ", ".join(dict.fromkeys(row.difference.value for row in rows))
                 table.add_row(*key, kinds, "; ".join(_says(row) for row in rows))
@@ -71,6 +72,12 @@ def show_audit(output: Output, audits: Sequence[Audit]) -> None:
     checked = sum(audit.checked for audit in audits)
     failed = sum(len(audit.failed) for audit in audits)
     output.say(f"Audit complete: {checked} checked, {len(by_order)} differ, {failed} not verified")
+
+
+def _place(order: tuple[tuple[str, ...], list[Row]]) -> tuple[bool, int, str]:
+    """In the order of the rows' keys, numbers as numbers; orders without a row last."""
+    row = order[0][0]
+    return row == "-", int(row) if row.isdecimal() else 0, row
 
 
 def _says(row: Row) -> str:
@@ -123,7 +130,9 @@ def show_history(
     names += [f"order {match.venue_order_id}"] if match.venue_order_id else []
     names += [f"client id {match.client_order_id}"] if match.client_order_id else []
     output.say(f"{', '.join(names)} ({match.account})", style="bold")
-    output.say(f"  the table says {match.word or '-'}, the exchange {match.status or '-'}")
+    output.say(
+        f"  the table says {match.word or '-'}, the exchange {match.status or '(not seen yet)'}"
+    )
     for notice in notices:
         output.say(notice)
     if not events and not notices:
@@ -134,7 +143,7 @@ def show_history(
         evidence = event.evidence
         told = f" told at {evidence.venue_time:%Y-%m-%d %H:%M:%S}Z" if evidence.venue_time else ""
         late = (
-            f", {event.latency_ms / 1000:.1f} s after the venue's change"
+            f", {span(event.latency_ms / 1000)} after the exchange's change"
             if event.latency_ms
             else ""
         )
@@ -156,4 +165,4 @@ def _side(side: Side) -> str:
 
 
 def _cell(value: object) -> str:
-    return "-" if value is None else str(value)
+    return "(empty)" if value is None else str(value)

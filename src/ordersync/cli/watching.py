@@ -14,6 +14,7 @@ from rich.text import Text
 from ordersync import settings as configuration
 from ordersync.cli.logs import set_up_log
 from ordersync.cli.output import Exit
+from ordersync.cli.spans import span
 from ordersync.errors import AskAgain, ConfigError
 from ordersync.service import look_over, send_test
 from ordersync.truth.urgency import Urgency
@@ -31,6 +32,12 @@ EVERY_SECONDS = 2.0
 SILENT_SECONDS = 150.0
 """After so long without a sample nobody watches: they come every minute."""
 
+_NUMBERS = frozenset(
+    {
+        *("open", "stale", "suspect", "unknown", "bots blocked", "verified", "calls/min"),
+        *("delay p50", "p99", "worst", "within 30 s", "accuracy", "bots free", "age"),
+    }
+)
 _COLOURS = {
     Urgency.FRESH: "",
     Urgency.NORMAL: "",
@@ -122,9 +129,9 @@ def _accounts(seen: Overview) -> Table:
         )
         verified = _ago(one.oldest_verified_at or one.verified_at, seen.at)
         calls = "-" if one.calls is None else f"{one.calls}/{one.call_limit or '?'}"
-        kept = Text("nobody: start ordersync run", style="red")
-        if not silent:
-            kept = Text(one.lease or "a run without lease")
+        kept = Text(one.lease or "a run without lease")
+        if silent and one.lease is None:
+            kept = Text("nobody: start ordersync run", style="red")
         table.add_row(
             f"{one.account} ({one.venue})",
             str(one.open),
@@ -140,7 +147,7 @@ def _accounts(seen: Overview) -> Table:
 
 
 def _objectives(seen: Overview) -> Table:
-    table = _table("over", "late p50", "p99", "worst", "within 30 s", "accuracy", "bots free")
+    table = _table("over", "delay p50", "p99", "worst", "within 30 s", "accuracy", "bots free")
     for name, one in seen.objectives.items():
         table.add_row(name, *_figures(one))
     return table
@@ -150,9 +157,9 @@ def _figures(one: Objectives) -> list[str | Text]:
     late = one.latency_seconds
     missed = bool(one.missed())
     cells = [
-        _seconds(late.p50),
-        _seconds(late.p99),
-        _seconds(late.max),
+        span(late.p50),
+        span(late.p99),
+        span(late.max),
         _share(one.within_30s),
         _share(one.accuracy.value),
         _share(one.availability.value),
@@ -170,7 +177,7 @@ def _troubles(seen: Overview) -> Table:
             one.owner or "-",
             one.row_word or "-",
             one.exchange_status or "-",
-            _span(one.age_seconds),
+            span(one.age_seconds),
             Text(one.discrepancy or "-", style=_COLOURS[one.urgency]),
         )
     return table
@@ -179,7 +186,7 @@ def _troubles(seen: Overview) -> Table:
 def _table(*heads: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in heads:
-        table.add_column(head, overflow="fold")
+        table.add_column(head, overflow="fold", justify="right" if head in _NUMBERS else "left")
     return table
 
 
@@ -187,22 +194,9 @@ def _bad(count: int) -> Text:
     return Text(str(count), style="red" if count else "")
 
 
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} s"
-
-
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f} %"
 
 
 def _ago(at: datetime | None, now: datetime) -> str:
-    return "never" if at is None else f"{_span((now - at).total_seconds())} ago"
-
-
-def _span(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{max(int(seconds), 0)} s"
+    return "never" if at is None else f"{span((now - at).total_seconds())} ago"

@@ -21,6 +21,9 @@ import httpx2
 import jwt
 
 CREATE = "/api/v3/brokerage/orders"
+BOTS = ("careless", "grid", "momentum", "rebalancer")
+"""The strategies of the program, as its table names them."""
+
 MARKETS = {"BTC-USD": "0.002", "ETH-USD": "0.05", "SOL-USD": "1.5", "DOGE-USD": "400"}
 PAUSE_SECONDS = 0.9
 
@@ -56,12 +59,13 @@ def main(url: str, key_file: str, database: str, orders: int) -> None:
         for _ in range(orders):
             time.sleep(PAUSE_SECONDS)
             market, side = choose.choice(list(MARKETS)), choose.choice(("BUY", "SELL"))
+            bot = choose.choice(BOTS)
             order_id = place(client, key, market, side)
             with closing(sqlite3.connect(database, timeout=10.0)) as table, table:
                 table.execute(
                     "INSERT INTO trades (bot_id, product_id, side, size, order_id, status)"
-                    " VALUES ('careless', ?, ?, ?, ?, 'pending')",
-                    (market, side, float(MARKETS[market]), order_id),
+                    " VALUES (?, ?, ?, ?, ?, 'pending')",
+                    (bot, market, side, float(MARKETS[market]), order_id),
                 )
 
 

@@ -80,6 +80,7 @@ class Stuck:
     life: Life | None
     word: str = "pending"
     side: str = "BUY"
+    bot: str = "careless"
 
 
 PAST = (
@@ -110,6 +111,7 @@ PAST = (
     Stuck(
         order_id="5b1f6a52-6a2c-4d0e-9a57-3f6a0f3f9b01",
         market="ETH-USD",
+        bot="grid",
         size="0.8",
         price="3150",
         age=5 * _HOUR,
@@ -118,6 +120,7 @@ PAST = (
     Stuck(
         order_id="0c9f7c0e-27a5-4b4c-8a9a-58d2f0c4e802",
         market="BTC-USD",
+        bot="rebalancer",
         size="0.01",
         price="63000",
         age=7 * _HOUR,
@@ -126,6 +129,7 @@ PAST = (
     Stuck(
         order_id="e3d0a7b4-91b6-4c43-a0f5-c6a1b2d3e403",
         market="SOL-USD",
+        bot="momentum",
         size="12",
         price="148",
         age=4 * _HOUR,
@@ -135,6 +139,7 @@ PAST = (
     Stuck(
         order_id="9a7be6f1-3c58-4f0d-b1d6-7e8f9a0b1c04",
         market="BTC-USD",
+        bot="rebalancer",
         size="0.004",
         price="51000",
         age=26 * _HOUR,
@@ -150,13 +155,51 @@ PAST = (
     ),
 )
 
+_MINUTE = timedelta(minutes=1)
+_TENTH = Decimal("0.1")
+
+
+def _works(number: int, market: str, size: str, price: str, bot: str) -> Stuck:
+    """An order that works on, and of which a tenth is filled every now and then from now on."""
+    age = number * 7 * _MINUTE
+    fills = [(age + (number + 1) * (k + 1) * 5 * _SECOND, _TENTH) for k in range(9)]
+    return Stuck(
+        order_id=f"0a0b0c0d-0000-4000-8000-{number:012d}",
+        market=market,
+        size=size,
+        price=price,
+        age=age,
+        life=Life.open(fills=fills),
+        bot=bot,
+    )
+
+
+WORKING = tuple(
+    _works(number, market, size, price, bot)
+    for number, (market, size, price, bot) in enumerate(
+        (
+            ("BTC-USD", "0.05", "61200", "grid"),
+            ("BTC-USD", "0.05", "60400", "grid"),
+            ("BTC-USD", "0.05", "59600", "grid"),
+            ("ETH-USD", "1.2", "3080", "grid"),
+            ("ETH-USD", "1.2", "3010", "grid"),
+            ("SOL-USD", "40", "139.5", "momentum"),
+            ("DOGE-USD", "9000", "0.113", "momentum"),
+            ("AVNT-USDC", "400", "0.7411", "careless"),
+            ("MOODENG-USD", "1500", "0.2054", "careless"),
+        ),
+        start=1,
+    )
+)
+"""Rows that are true from the beginning: most of a bot's orders are."""
+
 
 def build_world() -> tuple[World, Account]:
     """The exchange, with what it knows of the past."""
     world = World(lambda: datetime.now(UTC), seed=7)
     account = world.open_account()
     now = world.now()
-    for stuck in PAST:
+    for stuck in (*PAST, *WORKING):
         if stuck.life is not None:
             world.place(
                 account.portfolio,
@@ -176,9 +219,10 @@ def write_past(database: Path, now: datetime) -> None:
         table.execute(TABLE)
         table.executemany(
             "INSERT INTO trades (bot_id, product_id, side, size, price, order_id, status,"
-            " created_at) VALUES ('careless', ?, ?, ?, ?, ?, ?, ?)",
+            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
+                    stuck.bot,
                     stuck.market,
                     stuck.side,
                     float(stuck.size),
@@ -187,6 +231,6 @@ def write_past(database: Path, now: datetime) -> None:
                     stuck.word,
                     (now - stuck.age).strftime("%Y-%m-%d %H:%M:%S"),
                 )
-                for stuck in PAST
+                for stuck in (*PAST, *WORKING)
             ],
         )

@@ -66,11 +66,14 @@ async def play(console: Console, *, once: bool) -> bool:
                 port=port,
             )
             (place / "ordersync.toml").write_text(written, encoding="utf-8")
-            _introduce(console, place, url, None if once else port)
-            return await _play(console, place, url, world, once=once)
+            address = "" if once else f"http://127.0.0.1:{port}"
+            _introduce(console, place, url, address)
+            return await _play(console, place, url, world, address)
 
 
-async def _play(console: Console, place: Path, url: str, world: World, *, once: bool) -> bool:
+async def _play(console: Console, place: Path, url: str, world: World, address: str) -> bool:
+    """Without an address for a browser it is played once."""
+    once = not address
     settings = configuration.load(place / "ordersync.toml")
     tally = Tally(datetime.now(UTC))
     live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
@@ -94,13 +97,14 @@ async def _play(console: Console, place: Path, url: str, world: World, *, once: 
         with live or contextlib.nullcontext():
             if live is not None:
                 # First what the owner of such a bot sees, before ordersync comes.
-                live.update(_picture(place, world, tally, "ordersync is not running yet"))
+                before = _picture(place, world, tally, "ordersync is not running yet", address)
+                live.update(before)
                 await asyncio.sleep(QUIET_FIRST.total_seconds())
             tally.started_at = datetime.now(UTC)
             async with serving(settings, create=True, listener=hear) as service:
                 running = asyncio.ensure_future(service.run())
                 try:
-                    await _watch(place, world, tally, live, bot, once=once)
+                    await _watch(place, world, tally, live, bot, address)
                 finally:
                     running.cancel()
                     await asyncio.gather(running, return_exceptions=True)
@@ -108,8 +112,9 @@ async def _play(console: Console, place: Path, url: str, world: World, *, once: 
         if bot.returncode is None:
             bot.terminate()
         await bot.wait()
-    untrue = [row for row in _rows(place, world) if not row.is_true]
-    _summarise(console, tally, untrue)
+        # Also for somebody who ends it: what he saw, in a few lines.
+        untrue = [row for row in _rows(place, world) if not row.is_true]
+        _summarise(console, tally, untrue, is_whole=once)
     return not untrue
 
 
@@ -119,15 +124,15 @@ async def _watch(
     tally: Tally,
     live: Live | None,
     bot: asyncio.subprocess.Process,
-    *,
-    once: bool,
+    address: str,
 ) -> None:
-    """Keep the picture fresh; `once`, until the bot has ended and every row is true."""
+    """Keep the picture fresh; once, until the bot has ended and every row is true."""
+    once = not address
     deadline = datetime.now(UTC) + LONGEST_ONCE
     while True:
         await asyncio.sleep(0.2)
         if live is not None:
-            live.update(_picture(place, world, tally, "ordersync is running"))
+            live.update(_picture(place, world, tally, "ordersync is running", address))
         if once and bot.returncode is not None:
             done = all(row.is_true for row in _rows(place, world))
             if done or datetime.now(UTC) > deadline:
@@ -208,12 +213,13 @@ def _placed(age: timedelta, tally: Tally) -> datetime:
     return tally.started_at - age
 
 
-def _picture(place: Path, world: World, tally: Tally, state: str) -> Table:
-    """The bot's table beside the exchange, newest rows last."""
+def _picture(place: Path, world: World, tally: Tally, state: str, address: str) -> Table:
+    """The bot's table beside the exchange, newest rows last; below it where a browser looks."""
     rows = _rows(place, world)
     untrue = sum(not row.is_true for row in rows)
     title = Text(f"{state}: {untrue} of {len(rows)} rows are untrue", style="bold")
-    table = Table(title=title, box=None, pad_edge=False, header_style="dim")
+    more = f"dashboard: {address}   Ctrl-C ends it" if address else None
+    table = Table(title=title, caption=more, box=None, pad_edge=False, header_style="dim")
     for head in ("row", "market", "order", "the table says", "the exchange says", "untrue for"):
         table.add_column(head)
     spans = tally.past | tally.fresh
@@ -239,7 +245,7 @@ def _free_port() -> int:
     return DASHBOARD
 
 
-def _introduce(console: Console, place: Path, url: str, port: int | None) -> None:
+def _introduce(console: Console, place: Path, url: str, address: str) -> None:
     console.print(f"A simulated exchange is at {url}.", markup=False)
     console.print(
         f"A careless bot trades on it and left {len(PAST)} rows behind in {place / 'bot.db'}:"
@@ -247,12 +253,15 @@ def _introduce(console: Console, place: Path, url: str, port: int | None) -> Non
         markup=False,
     )
     console.print("ordersync keeps its table true.", markup=False)
-    if port is not None:
-        console.print(f"See it in a browser: http://127.0.0.1:{port}", style="bold", markup=False)
+    if address:
+        console.print(
+            f"See it in a browser: {address}   Ctrl-C ends it.", style="bold", markup=False
+        )
     console.print()
 
 
-def _summarise(console: Console, tally: Tally, untrue: list[Row]) -> None:
+def _summarise(console: Console, tally: Tally, untrue: list[Row], *, is_whole: bool) -> None:
+    """In a few lines. A whole one waited for the last row; an ended one did not."""
     past, fresh = list(tally.past.values()), list(tally.fresh.values())
     console.print()
     if past:
@@ -269,7 +278,10 @@ def _summarise(console: Console, tally: Tally, untrue: list[Row]) -> None:
         )
     if untrue:
         rows = ", ".join(str(row.row_id) for row in untrue)
-        console.print(f"Still untrue: rows {rows}.", style="red", markup=False)
+        if is_whole:
+            console.print(f"Still untrue: rows {rows}.", style="red", markup=False)
+        else:
+            console.print(f"On its way when you ended it: row {rows}.", markup=False)
     else:
         console.print("Every row of the bot's table is true.", style="green", markup=False)
 

@@ -40,6 +40,9 @@ _ABSENCE_KINDS = {
     Overlay.RESOLVED: EventKind.RESOLVED,
 }
 
+_NEWS = frozenset({EventKind.CHANGED, EventKind.CONFIRMED, EventKind.CORRECTED})
+_MOVES = ("word", "status", "filled_qty")
+
 
 class Draft(msgspec.Struct, kw_only=True, gc=False):
     """One Advance on its way through a transaction."""
@@ -177,7 +180,7 @@ def events_of(
         # Not where it was another order's step that wrote the row.
         if (found := written.get(claim.row_id)) is not None and found.claim is claim
     ]
-    if made.is_news and not any(e.kind is kind for e in events):
+    if made.is_news and not any(e.kind in _NEWS for e in events):
         events.append(event(made, None, kind, account, now))
     return events
 
@@ -196,6 +199,11 @@ def event(
     if claim is None and known.claims:
         claim = known.claims[0]
     word = claim.word if claim else None
+    before = _before(made, word)
+    after = side_of(made.shown or step.truth, made.overlay, written.word if written else word)
+    if kind is EventKind.CHANGED and before == after:
+        kind = EventKind.CONFIRMED
+    is_timed = (made.truth_changed or written is not None) and _moved(before, after)
     return Event(
         at=now,
         account=account,
@@ -203,10 +211,15 @@ def event(
         kind=kind,
         source=step.source,
         evidence=evidence or step.evidence,
-        before=_before(made, word),
-        after=side_of(made.shown or step.truth, made.overlay, written.word if written else word),
-        latency_ms=_latency(made, now) if made.truth_changed or written else None,
+        before=before,
+        after=after,
+        latency_ms=_latency(made, now) if is_timed else None,
     )
+
+
+def _moved(before: Side, after: Side) -> bool:
+    """Whether more changed than what the order cost: only then is the change's own time meant."""
+    return any(getattr(before, name) != getattr(after, name) for name in _MOVES)
 
 
 def order_names(claim: Claim | None, truth: Order | None) -> EventOrder:

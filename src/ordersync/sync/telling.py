@@ -65,10 +65,10 @@ def tell(outcomes: Iterable[Outcome]) -> None:
             before, after = event.before.word, event.after.word
             if before != after:
                 say, what = log.info, f"Updating order {order}: {before} -> {after}"
-            elif event.kind is not EventKind.CHANGED:
+            elif event.kind not in {EventKind.CHANGED, EventKind.CONFIRMED}:
                 say, what = log.info, f"Order {order}: {event.kind}"
             else:
-                # Fills and fees of an order that works on: very many, and the row shows them.
+                # Fills of an order that works on, what was confirmed: very many, and in the row.
                 say, what = log.debug, f"Order {order}: {event.after.status}"
             say(
                 what,

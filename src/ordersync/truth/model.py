@@ -282,6 +282,10 @@ class EventKind(StrEnum):
     CHANGED = "changed"
     """the truth went on, and the row with it where there is one
     To do: nothing"""
+    CONFIRMED = "confirmed"
+    """the exchange said more of the order (that it is settled, the exact time of its fill); status,
+    fills, price and fee are as they were
+    To do: nothing"""
     REPAIRED = "repaired"
     """the row was untrue although the truth was known: somebody had written it
     To do: nothing, unless it goes on"""
@@ -379,7 +383,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One change of truth or row, with its cause; append-only.
 
     `id` is `<log id>-<n>`: the commit, and the event's place in it. `latency_ms` counts from
-    the venue's own time of the change to our commit, None where the venue gave no such time.
+    the venue's own time of the change to our commit, None where the venue gave no such time, or
+    neither the status, nor what is filled, nor the row's word changed.
     """
 
     id: str = ""

@@ -149,7 +149,7 @@ function apply(event) {
   row.share = after.status === "filled" ? 1 : filledShare(row);
   row.text = searched(row);
   const told = event.kind;
-  if (told === "changed" || told === "repaired" || told === "resolved" || told === "corrected") {
+  if (told === "changed" || told === "confirmed" || told === "repaired" || told === "resolved" || told === "corrected") {
     // The row is what the exchange says, as of this commit.
     if (DOUBTED.has(row.state) || told === "repaired") Object.assign(row, { mended: known, wasTrouble: true });
     row.verified = known;

@@ -135,6 +135,7 @@ export const DISCREPANCIES = {
 
 /** What a kind of event means, and which mark it wears. */
 export const KINDS = {
+  confirmed: ["check", "good", "The exchange said more of it; the row was true already."],
   changed: ["check", "good", "The exchange moved on, and the row with it."],
   repaired: ["check", "good", "The row was untrue although the truth was known; it was written again."],
   conflict: ["stop", "bad", "The exchange contradicts what it had called final."],

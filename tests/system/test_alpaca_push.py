@@ -213,7 +213,7 @@ async def test_garbage_writes_nothing_wrong_and_the_stream_lives_on(
         told = [float(e["after"]["filled_qty"]) for e in changed]
         # What is told again after it was asked for may say more exactly when that was.
         assert [filled for filled, _ in groupby(told)] == [1, 4, 1]
-        assert {e["kind"] for e in events} <= {"changed", "quarantined"}
+        assert {e["kind"] for e in events} <= {"changed", "confirmed", "quarantined"}
 
 
 @pytest.mark.parametrize("refusal", [429, 406, "after_auth"])

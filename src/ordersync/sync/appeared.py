@@ -7,21 +7,17 @@ the venue does not answer. What is not known yet is asked for as ever.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from ordersync.ports import OrderName
-from ordersync.sync.parcels import Parcel, name_of
+from ordersync.sync.parcels import NOTHING_ASKED, Parcel, name_of
 
 if TYPE_CHECKING:
     from ordersync.ports import Known, OrderStore, Outcome, Venue
     from ordersync.sync.ingest import Ingest
     from ordersync.sync.work import Work
-
-NOTHING_ASKED = datetime.min.replace(tzinfo=UTC)
-"""Before any row was read: an open truth that is merely shown overwrites no final word."""
 
 
 async def show_known(

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 from ordersync.ports import Absent, Known, Overlay
 from ordersync.truth.cadence import next_ask_final, next_ask_unknown
 from ordersync.truth.merge import same_facts
-from ordersync.truth.model import Order, Source
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ordersync.truth.model import Order
+
 
 def due_at(
-    known: Known, truth: Order | None, absent: Absent | None, source: Source, now: datetime
+    known: Known, truth: Order | None, absent: Absent | None, now: datetime, *, asked: bool
 ) -> datetime | None:
-    """The next time, None where there is none."""
+    """The next time, None where there is none; `asked`: whether the venue was just asked."""
     if absent is not None and absent.overlay in {Overlay.UNKNOWN, Overlay.RESOLVED}:
         since = absent.since or now
         return next_ask_unknown(unknown_since=since, asked_at=absent.asked_at)
@@ -30,7 +31,7 @@ def due_at(
     settled = truth.settled if _tells_its_fills(truth) else False
     if was_known and known.due_at is None and settled is not False:
         return None
-    if source is Source.STREAM and settled is False:
+    if not asked and settled is False:
         # A stream tells an end without its details: they are there for the asking.
         return known.due_at if same and known.due_at is not None else now
     since = known.final_since or now

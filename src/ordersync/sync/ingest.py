@@ -349,7 +349,7 @@ class Ingest:
             evidence=evidence,
             asked_at=parcel.asked_at,
             absent=absent,
-            due_at=due_at(known, truth, absent, parcel.source, self._clock.now()),
+            due_at=due_at(known, truth, absent, self._clock.now(), asked=parcel.was_asked_for),
             notes=tuple(notes),
         )
 

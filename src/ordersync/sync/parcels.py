@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -12,6 +12,9 @@ from ordersync.ports import Claim, Known, Meaning, Note, OrderName
 from ordersync.sync.acts import Act
 from ordersync.truth.evidence import Absence, Sighting, Silence
 from ordersync.truth.model import Source
+
+NOTHING_ASKED = datetime.min.replace(tzinfo=UTC)
+"""Before any row was read: an open truth that is merely shown overwrites no final word."""
 
 
 class Parcel(msgspec.Struct, kw_only=True):
@@ -41,6 +44,11 @@ class Parcel(msgspec.Struct, kw_only=True):
     vouched: Mapping[str, datetime] = {}
     acts: Mapping[str, Act] = {}
     rowless: Mapping[str, Note] = {}
+
+    @property
+    def was_asked_for(self) -> bool:
+        """Whether the venue was asked, rather than spoke by itself or is only quoted."""
+        return self.source is not Source.STREAM and self.asked_at > NOTHING_ASKED
 
 
 class Said(msgspec.Struct, gc=False):

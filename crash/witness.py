@@ -104,7 +104,7 @@ def _seen(cells: tuple[Any, ...]) -> Seen:
 def contradictions(seen: Seen, *, canceled: bool) -> list[str]:
     """Row, truth and event at one moment: what cannot be, if one transaction wrote them."""
     found = []
-    advances = [said for said in seen.said if said.kind == "changed"]
+    advances = [said for said in seen.said if said.kind in {"changed", "confirmed"}]
     if (seen.version or 0) != len(advances):
         found.append(f"truth has version {seen.version}, and {len(advances)} events changed it")
     if advances:

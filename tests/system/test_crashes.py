@@ -80,7 +80,8 @@ def check_told_once(house: House) -> None:
     """One event for each version of each truth, and none twice."""
     versions: dict[str, int] = dict(house.sql("SELECT order_key, version FROM ordersync_orders"))
     changes: dict[str, Any] = {
-        key: sum(kind in {"changed", "confirmed"} for kind in kinds) for key, kinds in told(house).items()
+        key: sum(kind in {"changed", "confirmed"} for kind in kinds)
+        for key, kinds in told(house).items()
     }
     assert {key: changes.get(key, 0) for key in versions} == versions
     ids = house.sql("SELECT log_id, n FROM ordersync_events")

@@ -14,7 +14,7 @@ import structlog
 
 from ordersync import settings as configuration
 from ordersync.cli import show
-from ordersync.cli.logs import set_up_log
+from ordersync.cli.logs import let_leave, set_up_log
 from ordersync.cli.output import Exit
 from ordersync.cli.stopping import until
 from ordersync.errors import ConfigError, StoreBusy
@@ -215,9 +215,11 @@ def _stop_on_signals() -> asyncio.Event:
 
 def _waiting(output: Output) -> Callable[[int, timedelta], None]:
     def tell(orders: int, pause: timedelta) -> None:
+        let_leave()
+        they = "1 order is" if orders == 1 else f"{orders} orders are"
+        wait = f"{pause.total_seconds():.0f} s"
         output.aside.print(
-            f"{orders} orders are not at the exchange; asking again in "
-            f"{pause.total_seconds():.0f} s, to be sure that they are gone",
+            f"{they} not at the exchange; asking again in {wait}, to be sure",
             markup=False,
         )
 
@@ -259,6 +261,7 @@ def _conclude_sync(output: Output, reports: Sequence[PassReport]) -> None:
             }
         )
         return
+    let_leave()
     show.show_sync(output, reports)
 
 

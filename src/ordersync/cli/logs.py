@@ -49,6 +49,16 @@ def set_up_log(*, as_json: bool, stream: IO[str] | None = None, least: int = log
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
+    _set_up.append(lines)
+
+
+_set_up: list[Lines] = []
+
+
+def let_leave() -> None:
+    """What was logged so far is read before what a command says next."""
+    for lines in _set_up:
+        lines.leave()
 
 
 class Lines:

@@ -176,7 +176,12 @@ def guess_words(
     told = {word: sound for sound, word in spoken.items()}
     for word in sorted({*counts, *allowed, *told}, key=lambda word: (-counts.get(word, 0), word)):
         sound = told.get(word) or _sound_of(word)
-        seen = f"{counts[word]} rows say so" if counts.get(word) else "the schema allows it"
+        count = counts.get(word, 0)
+        seen = (
+            f"{count} row{' says' if count == 1 else 's say'} so"
+            if count
+            else "the schema allows it"
+        )
         if sound in by_sound:
             by_sound[sound].append(word)
             whys.append(Guess(word, sound, f"it sounds {sound}; {seen}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from contextlib import closing
@@ -96,6 +97,8 @@ def test_one_that_is_killed_is_followed_by_the_other_without_a_gap(pair: Pair) -
 def test_one_that_is_paused_does_no_harm_when_it_wakes_up(pair: Pair) -> None:
     rows = pair.scene.place(*[Life.filled(timedelta(seconds=2))] * 5)
     pair.first.child.send_signal(signal.SIGSTOP)
+    # The signal is on its way for a moment: until then it works.
+    os.waitid(os.P_PID, pair.first.child.pid, os.WSTOPPED | os.WNOWAIT)
     stopped_at = SystemClock().now()
     rows += pair.scene.place(*[SOON] * 5)
     until(lambda: pair.serves(pair.second), "the second has taken over", ENOUGH)

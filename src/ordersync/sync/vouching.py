@@ -48,7 +48,10 @@ class Vouching:
         vouched = self._of(account).get(hash(known.key))
         if vouched is None or vouched.version != known.version or known.truth is None:
             return known.truth
-        return vouched.truth or vouch(known.truth, vouched.at)
+        whole = vouched.truth
+        if whole is not None and whole.venue_order_id != known.truth.venue_order_id:
+            return known.truth  # two keys with one hash: never another order's word
+        return whole or vouch(known.truth, vouched.at)
 
     def keep(self, account: str, known: Known, truth: Order | None) -> None:
         """Remember what a report vouched for, where that is not going to be stored."""

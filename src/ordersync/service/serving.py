@@ -346,7 +346,10 @@ async def serving(
         await store.open(create=create)
         yield service
     finally:
-        for venue in service.venues.values():
-            await venue.close()
-        # Together: where commits hang each of them is patient for a while.
-        await asyncio.gather(service.telling.close(), service.leases.close(), store.close())
+        try:
+            for venue in service.venues.values():
+                await venue.close()
+        finally:
+            # Though somebody is too impatient for the above. Together: where commits hang each of
+            # them is patient for a while.
+            await asyncio.gather(service.telling.close(), service.leases.close(), store.close())

@@ -20,7 +20,7 @@ from ordersync.venues.coinbase.venue import Coinbase
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ordersync.simulator.coinbase_rest import Served
+    from ordersync.simulator.exchange import Served
 
 # Orders in the table, open orders of others in the account, filled orders among the first.
 SCENES = (

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ordersync.settings import Settings
     from ordersync.simulator import Account, alpaca
     from ordersync.simulator import Truth as CoinbaseTruth
-    from ordersync.simulator.coinbase_rest import Served
+    from ordersync.simulator.exchange import Served
     from ordersync.simulator.kinds import StreamKind
     from ordersync.simulator.stream_line import Streamed
     from ordersync.sync.stream import Stream

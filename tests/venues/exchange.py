@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from ordersync.simulator import Account
-    from ordersync.simulator.coinbase_rest import Served
+    from ordersync.simulator.exchange import Served
 
 PORT = 8700
 BATCH = "/api/v3/brokerage/orders/historical/batch"

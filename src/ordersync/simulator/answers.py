@@ -7,7 +7,10 @@ are kept here as they are: the gateway's plain texts, the API's JSON, the rate l
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
@@ -19,13 +22,17 @@ BINARY = "ordersync.binary"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A response before it is bytes. A `text` is sent as it is, a `payload` as JSON."""
+    """A response before it is bytes. A `text` is sent as it is, a `payload` as JSON.
+
+    A `stream` is sent as it comes, as server-sent events.
+    """
 
     status: int = 200
-    payload: dict[str, Json] | None = None
+    payload: Json = None
     text: str = ""
     content_type: str = "text/plain; charset=utf-8"
     headers: dict[str, str] = field(default_factory=dict)
+    stream: AsyncIterator[bytes] | None = None
 
 
 class RefusedError(Exception):

@@ -6,27 +6,25 @@ then sleeps until the next of these is due. Time is the loop's, so it runs in vi
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import math
-from collections import deque
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
 from starlette.responses import Response
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ordersync.simulator.auth import UnauthorizedError, authenticate_message
 from ordersync.simulator.changes import Watch
 from ordersync.simulator.kinds import Occasion
 from ordersync.simulator.stream_json import heartbeat, snapshots, user_order
 from ordersync.simulator.stream_line import Line, Streamed, Update
+from ordersync.simulator.stream_session import Session
 from ordersync.simulator.world import user_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from datetime import datetime
+
+    from starlette.websockets import WebSocket
 
     from ordersync.simulator.account import Account
     from ordersync.simulator.answers import Json
@@ -69,12 +67,12 @@ class Streams:
                 await websocket.send_denial_response(Response(status_code=record.refused))
                 return
             rng = Random(f"stream {self._world.seed} {len(self.sessions)}")  # noqa: S311
-            await _Session(self._world, self._faults, websocket, record, rng).run()
+            await _UserSession(self._world, self._faults, websocket, record, rng).run()
         finally:
             record.closed_at = self._world.now()
 
 
-class _Session:
+class _UserSession(Session[Line]):
     """One connection: what it subscribed to, and what is due on it."""
 
     def __init__(
@@ -85,15 +83,10 @@ class _Session:
         record: Streamed,
         rng: Random,
     ) -> None:
+        super().__init__(websocket, Line(websocket, faults, world.now, record), world.now)
         self._world = world
         self._faults = faults
-        self._websocket = websocket
         self._record = record
-        self._loop = asyncio.get_running_loop()
-        self._line = Line(websocket, faults, world.now, record)
-        self._inbox: deque[str | bytes] = deque()
-        self._wake = asyncio.Event()
-        self._left = False
         self._account: Account | None = None
         self._channels: dict[str, list[str]] = {}
         self._products: frozenset[str] = frozenset()  # of the user channel; empty means all
@@ -103,50 +96,21 @@ class _Session:
         self._beats_at = math.inf
         self._counter = rng.randint(1_000, 100_000)
 
-    async def run(self) -> None:
-        """Serve until one side ends it."""
-        await self._websocket.accept()
-        listener = asyncio.ensure_future(self._listen())
-        try:
-            with contextlib.suppress(WebSocketDisconnect):
-                await self._serve()
-            await listener  # on a half-open line: until the client gives it up
-        finally:
-            listener.cancel()
-            self._stop_watching()
+    def turns(self) -> Sequence[Callable[[], Awaitable[object]]]:
+        """Tell what changed and what was held back, beat, and lose patience."""
+        return self._tell, self._beat, self._line.send_late, self._expire
 
-    async def _listen(self) -> None:
-        message: Any = None
-        while message is None or message["type"] != "websocket.disconnect":
-            message = await self._websocket.receive()
-            if message["type"] == "websocket.receive":
-                self._inbox.append(message.get("text") or message.get("bytes") or "")
-                self._wake.set()
-        self._left = True
-        self._wake.set()
-
-    async def _serve(self) -> None:
-        while True:
-            self._wake.clear()
-            # Each may end the line, or find that the client has left.
-            for turn in (self._hear, self._tell, self._beat, self._line.send_late, self._expire):
-                if self._left or self._line.over:
-                    return
-                await turn()
-            if not (self._left or self._line.over):
-                await self._pause()
-
-    async def _pause(self) -> None:
-        due = min(self._beats_at, self._line.next_late, self._deadline)
+    def due(self) -> float:
+        """When the next beat, change or end of patience is."""
+        due = min(self._beats_at, self._deadline)
         changes_at = None if self._watch is None else self._watch.next_at
-        if changes_at is not None:
-            wait = (changes_at - self._world.now()).total_seconds()
-            due = min(due, self._loop.time() + max(wait, 0))
-        alarm = self._loop.call_at(due, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            alarm.cancel()
+        return due if changes_at is None else min(due, self.loop_time_of(changes_at))
+
+    def leave(self) -> None:
+        """Watch the orders no more."""
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
 
     @property
     def _deadline(self) -> float:
@@ -161,16 +125,8 @@ class _Session:
 
     # What the client says
 
-    async def _hear(self) -> None:
-        while self._inbox and not self._line.over:
-            text = self._inbox.popleft()
-            try:
-                message = msgspec.json.decode(text)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                message = None
-            await self._obey(message if isinstance(message, dict) else {})
-
-    async def _obey(self, message: dict[str, Any]) -> None:
+    async def obey(self, message: dict[str, Any]) -> None:
+        """Subscribe or unsubscribe, or say what is wrong with the message."""
         kind, channel = message.get("type"), message.get("channel")
         products = message.get("product_ids") or []
         if kind not in {"subscribe", "unsubscribe"}:
@@ -228,7 +184,7 @@ class _Session:
                 await self._acknowledge()
                 return
             self._products = frozenset()
-            self._stop_watching()
+            self.leave()
         elif channel == "heartbeats":
             self._beats_at = math.inf
         self._channels.pop(channel, None)
@@ -252,7 +208,7 @@ class _Session:
         at = self._world.moment_ago(age)
         rows: list[Json] = [cast("Json", row) for row in self._open_orders(portfolio, products, at)]
         for event in snapshots(rows):
-            if self._left or self._line.over:
+            if self.ended:
                 return
             await self._line.say("user", event, now)
 
@@ -272,7 +228,7 @@ class _Session:
             if not self._products or change.order.product_id in self._products:
                 for row in _rows(change):
                     await self._line.tell(Update(at=change.at, order=change.order, row=row))
-                    if self._left or self._line.over:
+                    if self.ended:
                         return
 
     async def _beat(self) -> None:
@@ -283,11 +239,6 @@ class _Session:
         # A line that was blocked for a while does not beat faster afterwards.
         self._beats_at = max(self._beats_at + 1, self._loop.time())
         await self._line.say("heartbeats", heartbeat(now, self._counter), now)
-
-    def _stop_watching(self) -> None:
-        if self._watch is not None:
-            self._watch.stop()
-            self._watch = None
 
 
 def _rows(change: Change) -> Iterator[dict[str, Json]]:

@@ -97,9 +97,9 @@ def damaged(
 
     `page_before` is the end of the page before this one, for the order that shows up twice.
     """
-    if answer.status != HTTPStatus.OK or answer.payload is None:
-        return answer
     payload = answer.payload
+    if answer.status != HTTPStatus.OK or not isinstance(payload, dict):
+        return answer
     for fault in faults:
         if fault.kind is Kind.LOST_PAGE:
             payload = _lose_half(payload)

@@ -6,40 +6,16 @@ rate limiter leaves the code out, and what stands before the API speaks HTML.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+from ordersync.simulator.answers import Answer, RefusedError
 
+if TYPE_CHECKING:
     from ordersync.simulator.answers import Json
 
 MALFORMED = 40010001
 UNPROCESSABLE = 42210000
 FORBIDDEN = 40310000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A response before it is bytes. A `text` is sent as it is, a `payload` as JSON.
-
-    A `stream` is sent as it comes, as server-sent events.
-    """
-
-    status: int = 200
-    payload: Json = None
-    text: str = ""
-    content_type: str = "text/plain; charset=utf-8"
-    headers: dict[str, str] = field(default_factory=dict)
-    stream: AsyncIterator[bytes] | None = None
-
-
-class RefusedError(Exception):
-    """The request is answered with an error. The answer says which."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(str(answer))
-        self.answer = answer
 
 
 def refusal(status: int, code: int, message: str, **more: Json) -> RefusedError:

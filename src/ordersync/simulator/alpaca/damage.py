@@ -12,13 +12,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from ordersync.simulator.alpaca.answers import (
-    Answer,
     forbidden,
     gateway_page,
     internal_error,
     too_many_requests,
     unauthorized,
 )
+from ordersync.simulator.answers import Answer
 from ordersync.simulator.kinds import OF_AN_ORDER, Kind
 
 if TYPE_CHECKING:

@@ -3,21 +3,15 @@
 A request passes the faults, its credentials, the rate limit and the token's scope, in that order,
 before its question is answered; each of them answers in the shape that the real one has. An
 application is one host, paper or live; an account of the other kind is a stranger to it.
-Questions are answered without waiting for anything; only faults wait, by `asyncio.sleep` and
-nothing else, so the application runs on any loop and in any time.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import WebSocketRoute
 
 from ordersync.simulator.alpaca import placing
 from ordersync.simulator.alpaca.account import (
@@ -27,8 +21,6 @@ from ordersync.simulator.alpaca.account import (
     visitor_of_token,
 )
 from ordersync.simulator.alpaca.answers import (
-    Answer,
-    RefusedError,
     forbidden,
     malformed,
     order_not_found,
@@ -51,17 +43,17 @@ from ordersync.simulator.alpaca.queries import (
 from ordersync.simulator.alpaca.rate_limit import RateLimit
 from ordersync.simulator.alpaca.stream import SecondConnection, TradeStreams
 from ordersync.simulator.alpaca.world import UNCANCELABLE
-from ordersync.simulator.coinbase_rest import Served
+from ordersync.simulator.answers import Answer, RefusedError
 from ordersync.simulator.damage import Blindness, blindness_of
+from ordersync.simulator.exchange import Call, Exchange
 from ordersync.simulator.faults import Faults
-from ordersync.simulator.kinds import Kind
-from ordersync.simulator.silence import silence_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from datetime import datetime
 
     from starlette.requests import Request
+    from starlette.routing import Route
 
     from ordersync.simulator.alpaca.listing import Seen
     from ordersync.simulator.alpaca.world import World
@@ -69,35 +61,15 @@ if TYPE_CHECKING:
     from ordersync.simulator.faults import Fault
 
 REQUESTS_PER_MINUTE = 200
-REMEMBERED = 100_000
 TRADES = frozenset(("create", "replace", "cancel", "cancel_all"))
 
 WrongHostStatus: TypeAlias = Literal[401, 403]
 
 
-@dataclass(slots=True, kw_only=True)
-class Call:
-    """One request on its way through the broker."""
+class _Alpaca(Exchange[Visitor]):
+    """The endpoints, and whom they let in."""
 
-    endpoint: str
-    request: Request
-    body: bytes
-    asked_at: datetime
-    faults: tuple[Fault, ...]
-    visitor: Visitor | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    row_before: list[Json] = field(default_factory=list)
-
-    @property
-    def account_id(self) -> str:
-        """Whose question it is."""
-        if self.visitor is None:
-            raise RefusedError(unauthorized())
-        return self.visitor.account.account_id
-
-
-class _Broker:
-    """The endpoints, and the way that a request takes to them."""
+    json_type: ClassVar[str] = "application/json; charset=UTF-8"
 
     def __init__(
         self,
@@ -109,88 +81,48 @@ class _Broker:
         wrong_host_status: WrongHostStatus,
         events: bool,
     ) -> None:
+        super().__init__(world.now, faults)
         self.world = world
-        self.faults = faults
         self._paper = paper
         self._wrong_host_status = wrong_host_status
         self._has_events = events
         self._limit = RateLimit(requests_per_minute)
-        self._turn = 0
-        self.served: deque[Served] = deque(maxlen=REMEMBERED)
 
     def routes(self) -> list[Route]:
         """List every path that can be asked for."""
         orders, order = "/v2/orders", "/v2/orders/{order_id}"
         activities = "/v2/account/activities"
         return [
-            self._route("account", "/v2/account", self.account),
-            self._route("clock", "/v2/clock", self.clock),
-            self._route("fills", activities, self.list_fills),
-            self._route("fills", f"{activities}/{{activity_type}}", self.list_fills),
-            self._route("list", orders, self.list_orders),
-            self._route("create", orders, self.create, "POST"),
-            self._route("cancel_all", orders, self.cancel_all, "DELETE"),
-            self._route("by_client_id", f"{orders}:by_client_order_id", self.by_client_id),
-            self._route("get", order, self.get_order),
-            self._route("replace", order, self.replace, "PATCH"),
-            self._route("cancel", order, self.cancel, "DELETE"),
-            self._route("events", "/v2/events/trades", self.events),
-            self._route("products", "/v2/assets", self.assets),
-            self._route("products", "/v2/assets/{symbol:path}", self.asset),
+            self.route("account", "/v2/account", self.account),
+            self.route("clock", "/v2/clock", self.clock),
+            self.route("fills", activities, self.list_fills),
+            self.route("fills", f"{activities}/{{activity_type}}", self.list_fills),
+            self.route("list", orders, self.list_orders),
+            self.route("create", orders, self.create, "POST"),
+            self.route("cancel_all", orders, self.cancel_all, "DELETE"),
+            self.route("by_client_id", f"{orders}:by_client_order_id", self.by_client_id),
+            self.route("get", order, self.get_order),
+            self.route("replace", order, self.replace, "PATCH"),
+            self.route("cancel", order, self.cancel, "DELETE"),
+            self.route("events", "/v2/events/trades", self.events),
+            self.route("products", "/v2/assets", self.assets),
+            self.route("products", "/v2/assets/{symbol:path}", self.asset),
         ]
 
-    def _route(
-        self, endpoint: str, path: str, question: Callable[[Call], Answer], method: str = "GET"
-    ) -> Route:
-        async def answer(request: Request) -> Response:
-            # The body is read first: a broker that hangs or hangs up has still been asked.
-            call = Call(
-                endpoint=endpoint,
-                request=request,
-                body=await request.body(),
-                asked_at=self.world.now(),
-                faults=self.faults.strike(endpoint, self.world.now()),
-            )
-            return await self._answer(call, question)
-
-        return Route(path, answer, methods=[method], name=endpoint)
-
-    async def _answer(self, call: Call, question: Callable[[Call], Answer]) -> Response:
-        self._turn += 1
-        late = sum(f.seconds(1) for f in call.faults if f.kind is Kind.LATENCY)
-        if late:
-            await asyncio.sleep(late / 2)
-        answer = instead(call.faults) or self._asked(call, question)
-        answer = damaged(answer, call.faults, turn=self._turn, page_before=call.row_before)
-        silent = silence_of(call.faults)
-        self.remember(call, 0 if silent is not None else answer.status)
-        if silent is not None:
-            return silent
-        if late:
-            await asyncio.sleep(late / 2)
-        return response(answer)
-
-    def _asked(self, call: Call, question: Callable[[Call], Answer]) -> Answer:
-        try:
-            answer = self.admit(call) or question(call)
-        except RefusedError as refused:
-            answer = refused.answer
-        return replace(answer, headers={**call.headers, **answer.headers})
-
-    def admit(self, call: Call) -> Answer | None:
-        """Let the caller in, or say why not."""
+    def admit(self, call: Call[Visitor]) -> Answer | None:
+        """Look at the credentials, the host, the rate limit and the scope, in that order."""
         now = self.world.now()
         try:
-            call.visitor = self._visitor(call.request, now)
+            visitor = call.caller = self._visitor(call.request, now)
         except UnauthorizedError:
             return unauthorized()
-        if call.visitor.account.paper is not self._paper:
+        if visitor.account.paper is not self._paper:
             return unauthorized(self._wrong_host_status)
-        granted = self._limit.grant(call.account_id, now)
-        call.headers = self._limit.headers(call.account_id, now)
+        granted = self._limit.grant(visitor.account.account_id, now)
+        call.headers = self._limit.headers(visitor.account.account_id, now)
         if not granted:
             return too_many_requests()
-        if call.endpoint in TRADES and not call.visitor.trading:
+        if call.endpoint in TRADES and not visitor.trading:
             raise forbidden("insufficient scope")
         return None
 
@@ -205,45 +137,44 @@ class _Broker:
             request.headers.get("apca-api-secret-key", ""),
         )
 
-    def remember(self, call: Call, status: int) -> None:
-        """Keep what was asked and how it was answered."""
-        self.served.append(
-            Served(
-                at=call.asked_at,
-                endpoint=call.endpoint,
-                query=call.request.url.query,
-                key_name=call.visitor.credential if call.visitor else "",
-                status=status,
-                faults=tuple(fault.kind for fault in call.faults),
-            )
-        )
+    def key_name(self, caller: Visitor) -> str:
+        """Name the key, or the token."""
+        return caller.credential
 
-    def _view(self, call: Call, *, exact: bool = False) -> View:
+    def instead(self, faults: Sequence[Fault]) -> Answer | None:
+        """Answer in Alpaca's shapes."""
+        return instead(faults)
+
+    def damaged(self, answer: Answer, call: Call[Visitor], turn: int) -> Answer:
+        """Spoil a page or an order of Alpaca's."""
+        return damaged(answer, call.faults, turn=turn, page_before=call.row_before)
+
+    def _view(self, call: Call[Visitor], *, exact: bool = False) -> View:
         # The matching engine knows its own book, whatever a replica for readers believes.
         blindness = Blindness() if exact else blindness_of(call.faults)
         return View(
             records=self.world,
-            account_id=call.account_id,
+            account_id=_account_id(call),
             at=self.world.now() - blindness.stale_by,
             blindness=blindness,
         )
 
     # Questions
 
-    def account(self, call: Call) -> Answer:
-        return Answer(payload=account_json(self.world.accounts[call.account_id]))
+    def account(self, call: Call[Visitor]) -> Answer:
+        return Answer(payload=account_json(self.world.accounts[_account_id(call)]))
 
-    def clock(self, call: Call) -> Answer:
+    def clock(self, call: Call[Visitor]) -> Answer:
         del call
         return Answer(payload=clock_json(self.world.now()))
 
-    def list_orders(self, call: Call) -> Answer:
+    def list_orders(self, call: Call[Visitor]) -> Answer:
         query = read_order_query(call.request.query_params)
         page = page_of_orders(self._view(call), query)
         call.row_before = page.row_before
         return Answer(payload=page.rows)
 
-    def list_fills(self, call: Call) -> Answer:
+    def list_fills(self, call: Call[Visitor]) -> Answer:
         params = call.request.query_params
         asked = call.request.path_params.get("activity_type", params.get("activity_types", "FILL"))
         query = read_fill_query(params)
@@ -251,12 +182,12 @@ class _Broker:
             return Answer(payload=[])
         return Answer(payload=page_of_fills(self._view(call), query))
 
-    def get_order(self, call: Call) -> Answer:
+    def get_order(self, call: Call[Visitor]) -> Answer:
         view, order_id = self._view(call), _order_id(call)
         nested = read_flag(call.request.query_params, "nested")
         return Answer(payload=view.json(_found(view.order(order_id), order_id), nested=nested))
 
-    def by_client_id(self, call: Call) -> Answer:
+    def by_client_id(self, call: Call[Visitor]) -> Answer:
         client_order_id = call.request.query_params.get("client_order_id")
         if not client_order_id:
             raise malformed("client_order_id is missing")
@@ -264,25 +195,25 @@ class _Broker:
         seen = _found(view.order_of_client(client_order_id), client_order_id)
         return Answer(payload=view.json(seen, nested=False))
 
-    def create(self, call: Call) -> Answer:
-        order = placing.create(self.world, call.account_id, _object(call.body))
+    def create(self, call: Call[Visitor]) -> Answer:
+        order = placing.create(self.world, _account_id(call), _object(call.body))
         return self._placed(call, order.order_id)
 
-    def replace(self, call: Call) -> Answer:
+    def replace(self, call: Call[Visitor]) -> Answer:
         order_id = _order_id(call)
         seen = _found(self._view(call, exact=True).order(order_id), order_id)
         order = placing.change(self.world, seen, _object(call.body))
         return self._placed(call, order.order_id)
 
-    def _placed(self, call: Call, order_id: str) -> Answer:
+    def _placed(self, call: Call[Visitor], order_id: str) -> Answer:
         view = self._view(call, exact=True)
         return Answer(payload=view.json(_found(view.order(order_id), order_id), nested=True))
 
-    def cancel(self, call: Call) -> Answer:
+    def cancel(self, call: Call[Visitor]) -> Answer:
         placing.cancel(self._view(call, exact=True), self.world, _order_id(call))
         return Answer(status=204)
 
-    def cancel_all(self, call: Call) -> Answer:
+    def cancel_all(self, call: Call[Visitor]) -> Answer:
         view = self._view(call, exact=True)
         asked = placing.cancelable(view)
         for order in asked:
@@ -295,18 +226,18 @@ class _Broker:
         ]
         return Answer(status=207, payload=bodies)
 
-    def events(self, call: Call) -> Answer:
+    def events(self, call: Call[Visitor]) -> Answer:
         if not self._has_events:
             raise refusal(404, 40410000, "endpoint not found")
         query = read_event_query(call.request.query_params)
-        return Answer(stream=told_since(self.world, call.account_id, query))
+        return Answer(stream=told_since(self.world, _account_id(call), query))
 
-    def assets(self, call: Call) -> Answer:
+    def assets(self, call: Call[Visitor]) -> Answer:
         wanted = call.request.query_params.get("asset_class", "us_equity")
         found = [asset_json(each) for each in ASSETS.values() if each.asset_class == wanted]
         return Answer(payload=list(found))
 
-    def asset(self, call: Call) -> Answer:
+    def asset(self, call: Call[Visitor]) -> Answer:
         symbol = call.request.path_params["symbol"]
         if symbol not in ASSETS:
             raise refusal(404, 40410000, f"asset not found for {symbol}")
@@ -334,7 +265,7 @@ def app(
     streams = TradeStreams(
         world, faults, paper=paper, binary=binary, second_connection=second_connection
     )
-    broker = _Broker(
+    broker = _Alpaca(
         world,
         faults,
         paper=paper,
@@ -350,7 +281,13 @@ def app(
     return application
 
 
-def _order_id(call: Call) -> str:
+def _account_id(call: Call[Visitor]) -> str:
+    if call.caller is None:
+        raise RefusedError(unauthorized())
+    return call.caller.account.account_id
+
+
+def _order_id(call: Call[Visitor]) -> str:
     return read_order_id(call.request.path_params["order_id"])
 
 
@@ -368,18 +305,3 @@ def _object(body: bytes) -> dict[str, object]:
     if not isinstance(document, dict):
         raise refusal(400, 40010000, "request body format is invalid")
     return document
-
-
-def response(answer: Answer) -> Response:
-    """Put an answer into bytes."""
-    if answer.status == 204:  # noqa: PLR2004 - an HTTP status is its own name
-        return Response(status_code=204, headers=answer.headers)
-    if answer.stream is not None:
-        kind = "text/event-stream"
-        return StreamingResponse(answer.stream, 200, answer.headers, media_type=kind)
-    if answer.payload is None:
-        return Response(answer.text, answer.status, answer.headers, media_type=answer.content_type)
-    body = msgspec.json.encode(answer.payload)
-    return Response(
-        body, answer.status, answer.headers, media_type="application/json; charset=UTF-8"
-    )

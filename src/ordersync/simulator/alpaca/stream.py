@@ -7,14 +7,10 @@ and then sleeps until the next of these is due. Time is the loop's, so it runs i
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections import deque
+import math
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-import msgspec
 from starlette.responses import Response
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ordersync.simulator.alpaca.account import (
     UnauthorizedError,
@@ -26,10 +22,13 @@ from ordersync.simulator.alpaca.line import TRADE_UPDATES, TradeLine, told
 from ordersync.simulator.alpaca.updates import update_json
 from ordersync.simulator.kinds import Occasion
 from ordersync.simulator.stream_line import Streamed, Update
+from ordersync.simulator.stream_session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
+
+    from starlette.websockets import WebSocket
 
     from ordersync.simulator.alpaca.condition import PlacedOrder
     from ordersync.simulator.alpaca.world import World
@@ -72,7 +71,7 @@ class TradeStreams:
             if self.second_connection != "after_auth" and self._everybody_is_connected():
                 await self._refuse(websocket, record, self.second_connection)
                 return
-            await _Session(self, websocket, record).run()
+            await _TradeSession(self, websocket, record).run()
         finally:
             record.closed_at = self.world.now()
             self.connected = {k: v for k, v in self.connected.items() if v is not record}
@@ -90,90 +89,47 @@ class TradeStreams:
         return bool(here) and here <= self.connected.keys()
 
 
-class _Session:
+class _TradeSession(Session[TradeLine]):
     """One connection: who it is, whether it listens, and what is due on it."""
 
     def __init__(self, streams: TradeStreams, websocket: WebSocket, record: Streamed) -> None:
-        self._streams = streams
-        self._world = streams.world
-        self._websocket = websocket
-        self._record = record
-        self._loop = asyncio.get_running_loop()
-        self._line = TradeLine(
+        line = TradeLine(
             websocket,
             streams.faults,
-            self._world.now,
+            streams.world.now,
             record,
             binary=streams.binary,
             msgpack=websocket.headers.get("content-type") == "application/msgpack",
         )
-        self._inbox: deque[str | bytes] = deque()
-        self._wake = asyncio.Event()
-        self._left = False
+        super().__init__(websocket, line, streams.world.now)
+        self._streams = streams
+        self._world = streams.world
+        self._record = record
         self._visitor: Visitor | None = None
         self._last: tuple[datetime, int] | None = None  # set while it listens
         self._stop_observing: Callable[[], object] = _nothing
 
-    async def run(self) -> None:
-        """Serve until one side ends it."""
-        await self._websocket.accept()
-        listener = asyncio.ensure_future(self._listen())
-        try:
-            with contextlib.suppress(WebSocketDisconnect):
-                await self._serve()
-            await listener  # on a half-open line: until the client gives it up
-        finally:
-            listener.cancel()
-            self._stop_observing()
-            self._stop_observing = _nothing
+    def turns(self) -> Sequence[Callable[[], Awaitable[object]]]:
+        """Tell the news, and what was held back."""
+        return self._tell, self._line.send_late
 
-    async def _listen(self) -> None:
-        message: Any = None
-        while message is None or message["type"] != "websocket.disconnect":
-            message = await self._websocket.receive()
-            if message["type"] == "websocket.receive":
-                self._inbox.append(message.get("text") or message.get("bytes") or "")
-                self._wake.set()
-        self._left = True
-        self._wake.set()
+    def due(self) -> float:
+        """When the next thing happens to an order of the account that listens."""
+        if self._last is None or self._visitor is None:
+            return math.inf
+        account_id = self._visitor.account.account_id
+        coming = self._world.announcements.next_behind(account_id, self._last)
+        return math.inf if coming is None else self.loop_time_of(coming.at)
 
-    async def _serve(self) -> None:
-        while True:
-            self._wake.clear()
-            # Each may end the line, or find that the client has left.
-            for turn in (self._hear, self._tell, self._line.send_late):
-                if self._left or self._line.over:
-                    return
-                await turn()
-            if not (self._left or self._line.over):
-                await self._pause()
-
-    async def _pause(self) -> None:
-        due = self._line.next_late
-        if self._last is not None and self._visitor is not None:
-            account_id = self._visitor.account.account_id
-            coming = self._world.announcements.next_behind(account_id, self._last)
-            if coming is not None:
-                wait = (coming.at - self._world.now()).total_seconds()
-                due = min(due, self._loop.time() + max(wait, 0))
-        alarm = self._loop.call_at(due, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            alarm.cancel()
+    def leave(self) -> None:
+        """Observe the account no more."""
+        self._stop_observing()
+        self._stop_observing = _nothing
 
     # What the client says
 
-    async def _hear(self) -> None:
-        while self._inbox and not self._line.over:
-            text = self._inbox.popleft()
-            try:
-                message = msgspec.json.decode(text)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                message = None
-            await self._obey(message if isinstance(message, dict) else {})
-
-    async def _obey(self, message: dict[str, Any]) -> None:
+    async def obey(self, message: dict[str, Any]) -> None:
+        """Authenticate, or choose what to listen to."""
         action = message.get("action")
         data = message.get("data")
         if action in {"authenticate", "auth"}:
@@ -221,8 +177,7 @@ class _Session:
         asked = wanted if isinstance(wanted, list) else []
         chosen = [TRADE_UPDATES] if TRADE_UPDATES in asked else []
         if not chosen:
-            self._stop_observing()
-            self._stop_observing = _nothing
+            self.leave()
             self._last = None
         elif self._last is None and self._visitor is not None:
             # From here on; whatever happened before is never told.
@@ -249,7 +204,7 @@ class _Session:
             if order is not None:
                 row = told(update_json(self._world, news))
                 await self._line.tell(Update(at=news.at, order=order, row=row))
-            if self._left or self._line.over:
+            if self.ended:
                 return
 
 

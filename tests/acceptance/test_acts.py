@@ -12,7 +12,8 @@ import pytest
 from ordersync.cli.app import run
 from tests.acceptance.house import ago
 from tests.acceptance.test_doors import LAST_FILL, on_a_terminal
-from tests.contracts.bench import TRADES, WORDS, SqliteBench
+from tests.contracts.bench import TRADES, WORDS
+from tests.contracts.sqlite_bench import SqliteBench
 
 if TYPE_CHECKING:
     from pathlib import Path

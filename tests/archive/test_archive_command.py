@@ -18,11 +18,11 @@ from tests.contracts.bench import (
     TRADES,
     WORDS,
     HandClock,
-    SqliteBench,
     ingest,
     mapped,
     said,
 )
+from tests.contracts.sqlite_bench import SqliteBench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

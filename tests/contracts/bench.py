@@ -7,18 +7,16 @@ database brings its own Bench; the tests stay as they are.
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ordersync.ports import Advance, OrderName, Result
 from ordersync.settings import Orders
 from ordersync.store.log import TableLog
-from ordersync.store.makes.sqlite import SqliteFile
 from ordersync.store.subscriptions import TableSubscriptions
 from ordersync.store.table_store import TableStore
 from ordersync.store.views import TableViews
@@ -27,7 +25,6 @@ from ordersync.truth.model import EventEvidence, Report, Source, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from ordersync.logged import EventLog
     from ordersync.ports import Absent, Clock, Known, Note, OrderStore, OrderViews, Outcome
@@ -40,11 +37,6 @@ ACCOUNT = "main"
 PAUSE = timedelta(minutes=5)
 
 Row = dict[str, Any]
-
-
-def _as_text(cell: object) -> object:
-    """A time as sqlite3 writes it by itself, which Python 3.12 and later warn about."""
-    return cell.isoformat(" ") if isinstance(cell, datetime) else cell
 
 
 class HandClock:
@@ -174,162 +166,93 @@ class Watch(Protocol):
         """Whether anything was written since the last look."""
 
 
-class Bench(Protocol):
-    """One database, and all that a bot does with it."""
+class Bench(ABC):
+    """One database, and all that a bot does with it. Each make writes SQL in its own way."""
 
+    types: ClassVar[Mapping[Kind, str]]
+    mark: ClassVar[str]  # where an argument goes in
+
+    def __init__(self) -> None:
+        self._keys: dict[str, str] = {"trades": "id"}
+
+    @abstractmethod
+    def quoted(self, name: str) -> str:
+        """A name, as this make quotes it."""
+
+    @abstractmethod
     def run(self, text: str, *arguments: object) -> list[Any]:
         """Run a statement in the make's own SQL; its rows."""
 
-    def create(self, table: Table) -> None:
-        """Make the user's table."""
-
+    @abstractmethod
     def insert(self, *rows: Row, table: str = "trades") -> None:
         """Insert rows as a bot does, and commit."""
 
+    @abstractmethod
     def rows(self, table: str = "trades") -> list[Row]:
         """Every row, by key."""
 
-    def write(self, key: int | str, *, table: str = "trades", **cells: Any) -> None:  # noqa: ANN401
-        """Change a row as a bot does, from another connection, and commit."""
-
-    def delete(self, key: int | str, *, table: str = "trades") -> None:
-        """Delete a row."""
-
+    @abstractmethod
     def drop_all(self) -> None:
         """Leave the database as it was at first: nobody's tables in it."""
 
+    @abstractmethod
     def refuse(self, word: str, *, key: int, loudly: bool, rolls_back: bool = False) -> None:
         """Let a trigger refuse a status to a row: with an error, or by doing nothing."""
 
+    @abstractmethod
     def allow(self, word: str, *, key: int) -> None:
         """Take that trigger away."""
 
     @property
+    @abstractmethod
     def database(self) -> Database:
         """The database, as a store takes it."""
 
-    def store(
-        self, orders: Orders, clock: Clock, *, writes_rows: bool = True, pause: timedelta = PAUSE
-    ) -> OrderStore:
-        """A store that is not open yet."""
-
-    def views(self, orders: Orders) -> OrderViews:
-        """The read side."""
-
-    def log(self, orders: Orders) -> EventLog:
-        """The event log, as listeners read it."""
-
-    def subscriptions(self, orders: Orders) -> SubscriptionStore:
-        """Who is told by requests, and what is owed."""
-
-    def ours(self) -> Ours:
-        """What stands in our tables."""
-
+    @abstractmethod
     def watch(self) -> Watch:
         """Begin to look whether anything is written."""
 
+    @abstractmethod
     def close(self) -> None:
         """Give back what is held."""
 
-
-_SQLITE_TYPES = {
-    Kind.KEY: "INTEGER PRIMARY KEY",
-    Kind.TEXT_KEY: "TEXT NOT NULL PRIMARY KEY",
-    Kind.TEXT: "TEXT",
-    Kind.SHORT_TEXT: "VARCHAR(10)",
-    Kind.FLOAT: "REAL",
-    Kind.DECIMAL: "NUMERIC(18, 8)",
-    Kind.WHOLE: "INTEGER",
-    Kind.TIME: "TIMESTAMP",
-}
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-class SqliteBench:
-    """A SQLite file. Implements `Bench`; `run` and `path` are for what only SQLite has."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.held: list[sqlite3.Connection] = []
-        self._keys: dict[str, str] = {"trades": "id"}
-        if not path.exists():
-            # A file that holds nothing yet is no database to those that look at it.
-            self.run("PRAGMA user_version = 7")
-
-    def connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, isolation_level=None, timeout=20.0)
-
-    def close(self) -> None:
-        for connection in self.held:
-            connection.close()
-
-    def run(self, text: str, *arguments: object) -> list[Any]:
-        with closing(self.connect()) as connection:
-            return connection.execute(text, arguments).fetchall()
-
     def create(self, table: Table) -> None:
-        parts = [f"{quoted(name)} {_SQLITE_TYPES[kind]}" for name, kind in table.columns.items()]
-        parts += [f"UNIQUE ({quoted(name)})" for name in table.unique]
-        parts += [f"CHECK ({check})" for check in table.checks]
+        """Make the user's table."""
         self._keys[table.name] = table.key
-        self.run(f"CREATE TABLE {quoted(table.name)} ({', '.join(parts)})")
+        parts = ", ".join(self.parts_of(table))
+        self.run(f"CREATE TABLE {self.quoted(table.name)} ({parts})")
 
-    def insert(self, *rows: Row, table: str = "trades") -> None:
-        with closing(self.connect()) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            for row in rows:
-                names = ", ".join(quoted(name) for name in row)
-                marks = ", ".join("?" for _ in row)
-                connection.execute(
-                    f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})",  # noqa: S608
-                    tuple(map(_as_text, row.values())),
-                )
-            connection.execute("COMMIT")
+    def parts_of(self, table: Table) -> list[str]:
+        """Columns and constraints, the key first."""
+        columns = [
+            f"{self.quoted(name)} {self.types[kind]}" for name, kind in table.columns.items()
+        ]
+        unique = [f"UNIQUE ({self.quoted(name)})" for name in table.unique]
+        return [*columns, *unique, *(f"CHECK ({check})" for check in table.checks)]
 
-    def rows(self, table: str = "trades") -> list[Row]:
-        with closing(self.connect()) as connection:
-            connection.row_factory = sqlite3.Row
-            text = f"SELECT * FROM {quoted(table)} ORDER BY {quoted(self._keys[table])}"  # noqa: S608
-            return [dict(row) for row in connection.execute(text)]
+    def all_of(self, table: str) -> str:
+        """The query of every row, by key."""
+        return f"SELECT * FROM {self.quoted(table)} ORDER BY {self.quoted(self._keys[table])}"  # noqa: S608
 
     def write(self, key: int | str, *, table: str = "trades", **cells: Any) -> None:  # noqa: ANN401
-        changes = ", ".join(f"{quoted(name)} = ?" for name in cells)
+        """Change a row as a bot does, from another connection, and commit."""
+        changes = ", ".join(f"{self.quoted(name)} = {self.mark}" for name in cells)
+        where = f"{self.quoted(self._keys[table])} = {self.mark}"
         self.run(
-            f"UPDATE {quoted(table)} SET {changes} WHERE {quoted(self._keys[table])} = ?",  # noqa: S608
+            f"UPDATE {self.quoted(table)} SET {changes} WHERE {where}",  # noqa: S608
             *cells.values(),
             key,
         )
 
     def delete(self, key: int | str, *, table: str = "trades") -> None:
-        where = f"{quoted(self._keys[table])} = ?"
-        self.run(f"DELETE FROM {quoted(table)} WHERE {where}", key)  # noqa: S608
-
-    def drop_all(self) -> None:
-        for (name,) in self.run("SELECT name FROM sqlite_master WHERE type = 'table'"):
-            self.run(f"DROP TABLE {quoted(name)}")
-
-    def refuse(self, word: str, *, key: int, loudly: bool, rolls_back: bool = False) -> None:
-        deed = "RAISE(IGNORE)"
-        if loudly:
-            deed = f"RAISE({'ROLLBACK' if rolls_back else 'ABORT'}, 'not while I live')"
-        self.run(
-            f"CREATE TRIGGER refuse_{word}_{key} BEFORE UPDATE ON trades"
-            f" WHEN new.status = '{word}' AND new.id = {key} BEGIN SELECT {deed}; END"
-        )
-
-    def allow(self, word: str, *, key: int) -> None:
-        self.run(f"DROP TRIGGER refuse_{word}_{key}")
-
-    @property
-    def database(self) -> Database:
-        return SqliteFile(self.path)
+        """Delete a row."""
+        where = f"{self.quoted(self._keys[table])} = {self.mark}"
+        self.run(f"DELETE FROM {self.quoted(table)} WHERE {where}", key)  # noqa: S608
 
     def store(
         self, orders: Orders, clock: Clock, *, writes_rows: bool = True, pause: timedelta = PAUSE
     ) -> OrderStore:
+        """A store that is not open yet."""
         return TableStore(
             self.database,
             orders,
@@ -340,41 +263,23 @@ class SqliteBench:
         )
 
     def views(self, orders: Orders) -> OrderViews:
+        """The read side."""
         return TableViews(self.database, orders, where="ordersync.toml")
 
     def log(self, orders: Orders) -> EventLog:
-        return TableLog(SqliteFile(self.path), orders, where="ordersync.toml")
+        """The event log, as listeners read it."""
+        return TableLog(self.database, orders, where="ordersync.toml")
 
     def subscriptions(self, orders: Orders) -> SubscriptionStore:
-        return TableSubscriptions(SqliteFile(self.path), orders, where="ordersync.toml")
+        """Who is told by requests, and what is owed."""
+        return TableSubscriptions(self.database, orders, where="ordersync.toml")
 
     def ours(self) -> Ours:
+        """What stands in our tables."""
         return Ours(
-            self.run("SELECT order_key, version, row_id FROM ordersync_orders ORDER BY order_key"),
+            sorted(self.run("SELECT order_key, version, row_id FROM ordersync_orders")),
             self.run("SELECT order_key, kind FROM ordersync_events ORDER BY log_id, n"),
         )
-
-    def watch(self) -> SqliteWatch:
-        return SqliteWatch(self)
-
-
-class SqliteWatch:
-    """Looks at the version that SQLite shows to other connections, and at the bytes."""
-
-    def __init__(self, bench: SqliteBench) -> None:
-        self._path = bench.path
-        self._connection = bench.connect()
-        bench.held.append(self._connection)
-        self._seen = self._look()
-
-    def _look(self) -> tuple[object, ...]:
-        version = self._connection.execute("PRAGMA data_version").fetchone()
-        log = self._path.with_name(self._path.name + "-wal")
-        return (version, self._path.read_bytes(), log.read_bytes() if log.exists() else b"")
-
-    def was_written(self) -> bool:
-        before, self._seen = self._seen, self._look()
-        return before != self._seen
 
 
 # --- what venues say, and what is done with it ------------------------------------------------

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tests.contracts.bench import PAUSE, TRADES, HandClock, Opened, SqliteBench, mapped
+from tests.contracts.bench import PAUSE, TRADES, HandClock, Opened, mapped
 from tests.contracts.mariadb_bench import MariadbBench
 from tests.contracts.postgres_bench import PostgresBench
+from tests.contracts.sqlite_bench import SqliteBench
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

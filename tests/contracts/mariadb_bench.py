@@ -10,24 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pymysql
 
-from ordersync.store.log import TableLog
 from ordersync.store.makes.mysql import MysqlServer
-from ordersync.store.subscriptions import TableSubscriptions
-from ordersync.store.table_store import TableStore
-from ordersync.store.views import TableViews
-from tests.contracts.bench import PAUSE, Kind, Ours
+from tests.contracts.bench import Bench, Kind
 from tests.servers import mariadb
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from pymysql.cursors import Cursor
 
-    from ordersync.logged import EventLog
-    from ordersync.ports import Clock, OrderStore, OrderViews
-    from ordersync.settings import Orders
     from ordersync.store.database import Database
-    from ordersync.subscribed import SubscriptionStore
     from tests.contracts.bench import Row, Table, Watch
     from tests.servers.place import Server
 
@@ -59,13 +49,19 @@ def plain(cell: object) -> object:
     return str(cell) if isinstance(cell, date) else cell
 
 
-class MariadbBench:
-    """One database of a server. Implements `Bench`."""
+class MariadbBench(Bench):
+    """One database of a server."""
+
+    types = _TYPES
+    mark = "%s"
 
     def __init__(self, server: Server) -> None:
+        super().__init__()
         self._server = server
         self.url = server.new_database()
-        self._keys: dict[str, str] = {"trades": "id"}
+
+    def quoted(self, name: str) -> str:
+        return quoted(name)
 
     def connect(self, **more: Any) -> pymysql.Connection[Cursor]:  # noqa: ANN401 - as the driver takes it
         # A bot may have a row with the key 0.
@@ -80,14 +76,11 @@ class MariadbBench:
             cursor.execute(text, arguments or None)
             return list(cursor.fetchall())
 
-    def create(self, table: Table) -> None:
-        parts = [f"{quoted(name)} {_TYPES[kind]}" for name, kind in table.columns.items()]
-        parts += [f"UNIQUE ({quoted(name)})" for name in table.unique]
-        parts += [f"CHECK ({check})" for check in table.checks]
-        self._keys[table.name] = table.key
+    def parts_of(self, table: Table) -> list[str]:
+        key, *others = super().parts_of(table)
         if table.checks:  # which may not be about a column that counts
-            parts[0] = parts[0].replace(" AUTO_INCREMENT", "")
-        self.run(f"CREATE TABLE {quoted(table.name)} ({', '.join(parts)})")
+            key = key.replace(" AUTO_INCREMENT", "")
+        return [key, *others]
 
     def insert(self, *rows: Row, table: str = "trades") -> None:
         with closing(self.connect()) as connection, connection.cursor() as cursor:
@@ -102,26 +95,13 @@ class MariadbBench:
             connection.commit()
 
     def rows(self, table: str = "trades") -> list[Row]:
-        text = f"SELECT * FROM {quoted(table)} ORDER BY {quoted(self._keys[table])}"  # noqa: S608
         with (
             closing(self.connect(cursorclass=pymysql.cursors.DictCursor)) as connection,
             connection.cursor() as cursor,
         ):
-            cursor.execute(text)
+            cursor.execute(self.all_of(table))
             found: list[Any] = list(cursor.fetchall())
             return [{name: plain(cell) for name, cell in row.items()} for row in found]
-
-    def write(self, key: int | str, *, table: str = "trades", **cells: Any) -> None:  # noqa: ANN401
-        changes = ", ".join(f"{quoted(name)} = %s" for name in cells)
-        self.run(
-            f"UPDATE {quoted(table)} SET {changes} WHERE {quoted(self._keys[table])} = %s",  # noqa: S608
-            *cells.values(),
-            key,
-        )
-
-    def delete(self, key: int | str, *, table: str = "trades") -> None:
-        where = f"{quoted(self._keys[table])} = %s"
-        self.run(f"DELETE FROM {quoted(table)} WHERE {where}", key)  # noqa: S608
 
     def tables(self) -> list[tuple[str, object]]:
         return self.run(
@@ -149,33 +129,6 @@ class MariadbBench:
     @property
     def database(self) -> Database:
         return MysqlServer(self.url)
-
-    def store(
-        self, orders: Orders, clock: Clock, *, writes_rows: bool = True, pause: timedelta = PAUSE
-    ) -> OrderStore:
-        return TableStore(
-            self.database,
-            orders,
-            clock,
-            where="ordersync.toml",
-            contested_pause=pause,
-            writes_rows=writes_rows,
-        )
-
-    def views(self, orders: Orders) -> OrderViews:
-        return TableViews(self.database, orders, where="ordersync.toml")
-
-    def log(self, orders: Orders) -> EventLog:
-        return TableLog(MysqlServer(self.url), orders, where="ordersync.toml")
-
-    def subscriptions(self, orders: Orders) -> SubscriptionStore:
-        return TableSubscriptions(MysqlServer(self.url), orders, where="ordersync.toml")
-
-    def ours(self) -> Ours:
-        return Ours(
-            self.run("SELECT order_key, version, row_id FROM ordersync_orders ORDER BY order_key"),
-            self.run("SELECT order_key, kind FROM ordersync_events ORDER BY log_id, n"),
-        )
 
     def watch(self) -> Watch:
         return MariadbWatch(self)

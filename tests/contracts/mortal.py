@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ordersync.truth.merge import merge
 from ordersync.truth.model import Status
-from tests.contracts.bench import ACCOUNT, HandClock, SqliteBench, mapped, read, said, step
+from tests.contracts.bench import ACCOUNT, HandClock, mapped, read, said, step
+from tests.contracts.sqlite_bench import SqliteBench
 
 
 async def advance(path: Path, first: int, count: int) -> None:

@@ -10,22 +10,13 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
-from ordersync.store.log import TableLog
 from ordersync.store.makes.postgres import PostgresServer
-from ordersync.store.subscriptions import TableSubscriptions
-from ordersync.store.table_store import TableStore
-from ordersync.store.views import TableViews
-from tests.contracts.bench import PAUSE, Kind, Ours, quoted
+from tests.contracts.bench import Bench, Kind
+from tests.contracts.sqlite_bench import quoted
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
-    from ordersync.logged import EventLog
-    from ordersync.ports import Clock, OrderStore, OrderViews
-    from ordersync.settings import Orders
     from ordersync.store.database import Database
-    from ordersync.subscribed import SubscriptionStore
-    from tests.contracts.bench import Row, Table, Watch
+    from tests.contracts.bench import Row, Watch
     from tests.servers.place import Server
 
 _TYPES = {
@@ -51,14 +42,20 @@ def plain(cell: object) -> object:
     return cell
 
 
-class PostgresBench:
-    """One database of a server. Implements `Bench`; `door` is where the store goes in."""
+class PostgresBench(Bench):
+    """One database of a server; `door` is where the store goes in."""
+
+    types = _TYPES
+    mark = "%s"
 
     def __init__(self, server: Server, door: Server | None = None) -> None:
+        super().__init__()
         self._server = server
         self.url = server.new_database()
         self.store_url = door.url(self.url.rpartition("/")[2]) if door else self.url
-        self._keys: dict[str, str] = {"trades": "id"}
+
+    def quoted(self, name: str) -> str:
+        return quoted(name)
 
     def connect(self) -> psycopg.Connection[Row]:
         return psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
@@ -71,13 +68,6 @@ class PostgresBench:
             cursor = connection.execute(text.encode(), arguments or None)
             return [tuple(row.values()) for row in cursor] if cursor.description else []
 
-    def create(self, table: Table) -> None:
-        parts = [f"{quoted(name)} {_TYPES[kind]}" for name, kind in table.columns.items()]
-        parts += [f"UNIQUE ({quoted(name)})" for name in table.unique]
-        parts += [f"CHECK ({check})" for check in table.checks]
-        self._keys[table.name] = table.key
-        self.run(f"CREATE TABLE {quoted(table.name)} ({', '.join(parts)})")
-
     def insert(self, *rows: Row, table: str = "trades") -> None:
         with self.connect() as connection, connection.transaction():
             for row in rows:
@@ -89,24 +79,11 @@ class PostgresBench:
                 )
 
     def rows(self, table: str = "trades") -> list[Row]:
-        text = f"SELECT * FROM {quoted(table)} ORDER BY {quoted(self._keys[table])}"  # noqa: S608
         with self.connect() as connection:
             return [
                 {name: plain(cell) for name, cell in row.items()}
-                for row in connection.execute(text.encode())
+                for row in connection.execute(self.all_of(table).encode())
             ]
-
-    def write(self, key: int | str, *, table: str = "trades", **cells: Any) -> None:  # noqa: ANN401
-        changes = ", ".join(f"{quoted(name)} = %s" for name in cells)
-        self.run(
-            f"UPDATE {quoted(table)} SET {changes} WHERE {quoted(self._keys[table])} = %s",  # noqa: S608
-            *cells.values(),
-            key,
-        )
-
-    def delete(self, key: int | str, *, table: str = "trades") -> None:
-        where = f"{quoted(self._keys[table])} = %s"
-        self.run(f"DELETE FROM {quoted(table)} WHERE {where}", key)  # noqa: S608
 
     def drop_all(self) -> None:
         self.run("DROP SCHEMA public CASCADE")
@@ -131,36 +108,6 @@ class PostgresBench:
     @property
     def database(self) -> Database:
         return PostgresServer(self.store_url)
-
-    def store(
-        self, orders: Orders, clock: Clock, *, writes_rows: bool = True, pause: timedelta = PAUSE
-    ) -> OrderStore:
-        return TableStore(
-            self.database,
-            orders,
-            clock,
-            where="ordersync.toml",
-            contested_pause=pause,
-            writes_rows=writes_rows,
-        )
-
-    def views(self, orders: Orders) -> OrderViews:
-        return TableViews(self.database, orders, where="ordersync.toml")
-
-    def log(self, orders: Orders) -> EventLog:
-        return TableLog(PostgresServer(self.store_url), orders, where="ordersync.toml")
-
-    def subscriptions(self, orders: Orders) -> SubscriptionStore:
-        return TableSubscriptions(PostgresServer(self.store_url), orders, where="ordersync.toml")
-
-    def ours(self) -> Ours:
-        return Ours(
-            self.run(
-                "SELECT order_key, version, row_id FROM ordersync_orders"
-                ' ORDER BY order_key COLLATE "C"'
-            ),
-            self.run("SELECT order_key, kind FROM ordersync_events ORDER BY log_id, n"),
-        )
 
     def watch(self) -> Watch:
         return PostgresWatch(self)

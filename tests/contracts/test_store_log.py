@@ -16,9 +16,10 @@ from ordersync.logged import LATE, Place, Recent
 from ordersync.sync.outbox import KEPT_PAGES, LISTENERS_LIMIT, Crowded, Outbox
 from ordersync.sync.page import Wanted
 from ordersync.truth.model import Status
-from tests.contracts.bench import ACCOUNT, NOON, SqliteBench, ingest, said
+from tests.contracts.bench import ACCOUNT, NOON, ingest, said
 from tests.contracts.mariadb_bench import MariadbBench
 from tests.contracts.postgres_bench import PostgresBench
+from tests.contracts.sqlite_bench import SqliteBench
 from tests.contracts.test_group_commit import pending
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ from tests.contracts.bench import (
     PAUSE,
     WORDS,
     HandClock,
-    SqliteBench,
     again,
     ingest,
     ingest_one,
     mapped,
     said,
 )
+from tests.contracts.sqlite_bench import SqliteBench
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

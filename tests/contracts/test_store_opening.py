@@ -20,12 +20,12 @@ from tests.contracts.bench import (
     PAUSE,
     TRADES,
     HandClock,
-    SqliteBench,
     ingest_one,
     mapped,
     read,
     said,
 )
+from tests.contracts.sqlite_bench import SqliteBench
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,13 +27,13 @@ from tests.contracts.bench import (
     NOON,
     TRADES,
     HandClock,
-    SqliteBench,
     ingest,
     mapped,
     read,
     said,
     step,
 )
+from tests.contracts.sqlite_bench import SqliteBench
 
 if TYPE_CHECKING:
     from ordersync.ports import OrderStore

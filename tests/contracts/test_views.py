@@ -15,7 +15,6 @@ from tests.contracts.bench import (
     ACCOUNT,
     TRADES,
     Kind,
-    SqliteBench,
     Table,
     ingest,
     ingest_one,
@@ -24,6 +23,7 @@ from tests.contracts.bench import (
     said,
     step,
 )
+from tests.contracts.sqlite_bench import SqliteBench
 
 if TYPE_CHECKING:
     from pathlib import Path

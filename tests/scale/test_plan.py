@@ -15,9 +15,10 @@ from ordersync.errors import ConfigError
 from ordersync.service import plan as reckon
 from ordersync.store.counts import count_rows
 from ordersync.store.makes import database_at
-from tests.contracts.bench import TRADES, HandClock, SqliteBench, mapped
+from tests.contracts.bench import TRADES, HandClock, mapped
 from tests.contracts.mariadb_bench import MariadbBench
 from tests.contracts.postgres_bench import PostgresBench
+from tests.contracts.sqlite_bench import SqliteBench
 from tests.scale.yard import Yard
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import pytest
 from ordersync.ports import Finding, Severity
 from ordersync.store.makes.sqlite import SqliteFile
 from ordersync.store.table_store import TableStore
-from tests.contracts.bench import PAUSE, TRADES, WORDS, HandClock, Kind, SqliteBench, Table, mapped
+from tests.contracts.bench import PAUSE, TRADES, WORDS, HandClock, Kind, Table, mapped
+from tests.contracts.sqlite_bench import SqliteBench
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,8 @@ import pytest
 from ordersync.errors import ConfigError
 from ordersync.store.makes.sqlite import SqliteFile
 from ordersync.store.mapping import Mapping, bind
-from tests.contracts.bench import TRADES, WORDS, Kind, SqliteBench, Table, mapped
+from tests.contracts.bench import TRADES, WORDS, Kind, Table, mapped
+from tests.contracts.sqlite_bench import SqliteBench
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,8 @@ from ordersync.store.makes.postgres_spelling import OUR_TABLES, PostgresSpelling
 from ordersync.store.makes.sqlite import SqliteFile
 from ordersync.store.mapping import bind
 from ordersync.store.owner import statements_for_owner, version_there
-from tests.contracts.bench import TRADES, HandClock, SqliteBench, mapped
+from tests.contracts.bench import TRADES, HandClock, mapped
+from tests.contracts.sqlite_bench import SqliteBench
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,6 +24,7 @@ from tests.contracts.bench import (
     said,
     step,
 )
+from tests.contracts.test_group_commit import ingest_on, parcel
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -369,6 +370,24 @@ async def test_a_row_found_by_its_client_id_gets_its_venue_id(opened: Open) -> N
         assert (it.row()["order_id"], it.row()["filled_size"]) == ("v1", 1.0)
         await again(it.store, report)
         it.bench.drop_all()
+
+
+async def test_an_order_from_long_before_a_row_writes_nothing_into_it(opened: Open) -> None:
+    """Its client id was given again: heard for the first time, said again, and read."""
+    row = {**PENDING, "order_id": None, "created_at": "2026-03-01 12:00:00"}
+    it = await opened(row)
+    earlier = NOON - timedelta(hours=3)
+    report = said("v1", Status.FILLED, "1", client_order_id="c1", created_at=earlier)
+    for _ in range(2):
+        (outcome,) = (await ingest_on(it).take(parcel(report))).outcomes
+        assert outcome.rows_written == 0
+        assert (it.row()["order_id"], it.row()["status"]) == (None, "pending")
+    (known,) = await it.store.read(ACCOUNT, [OrderName("v1", "c1")])
+    assert known.truth is not None
+    assert known.claims == ()
+    own = said("v2", Status.NEW, client_order_id="c1", created_at=NOON)
+    await ingest_on(it).take(parcel(own))
+    assert it.row()["order_id"] == "v2"
 
 
 async def test_a_row_of_another_order_is_not_found_by_its_client_id(opened: Open) -> None:

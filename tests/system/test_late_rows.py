@@ -10,6 +10,8 @@ import contextlib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from ordersync.simulator import Fault, Kind, Life, alpaca
 from tests.system.alpaca_house import at_alpaca
 from tests.system.house import OPEN, House, Placed, ago, built, naive
@@ -96,6 +98,25 @@ async def test_what_was_heard_before_reopens_no_row_that_says_it_ended(tmp_path:
         house.insert(**{**row, "status": "failed"})
         await house.wait(minutes=2)  # rows that ended are looked at once a minute
         assert house.word(order) == "failed"
+
+
+@virtually
+@pytest.mark.parametrize("dated", [True, False])
+async def test_a_row_does_not_show_how_an_earlier_order_with_its_client_id_ended(
+    tmp_path: Path,
+    dated: bool,  # noqa: FBT001 - pytest passes parameters by name
+) -> None:
+    """The bot gave a client id again, and nobody wrote down that the exchange refused it."""
+    async with heard(tmp_path, filled_soon) as (house, ((order, row),)):
+        await house.wait(minutes=10)
+        created_at = naive(house.clock.now()) if dated else None
+        house.insert(**{**row, "order_id": None, "created_at": created_at})
+        await house.wait(seconds=10)
+        assert house.word(order) == row["status"]
+        house.faults.clear()
+        await house.wait(minutes=2)
+        again = house.row(order.row_id)
+        assert (again["status"], again["order_id"]) == (row["status"], None)
 
 
 @virtually

@@ -15,6 +15,7 @@ from ordersync.store.scan import Apart
 from ordersync.store.sql import RowStatements, open_words
 from ordersync.store.statement import Ask
 from ordersync.truth.model import Order, Side
+from ordersync.truth.namesake import is_namesake
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -207,13 +208,14 @@ class Lookup:
         found, nothing = [], (None,) * 6
         for key, claims in grouped.items():
             _, version, state, final_since, row_id, due = truths.get(key, nothing)
+            truth = _decode_order(state) if state else None
             absent = absents.get(key) or absents.get(aliases.get(key, ""))
             found.append(
                 Known(
                     key=key,
-                    truth=_decode_order(state) if state else None,
+                    truth=truth,
                     version=version or 0,
-                    claims=tuple(claims),
+                    claims=tuple(c for c in claims if not (truth and is_namesake(truth, c))),
                     absent=_decode_absent(absent) if absent else None,
                     final_since=_moment(final_since),
                     due_at=_moment(due),

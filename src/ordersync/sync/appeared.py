@@ -2,7 +2,8 @@
 
 A fill often comes before the bot's INSERT. What the venue said then is kept as truth, under its
 own id and the client's, and nobody has to ask again for the row to show it: so it does even while
-the venue does not answer. What is not known yet is asked for as ever.
+the venue does not answer. What is not known yet is asked for as ever. What the store reads for
+such a row is never an earlier order with the same client id.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import msgspec
 from ordersync.ports import Advance, Change, Claim, Known, Meaning, OrderName
 from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import key_of
+from ordersync.sync.reading import told_apart
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import NOT_PROVEN
 from ordersync.truth.evidence import Reading, Sighting, account_proves_itself
@@ -112,18 +113,21 @@ async def audit(
 async def _by_client_id(found: Audit, work: Work, everyone: Reading, venue: Venue) -> Reading:
     """The orders whose rows know their client id alone: from the list, else from the history."""
     by_client = {k.key[2:]: k for k in work.known.values() if k.key.startswith("c:")}
-    seen = tuple(s for s in everyone.sightings if s.report.client_order_id in by_client)
-    reading = Reading(sightings=seen)
+    seen, unclear = told_apart(everyone.sightings, by_client)
+    reading = Reading(sightings=tuple(seen))
     left = by_client.keys() - {s.report.client_order_id for s in seen}
     for client_id in left:
         if by_client[client_id].claims[0].meaning is not Meaning.UNKNOWN:
             found.failed[client_id] = NOT_PROVEN
     for start, end, client_ids in creation_windows({one: by_client[one] for one in left}):
         said = await venue.ask_created(start, end, client_ids)
-        ours = tuple(s for s in said.sightings if s.report.client_order_id in left)
-        reading += Reading(sightings=ours, silences=said.silences)
+        ours, unclear_too = told_apart(said.sightings, {one: by_client[one] for one in left})
+        unclear |= unclear_too
+        reading += Reading(sightings=tuple(ours), silences=said.silences)
     for sighting in reading.sightings:
         found.failed.pop(sighting.report.client_order_id or "", None)
+        unclear.pop(sighting.report.client_order_id or "", None)
+    found.failed |= unclear
     return reading
 
 

@@ -22,7 +22,7 @@ from ordersync.errors import AskAgain, OrdersyncError, StoreBusy, VenueSilent
 from ordersync.hinted import Receipt
 from ordersync.ports import Known, OrderName, Result
 from ordersync.sync.parcels import Parcel, key_of
-from ordersync.sync.reading import lacks_fill_facts
+from ordersync.sync.reading import ids_of, lacks_fill_facts, told_apart
 from ordersync.sync.windows import creation_windows
 from ordersync.truth.evidence import Reading
 from ordersync.truth.model import Source
@@ -243,10 +243,12 @@ class Hints:
         for start, end, client_ids in creation_windows(unseen):
             reading += await self._venue.ask_created(start, end, client_ids)
         # A listing shows other orders too, and a partner may be one that nobody has a row of.
+        named, _ = told_apart(reading.sightings, by_client)
+        wanted = ids_of(named)
         ours = tuple(
             s
             for s in reading.sightings
-            if f"v:{s.report.venue_order_id}" in rows or s.report.client_order_id in by_client
+            if f"v:{s.report.venue_order_id}" in rows or s.report.venue_order_id in wanted
         )
         bare = {s.report.venue_order_id for s in ours if lacks_fill_facts(s)}
         if bare:

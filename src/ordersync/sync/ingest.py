@@ -30,6 +30,7 @@ from ordersync.sync.cases import add_absences
 from ordersync.sync.chains import Chains
 from ordersync.sync.due import due_at
 from ordersync.sync.parcels import Parcel, Said, by_order, key_of, name_of
+from ordersync.sync.reading import without_namesakes
 from ordersync.sync.telling import digest, disbelief, joined, quarantine, tell
 from ordersync.sync.vouching import Vouching
 from ordersync.truth.merge import contradicts, merge, objection
@@ -41,9 +42,7 @@ if TYPE_CHECKING:
 
     from ordersync.hinted import Receipt
     from ordersync.ports import Clock, OrderStore
-    from ordersync.truth.evidence import (
-        AbsencePolicy,
-    )
+    from ordersync.truth.evidence import AbsencePolicy, Silence
     from ordersync.truth.model import Event
 
 ROUNDS = 5
@@ -312,11 +311,7 @@ class Ingest:
             if truth is not None and contradicts(truth, report):
                 notes.append(Note(kind=EventKind.CONFLICT, digest=digest(report), evidence=seen))
             truth, evidence, absent = merge(truth, report), seen, None
-        for silence in said.garbled if said else ():
-            unread = EventEvidence(
-                answer="silence", endpoint=silence.endpoint, raw=silence.raw or None
-            )
-            notes.append(quarantine(unread, silence.why))
+        notes += [_garbled(silence) for silence in (said.garbled if said else ())]
         # An absence from before the last sighting is refuted by it, and a final order that is
         # gone proves nothing: venues forget what has ended. What moved out was final.
         absences = [
@@ -339,6 +334,8 @@ class Ingest:
                 endpoint=",".join(dict.fromkeys(a.endpoint for a in absences)),
                 venue_time=absences[-1].as_of,
             )
+        if truth is not None and parcel.ages_from_rows:
+            known = without_namesakes(known, truth)
         if act := parcel.acts.get(known.key):
             (truth, absent), evidence = act_on(act, known, truth, absent), act.evidence
         self._vouching.keep(parcel.account, known, truth)
@@ -358,6 +355,11 @@ def _of_lost(receipts: Sequence[Receipt], lost: Sequence[_Missing]) -> list[Rece
     """The receipts of webhooks that wait: an order of theirs was lost to another writer."""
     keys = {key_of(name) for _, name in lost}
     return [one for one in receipts if not keys.isdisjoint(one.orders)]
+
+
+def _garbled(silence: Silence) -> Note:
+    unread = EventEvidence(answer="silence", endpoint=silence.endpoint, raw=silence.raw or None)
+    return quarantine(unread, silence.why)
 
 
 def _is_heir(step: Advance) -> bool:

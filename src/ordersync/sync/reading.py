@@ -9,12 +9,22 @@ import msgspec
 
 from ordersync.ports import Meaning
 from ordersync.truth.evidence import Reading
+from ordersync.truth.merge import order_of
+from ordersync.truth.namesake import is_namesake
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ordersync.ports import Known, Venue
     from ordersync.truth.evidence import Sighting
+    from ordersync.truth.model import Order
+
+
+EARLIER_ORDER = (
+    "the order that has this client id was made before the row: write its exchange's id into the"
+    " row where it is the row's order"
+)
+SEVERAL_ORDERS = "several orders have this client id: write the exchange's id of one into the row"
 
 
 def list_pays(venue: Venue, orders: int, open_at_venue: int) -> bool:
@@ -48,6 +58,39 @@ def named_by_venue(sightings: Iterable[Sighting], known: Mapping[str, Known]) ->
         if order and plain and found.claims[0].meaning is Meaning.FINAL:
             named[f"v:{order}"] = msgspec.structs.replace(found, key=f"v:{order}")
     return named
+
+
+def without_namesakes(known: Known, truth: Order) -> Known:
+    """The same without rows that were found by their client id and are about a later order."""
+    rows = tuple(claim for claim in known.claims if not is_namesake(truth, claim))
+    same = len(rows) == len(known.claims)
+    return known if same else msgspec.structs.replace(known, claims=rows)
+
+
+def told_apart(
+    sightings: Iterable[Sighting], known: Mapping[str, Known], *, dated: bool = True
+) -> tuple[list[Sighting], dict[str, str]]:
+    """Of what was found by client id, what is about the orders of these rows; of the others, why.
+
+    A client id may be given again. `dated` False: the rows' times do not agree with the venue's,
+    and tell no earlier order from the row's own.
+    """
+    found: dict[str, list[Sighting]] = {}
+    unclear: dict[str, str] = {}
+    for sighting in sightings:
+        client = sighting.report.client_order_id or ""
+        if client not in known:
+            continue
+        order = order_of(sighting.report)
+        if dated and all(is_namesake(order, claim) for claim in known[client].claims):
+            unclear[client] = EARLIER_ORDER
+        else:
+            found.setdefault(client, []).append(sighting)
+    for client, several in found.items():
+        unclear.pop(client, None)
+        if len(ids_of(several)) > 1:
+            unclear[client] = SEVERAL_ORDERS
+    return [s for client in found.keys() - unclear.keys() for s in found[client]], unclear
 
 
 def lacks_fill_facts(sighting: Sighting) -> bool:

@@ -26,6 +26,7 @@ from ordersync.sync.reading import (
     named_by_venue,
     shown,
     spread,
+    told_apart,
 )
 from ordersync.sync.unread import Unread
 from ordersync.sync.windows import creation_windows
@@ -370,11 +371,12 @@ class Verification:
         """Find orders that never learned their venue id, in the history around their creation."""
         by_client = {k.key[2:]: k for k in known if k.claims[0].created_at is not None}
         asked_at = self._clock.now()
-        absent: list[Absence] = []
-        witnessed: list[Absence] = []
+        absent, witnessed = list[Absence](), list[Absence]()
         for start, end, client_ids in creation_windows(by_client):
             reading = await self._venue.ask_created(start, end, client_ids)
-            ours = [s for s in reading.sightings if s.report.client_order_id in by_client]
+            dated = self._times.ages_from_rows
+            ours, unclear = told_apart(reading.sightings, by_client, dated=dated)
+            self.report.failed |= unclear
             self._known.update(named_by_venue(ours, by_client))
             await self._feed(Reading(sightings=tuple(ours), silences=reading.silences), asked_at)
             seen = ids_of(reading.sightings) & self.report.sighted
@@ -383,8 +385,7 @@ class Verification:
             }
             absent += reading.absences
             witnessed += reading.absences if seen or self._accept_absent else ()
-        for absence in absent:
-            self.report.failed[absence.client_order_id or ""] = NOT_PROVEN
+        self.report.failed |= {absence.client_order_id or "": NOT_PROVEN for absence in absent}
         # Only where the rows' times are the venue's was the window searched the right one.
         is_right = self._times.agree > self._times.disagree
         if not witnessed or not is_right:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ordersync.store import schema
-from ordersync.store.makes.mysql_spelling import OUR_TABLES as MYSQL_TABLES
-from ordersync.store.makes.postgres_spelling import OUR_TABLES, PostgresSpelling
+from ordersync.store.makes.postgres_spelling import PostgresSpelling
 from ordersync.store.makes.sqlite import SqliteFile
 from ordersync.store.mapping import bind
 from ordersync.store.owner import statements_for_owner, version_there
@@ -33,14 +32,9 @@ def mapping(file: SqliteBench) -> Mapping:
     return bind(SqliteFile(file.path), mapped(), where="ordersync.toml")
 
 
-def test_the_list_of_our_tables_is_that_of_the_migrations() -> None:
-    assert sorted(OUR_TABLES) == sorted(schema.tables_since(0))
-    assert set(MYSQL_TABLES) - {"log_ids"} == set(OUR_TABLES)
-
-
 def test_at_first_everything_is_printed(mapping: Mapping) -> None:
     texts = statements_for_owner(PostgresSpelling(), mapping, "bot", notify=False)
-    for name in OUR_TABLES:
+    for name in schema.tables_since(0):
         about = [text for text in texts if f"ordersync_{name} " in f"{text} "]
         for sign in ("CREATE TABLE", "ENABLE ROW LEVEL SECURITY", "GRANT SELECT", "CREATE POLICY"):
             assert any(sign in text for text in about), (name, sign)
@@ -63,7 +57,7 @@ def test_where_all_is_there_nothing_is_made(mapping: Mapping) -> None:
     since = schema.VERSION
     assert statements_for_owner(PostgresSpelling(), mapping, None, notify=False, since=since) == []
     texts = statements_for_owner(PostgresSpelling(), mapping, "bot", notify=False, since=since)
-    assert sum("CREATE POLICY" in text for text in texts) == len(OUR_TABLES)
+    assert sum("CREATE POLICY" in text for text in texts) == len(schema.tables_since(0))
     assert not any("CREATE TABLE" in text for text in texts)
 
 

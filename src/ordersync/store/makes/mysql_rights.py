@@ -13,8 +13,7 @@ from pymysql import MySQLError
 from ordersync.ports import Finding, Severity
 from ordersync.store.makes.mysql_errors import code_of
 from ordersync.store.makes.mysql_literals import literal
-from ordersync.store.makes.mysql_spelling import OUR_TABLES
-from ordersync.store.schema import first_column
+from ordersync.store.schema import first_column, tables_since
 from ordersync.store.shape import Kind
 from ordersync.store.statement import Ask
 
@@ -78,7 +77,7 @@ def _about_rights(
             what = "this user sees no tables of ours, and cannot make them."
             return [*(_lack(*one, account) for one in lacks), _error("rights", what, mend)]
     else:
-        for one in OUR_TABLES:
+        for one in (*tables_since(0), "log_ids"):
             ours = f"{prefix}ordersync_{one}"
             column = "log_id" if one == "log_ids" else first_column(one)
             deeds = (

@@ -21,26 +21,6 @@ if TYPE_CHECKING:
     from ordersync.store.shape import ColumnShape, TableShape
     from ordersync.store.statement import Upsert
 
-OUR_TABLES = (
-    "schema",
-    "orders",
-    "events",
-    "absences",
-    "due",
-    "notes",
-    "accounts",
-    "archived",
-    "webhooks",
-    "leases",
-    "requests",
-    "tokens",
-    "log_ids",
-    "subscriptions",
-    "deliveries",
-    "samples",
-    "alerts",
-)
-
 
 class MysqlSpelling(Spelling):
     """What differs; our own tables hold text by its letters."""

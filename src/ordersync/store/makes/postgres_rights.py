@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ordersync.ports import Finding, Severity
-from ordersync.store.makes.postgres_spelling import OUR_TABLES, TRIGGER
+from ordersync.store.makes.postgres_spelling import TRIGGER
+from ordersync.store.schema import tables_since
 from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def look_at_rights(
         mend = "Let the database's owner run what `ordersync schema --sql` prints."
         found.append(_lack(f"cannot make tables in the schema {schema}", mend))
     log_ids = f"{prefix}ordersync_log_ids"
-    ours = [*(f"{prefix}ordersync_{one}" for one in OUR_TABLES), log_ids]
+    ours = [*(f"{prefix}ordersync_{one}" for one in tables_since(0)), log_ids]
     about = {"tables": msgspec.json.encode(ours).decode(), "log_ids": log_ids}
     lacking = [one for (one,) in session.fetch(Ask(_LACKING, about))]
     tables = [one for one in lacking if one != log_ids]

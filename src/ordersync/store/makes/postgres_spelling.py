@@ -19,24 +19,6 @@ _BIGINT = 2**63
 CHANNEL = "ordersync_rows"
 NO_LEASE = "ordersync: the lease is gone"
 TRIGGER = "ordersync_notify"
-OUR_TABLES = (
-    "schema",
-    "orders",
-    "events",
-    "absences",
-    "due",
-    "notes",
-    "accounts",
-    "archived",
-    "webhooks",
-    "leases",
-    "requests",
-    "tokens",
-    "subscriptions",
-    "deliveries",
-    "samples",
-    "alerts",
-)
 
 
 class PostgresSpelling(Spelling):

@@ -1,6 +1,6 @@
 """Many changed orders at once: row, truth and event of each in one transaction.
 
-Ours is `store.advance` of steps that are ready. The floor is the three bare statements of
+Ours is `store.advance` of steps that are ready. The floor is three of the bare statements of
 `commit`, each by executemany over parameters that are ready, in one transaction with the same
 guards on the same file: what SQLite itself takes for so many bytes.
 """
@@ -85,7 +85,7 @@ async def _advance(base: Path, fills: Sequence[Sighting], rounds: int) -> Line:
 
 def write_bare(path: Path, parameters: Sequence[Bare]) -> float:
     """Write all of these in one transaction of bare statements; how many seconds that took."""
-    rows, truths, events = zip(*parameters, strict=True)
+    rows, truths, events, _ = zip(*parameters, strict=True)
     connection = connect(path)
     start = time.perf_counter()
     connection.execute("BEGIN IMMEDIATE")

@@ -1,8 +1,8 @@
 """From a report that was received to its durable commit, on SQLite with synchronous FULL.
 
-Ours is `Ingest.take` with one sighting: read, merge, then row, truth and event in a transaction.
-The floor is that transaction in bare sqlite3, its parameters prepared: three statements with the
-same guards, on a copy of the same file.
+Ours is `Ingest.take` with one sighting: read, merge, then row, truth, event and when to ask again
+in a transaction. The floor is that transaction in bare sqlite3, its parameters prepared: four
+statements with the same guards, on a copy of the same file.
 """
 
 from __future__ import annotations
@@ -50,8 +50,13 @@ WHERE ordersync_orders.version = excluded.version - 1"""
 APPEND = """
 INSERT INTO ordersync_events (log_id, n, at, account, order_key, kind, body)
 VALUES (?, ?, ?, ?, ?, ?, ?)"""
+ASK_AGAIN = """
+INSERT INTO ordersync_due (account, order_key, venue_order_id, client_order_id, due_at)
+VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (account, order_key) DO UPDATE SET due_at = excluded.due_at"""
 
-Bare = tuple[tuple[object, ...], tuple[object, ...], tuple[object, ...]]
+Bare = tuple[tuple[object, ...], tuple[object, ...], tuple[object, ...], tuple[object, ...]]
+"""Row, truth, event, and when the order is asked about again."""
 
 
 async def run(options: Options, folder: Path) -> list[Line]:
@@ -180,21 +185,26 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def timed_write(connection: sqlite3.Connection, parameters: Bare) -> float:
-    """Commit one order by the three bare statements; the seconds that it took."""
-    row, truth, event = parameters
+    """Commit one order by the four bare statements; the seconds that it took."""
     start = time.perf_counter()
     connection.execute("BEGIN IMMEDIATE")
+    write(connection, parameters)
+    connection.execute("COMMIT")
+    return time.perf_counter() - start
+
+
+def write(connection: sqlite3.Connection, parameters: Bare) -> None:
+    """The four statements about one order."""
+    row, truth, event, due = parameters
     put = connection.execute(UPSERT, truth).rowcount
     won = connection.execute(UPDATE, row).rowcount
     connection.execute(APPEND, event)
-    connection.execute("COMMIT")
-    took = time.perf_counter() - start
+    connection.execute(ASK_AGAIN, due)
     assert put == won == 1
-    return took
 
 
 async def bare_parameters(path: Path, sightings: Sequence[Sighting]) -> tuple[list[Bare], float]:
-    """What the floor writes: the very rows, truths and events that ours would.
+    """What the floor writes: the very rows, truths, events and due times that ours would.
 
     They are made by letting ingest write a copy of the file, and reading what it wrote; how
     many seconds that took is told too.
@@ -234,8 +244,14 @@ def _of_order(connection: sqlite3.Connection, log_id: int, sighting: Sighting) -
         (scene.ACCOUNT, f"v:{name}"),
     ).fetchone()
     event = msgspec.json.decode(body, type=Event)
+    due = connection.execute(
+        "SELECT account, order_key, venue_order_id, client_order_id, due_at FROM ordersync_due"
+        " WHERE account = ? AND order_key = ?",
+        (scene.ACCOUNT, f"v:{name}"),
+    ).fetchone()
     return (
         (*values, key, "pending", name, None),
         truth,
         (log_id, 0, spell(event.at), scene.ACCOUNT, f"v:{name}", event.kind.value, body),
+        due,
     )

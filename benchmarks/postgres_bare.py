@@ -16,7 +16,6 @@ from benchmarks.scene import ingest_on
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.commit import Bare
     from ordersync.truth.evidence import Sighting
 
 UPDATE = """
@@ -47,6 +46,9 @@ JOIN ordersync_orders AS o USING (account, order_key)
 JOIN trades AS t ON t.order_id = o.venue_order_id
 WHERE e.log_id > %s ORDER BY e.log_id, e.n"""
 CELLS_OF_ROW, CELLS_OF_TRUTH = 7, 12
+
+Bare = tuple[tuple[object, ...], tuple[object, ...], tuple[object, ...]]
+"""Row, truth and event."""
 
 
 async def bare_parameters(base: str, sightings: Sequence[Sighting]) -> tuple[list[Bare], float]:

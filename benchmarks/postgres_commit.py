@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from benchmarks.commit import Bare
+    from benchmarks.postgres_bare import Bare
     from ordersync.sync.ingest import Ingest
     from ordersync.truth.evidence import Sighting
 

@@ -2,7 +2,7 @@
 
 The stream's own way: the venue's bytes are read, put in line, merged and written, with frames
 coming by an absolute schedule whatever the pace of the commits. A frame that is late counts from
-when it was due. The floor is the three bare statements of one order: at the quiet pace due by the
+when it was due. The floor is the bare statements of one order: at the quiet pace due by the
 same kind of schedule, because a machine that slept takes its time to wake for either; at the busy
 one, which a commit an order cannot keep everywhere, one after the other.
 """
@@ -166,7 +166,7 @@ async def run(options: Options, folder: Path) -> list[Line]:
         )
     postgres_scene.server()
     base = await postgres_scene.known_orders(count, answers)
-    bare, _ = await bare_on_postgres(base, fills)
+    on_postgres, _ = await bare_on_postgres(base, fills)
     with (
         postgres_scene.copied(base) as url,
         postgres_scene.copied(base) as other,
@@ -177,7 +177,7 @@ async def run(options: Options, folder: Path) -> list[Line]:
             "PostgreSQL",
             store,
             counts,
-            [partial(timed_on_postgres, there, one) for one in bare],
+            [partial(timed_on_postgres, there, one) for one in on_postgres],
         )
     return lines
 

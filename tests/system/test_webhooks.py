@@ -336,6 +336,15 @@ async def test_who_is_slow_is_dropped(tmp_path: Path) -> None:
             assert 9 < house.clock.monotonic() - began < 12, what
             assert (b"408" in answer) == (what == "a head and no body")
             writer.close()
+        # So is who was answered before.
+        reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b"404" in await reader.readuntil(b"}")
+        began = house.clock.monotonic()
+        writer.write(head.encode())
+        assert await reader.read() == b""
+        assert 9 < house.clock.monotonic() - began < 12
+        writer.close()
         # Who drips is as slow as who stops.
         reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
         began = house.clock.monotonic()

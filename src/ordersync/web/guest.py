@@ -66,11 +66,11 @@ class _Impatient(H11Protocol):
         self.app = in_time
 
     def data_received(self, data: bytes) -> None:
+        super().data_received(data)
         # Of a later request on the same connection too: its head must not trickle in.
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and cycle.response_complete and self._waiting is None:
             self._await_head()
-        super().data_received(data)
 
     def send_400_response(self, msg: str) -> None:
         del msg
@@ -132,6 +132,7 @@ async def listening(application: ASGIApp, host: str, port: int) -> AsyncIterator
         port=port,
         http=_Impatient,
         ws="none",
+        interface="asgi3",
         lifespan="off",
         log_config=None,
         log_level="error",  # it warns of each request that is no HTTP: strangers would fill the log

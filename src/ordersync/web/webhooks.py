@@ -8,15 +8,13 @@ ask for that, every other status does not.
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import structlog
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from ordersync.errors import OrdersyncError, VenueSilent
 from ordersync.hinted import WEBHOOK_ID_LIMIT
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
     from ordersync.ports import Clock
     from ordersync.standard_webhooks import Secret
@@ -56,6 +55,11 @@ EXPOSED = (
 
 log = structlog.get_logger("ordersync")
 
+# A path that is nearly right is wrong: who is redirected may send the body unsigned.
+_path_of = re.compile(r"/webhooks/([^/]+)").fullmatch
+
+_ANSWERS = {took: JSONResponse({"result": took.value}) for took in Took}
+
 
 class _Refused(Exception):
     """The request is answered with this. `closes`: its body was not read to its end."""
@@ -71,13 +75,6 @@ class _Refused(Exception):
             self.headers["retry-after"] = str(round(retry_after.total_seconds()))
 
 
-async def _elsewhere(request: Request, error: Exception) -> Response:
-    """What is said where there is no door, or to who does not POST."""
-    del request
-    refusal = cast("HTTPException", error)
-    return JSONResponse({"error": WHERE}, refusal.status_code, headers=refusal.headers)
-
-
 class Door:
     """Takes webhooks for the accounts that have both: a taker, and secrets."""
 
@@ -89,29 +86,32 @@ class Door:
         self._clock = clock
         self._bodies = 0
         self._said_at: dict[str, datetime] = {}
-        self.app = Starlette(
-            routes=[Route("/webhooks/{account}", self._take, methods=["POST"])],
-            exception_handlers={HTTPException: _elsewhere},
-        )
-        # A path that is nearly right is wrong: who is redirected may send the body unsigned.
-        self.app.router.redirect_slashes = False
 
-    async def _take(self, request: Request) -> Response:
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application: one path, for which no router has to be asked."""
+        found = _path_of(scope["path"])
+        if found is None:
+            response: Response = JSONResponse({"error": WHERE}, 404)
+        elif scope["method"] != "POST":
+            response = JSONResponse({"error": WHERE}, 405, headers={"allow": "POST"})
+        else:
+            response = await self._take(Request(scope, receive), found[1])
+        await response(scope, receive, send)
+
+    async def _take(self, request: Request, account: str) -> Response:
         try:
-            took = await self._taken(request)
+            return _ANSWERS[await self._taken(request, account)]
         except _Refused as refusal:
             if refusal.closes and refusal.status != TIMED_OUT:
                 await drain(request)
             content = {"error": str(refusal)}
             return JSONResponse(content, refusal.status, headers=refusal.headers)
-        return JSONResponse({"result": took.value})
 
-    async def _taken(self, request: Request) -> Took:
-        account = request.path_params["account"]
+    async def _taken(self, request: Request, account: str) -> Took:
         secrets = self._secrets.get(account)
         if not secrets:
             raise _Refused(404, "no webhooks are taken for such an account.", closes=True)
-        webhook_id, timestamp, signatures = self._headers(request)
+        webhook_id, timestamp, signatures = self._headers(request, account)
         body = await self._body(request)
         if not is_signed(
             secrets, signatures, webhook_id=webhook_id, timestamp=timestamp, body=body
@@ -135,7 +135,7 @@ class Door:
             raise _Refused(429, "too many webhooks wait already.", retry_after=CROWDED_PAUSE)
         return took
 
-    def _headers(self, request: Request) -> tuple[str, str, str]:
+    def _headers(self, request: Request, account: str) -> tuple[str, str, str]:
         """Id, time and signatures; refused before the body is read where one is missing."""
         found = []
         for name in (ID, TIMESTAMP, SIGNATURE):
@@ -148,7 +148,7 @@ class Door:
             what = f"{ID} is longer than {WEBHOOK_ID_LIMIT} letters, or not ASCII."
             raise _Refused(401, what, closes=True)
         if not is_timely(timestamp, self._clock.now()):
-            self._say(request.path_params["account"], "its time is not within five minutes of ours")
+            self._say(account, "its time is not within five minutes of ours")
             what = f"{TIMESTAMP} is not within five minutes of the time here."
             raise _Refused(401, what, closes=True)
         return webhook_id, timestamp, signatures

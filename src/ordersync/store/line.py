@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from ordersync.errors import OrdersyncError, StoreBusy
+from ordersync.store.one_thread import OneThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ class Line:
 
     def __init__(self, database: Database, name: str, *, writes: bool = False) -> None:
         self._database = database
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._thread = OneThread(name)
         self._is_closing = False
         self._session: Session | None = None
         self._table: TableShape | None = None

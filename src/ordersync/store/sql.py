@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ordersync.ports import Meaning
@@ -87,7 +88,7 @@ class RowStatements:
             f" ORDER BY {self._newest_first} LIMIT {self.spelling.param('limit')}"
         )
 
-    @property
+    @cached_property
     def newest_ids(self) -> str:
         """The venue ids of the :limit newest rows that have one."""
         venue = self.spelling.read(self.mapping.column("venue_order_id"))
@@ -97,13 +98,13 @@ class RowStatements:
             f" ORDER BY {self._newest_first} LIMIT {self.spelling.param('limit')}"
         )
 
-    @property
+    @cached_property
     def by_venue_ids(self) -> str:
         """Rows whose venue id is in the JSON list :keys."""
         among = self.spelling.among(self.mapping.column("venue_order_id"), "keys")
         return f"{self.select} WHERE {among}{self._scope}"
 
-    @property
+    @cached_property
     def by_client_ids(self) -> str:
         """Rows without a venue id whose client id is in the JSON list :keys."""
         # An index on the venue id would lead to every order that never had one.
@@ -113,13 +114,13 @@ class RowStatements:
         among = self.spelling.among(self.mapping.column("client_order_id"), "keys")
         return f"{self.select} WHERE {among} AND {lacks}{self._scope}"
 
-    @property
+    @cached_property
     def by_any_client_ids(self) -> str:
         """Rows whose client id is in the JSON list :keys, with a venue id or without."""
         among = self.spelling.among(self.mapping.column("client_order_id"), "keys")
         return f"{self.select} WHERE {among}{self._scope}"
 
-    @property
+    @cached_property
     def by_row_ids(self) -> str:
         """Rows whose key is in the JSON list :keys, whatever word they hold."""
         return f"{self.select} WHERE {self.spelling.among(self.key, 'keys')}{self._scope}"

@@ -76,6 +76,21 @@ async def test_the_event_tells_row_and_truth_before_and_after(opened: Open) -> N
     assert event.latency_ms == 1500
 
 
+async def test_how_late_the_end_of_a_canceled_order_was_does_not_count_from_its_last_fill(
+    opened: Open,
+) -> None:
+    it = await opened(PENDING)
+    await ingest_one(it.store, said("v1", Status.NEW, "0.5", last_fill_at=NOON))
+    canceled_at = it.clock.forward(600)
+    it.clock.forward(1.5)
+    report = said("v1", Status.CANCELED, "0.5", at=it.clock.now(), changed_at=canceled_at)
+
+    (event,) = (await ingest_one(it.store, report)).events
+
+    assert (event.before.word, event.after.word) == ("pending", "completed")
+    assert event.latency_ms == 1500
+
+
 async def test_the_events_of_one_commit_share_its_number(opened: Open) -> None:
     it = await opened(*pending(3))
     first = await ingest(it.store, *(said(f"v{n}") for n in (1, 2)))

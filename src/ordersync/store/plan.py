@@ -24,6 +24,7 @@ from ordersync.truth.model import (
     Order,
     Side,
     Source,
+    Status,
     digits,
 )
 from ordersync.truth.operator import resolve
@@ -273,10 +274,17 @@ def _latency(made: Draft, now: datetime) -> int | None:
     if made.known.archived is not None or made.step.source is Source.OPERATOR:
         return None  # it happened long ago, and was told then; or nobody told it
     moment = truth.changed_at if truth else None
-    if truth is not None and truth.filled is not None:
+    if truth is not None and truth.filled is not None and _tells_a_fill(made.known.truth, truth):
         # The time of an earlier fill is not that of what is told now.
         moment = truth.filled.value if truth.filled.filled_qty == truth.filled_qty else moment
     return max(0, (now - moment) // timedelta(milliseconds=1)) if moment else None
+
+
+def _tells_a_fill(before: Order | None, now: Order) -> bool:
+    """Whether what moved is what is filled: a rest is canceled long after the last fill."""
+    if now.is_final:
+        return now.status is Status.FILLED
+    return before is None or before.filled_qty != now.filled_qty
 
 
 def refusal_of(found: Patch) -> str:

@@ -164,8 +164,8 @@ class OwnerShown(msgspec.Struct, frozen=True, kw_only=True):
 class OrderLists(Protocol):
     """Lists of rows, for those who ask over HTTP. Raises StoreBusy or StoreRefused.
 
-    Nothing here writes, nothing waits for a commit. Open rows cost what open rows cost; final
-    ones what a page of them costs, whatever the history holds.
+    Nothing here writes, nothing waits for a commit. Whatever the history holds, a page costs what
+    a page costs; of open rows that are filtered or counted, what all open rows cost.
     """
 
     async def list_orders(self, wanted: Wanted, *, after: Place | None, limit: int) -> Page:

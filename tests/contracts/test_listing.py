@@ -11,7 +11,7 @@ import pytest
 from ordersync.listed import State, Wanted
 from ordersync.ports import Absent, OrderName, Overlay
 from ordersync.settings import AccountColumn
-from ordersync.store.listing import TableLists
+from ordersync.store.listing import AT_A_TIME, TableLists
 from ordersync.truth.evidence import Case
 from ordersync.truth.model import Status
 from tests.contracts.bench import (
@@ -30,13 +30,16 @@ from tests.contracts.bench import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from ordersync.listed import Listed, Page
+    from ordersync.ports import Known
     from tests.contracts.bench import Bench, Row
     from tests.contracts.conftest import Open
 
 HOUR = timedelta(hours=1)
+MANY = AT_A_TIME + 20
 LISTS: list[TableLists] = []
 
 
@@ -47,8 +50,12 @@ def _given_back() -> Iterator[None]:
         LISTS.pop().close()
 
 
-def lists(it: Opened, *accounts: str) -> TableLists:
-    """The lists of a store, which this process knows nothing more about."""
+def lists(
+    it: Opened,
+    *accounts: str,
+    vouched: Callable[[str, Known], datetime | None] = lambda _account, _known: None,
+) -> TableLists:
+    """The lists of a store, which this process knows nothing more about by itself."""
     made = TableLists(
         it.bench.database,
         it.orders,
@@ -56,7 +63,7 @@ def lists(it: Opened, *accounts: str) -> TableLists:
         accounts=accounts or (ACCOUNT,),
         where="ordersync.toml",
         stale_after=timedelta(minutes=5),
-        vouched=lambda _account, _known: None,
+        vouched=vouched,
     )
     LISTS.append(made)
     return made
@@ -99,6 +106,30 @@ async def test_open_rows_come_by_their_keys_each_on_one_page(opened: Open) -> No
         found = await pages(lists(it), Wanted(), limit)
         assert ids(found) == ["1", "2", "3", "10", "20"]
         assert all(len(page.orders) == limit for page in found[:-1])
+
+
+async def test_open_rows_of_two_accounts_are_one_list(opened: Open) -> None:
+    orders = mapped(account=AccountColumn(column="exchange", values={"cb": "main", "alp": "p"}))
+    rows = [pending(n, exchange="cb" if n in {1, 2, 3, 7} else "alp") for n in range(1, 9)]
+    it = await opened(*rows, orders=orders, table=Table(columns=TRADES.columns))
+    made = lists(it, "main", "p")
+    for limit in (1, 2, 3, 8):
+        assert ids(await pages(made, Wanted(), limit)) == [str(n) for n in range(1, 9)]
+        of_one = Wanted(account="p", state=State.OPEN)
+        assert ids(await pages(made, of_one, limit)) == ["4", "5", "6", "8"]
+
+
+async def test_rows_that_end_while_a_page_is_read_do_not_make_it_the_last(opened: Open) -> None:
+    it = await opened(*(pending(n) for n in range(1, MANY + 1)))
+
+    def vouched(_account: str, known: Known) -> None:
+        if known.key == "v:v1":  # after these were found, and before their part is read
+            for n in range(AT_A_TIME + 1, MANY):
+                it.bench.write(n, status="completed")
+
+    found = await pages(lists(it, vouched=vouched), Wanted(), MANY - 10)
+    assert len(found) == 2
+    assert ids(found) == [str(n) for n in (*range(1, AT_A_TIME + 1), MANY)]
 
 
 async def test_keys_of_text_are_sorted_letter_by_letter(opened: Open) -> None:

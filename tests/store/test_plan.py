@@ -76,6 +76,14 @@ def questions(mapping: Mapping) -> dict[str, Question]:
     write = update_text(SqliteSpelling(), update)
     return {
         "open rows": (statements.by_words(sql.open_words(mapping)), ()),
+        "a page of them": (
+            statements.next_by_words(sql.open_words(mapping), is_first=True),
+            {"limit": 10},
+        ),
+        "the next page": (
+            statements.next_by_words(sql.open_words(mapping), is_first=False),
+            {"after": 7, "limit": 10},
+        ),
         "finished rows": (statements.finished_since(final), {"day": "2026-02-28", "at_1": 0}),
         "rows by venue ids": (statements.by_venue_ids, {"keys": '["v1","v2","nobody"]'}),
         "rows by client ids": (statements.by_client_ids, {"keys": '["c10","c11","nobody"]'}),

@@ -21,7 +21,18 @@ from ordersync.store.ended import Ended, EndedStatements
 from ordersync.store.lookup import Lookup
 from ordersync.store.mapping import bind
 from ordersync.store.named import Named
-from ordersync.store.open_rows import Row, cut, is_after, may_fit, nameless, rank, totals_of
+from ordersync.store.open_rows import (
+    OPEN,
+    Row,
+    cut,
+    is_after,
+    is_of_all,
+    may_fit,
+    nameless,
+    place_of,
+    rank,
+    totals_of,
+)
 from ordersync.store.own import OwnStatements
 from ordersync.store.readers import Readers
 from ordersync.store.remembered import Remembered
@@ -48,8 +59,6 @@ _T = TypeVar("_T")
 _Walked = TypeVar("_Walked", Ended, Told)
 
 _decode_account = msgspec.json.Decoder(AccountRecord).decode
-
-_OPEN = frozenset({None, State.OPEN})
 
 
 class TableLists:
@@ -183,9 +192,27 @@ class TableLists:
     # --- open rows -------------------------------------------------------------------------
 
     def _open_page(self, session: Session, wanted: Wanted, after: Place | None, limit: int) -> Page:
+        if is_of_all(wanted) and self.lookup.about(None).has_whole_keys:
+            return self._next_page(session, wanted, after, limit)
         rows = [row for row in self._open_rows(session, wanted) if is_after(row, after)]
         judged = self._fitting(self._judged(session, rows), wanted)
         return cut(judged, limit)
+
+    def _next_page(self, session: Session, wanted: Wanted, after: Place | None, limit: int) -> Page:
+        """The same where the database sorts and cuts: however many are open, it costs a page."""
+        behind = None if after is None else int(after[1])
+        accounts = [name for name in self._accounts if wanted.account in {None, name}]
+        found = (
+            Row(account, claim)
+            for account in accounts
+            for claim in self._remembered.next_claims(session, account, behind, limit + 1)
+        )
+        rows = sorted(found, key=rank)[: limit + 1]
+        page = cut(self._judged(session, rows), limit)
+        if page.next is None and len(rows) > limit:
+            # Some of them have ended since they were found: there are more behind.
+            return Page(orders=page.orders, next=place_of(rows[-1]))
+        return page
 
     def _status(self, session: Session, wanted: Wanted, after: Place | None, limit: int) -> Status:
         rows = self._open_rows(session, wanted)
@@ -301,7 +328,7 @@ class TableLists:
         judged: Iterable[tuple[Row, Listed]], wanted: Wanted
     ) -> Iterator[tuple[Row, Listed]]:
         for row, one in judged:
-            if wanted.state not in _OPEN and one.state is not wanted.state:
+            if wanted.state not in OPEN and one.state is not wanted.state:
                 continue
             if wanted.symbol in {None, one.symbol}:
                 yield row, one

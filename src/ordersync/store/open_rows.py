@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from ordersync.listed import Page, State, Totals
+from ordersync.listed import Page, State, Totals, Wanted
 from ordersync.ports import Known
 from ordersync.truth.urgency import Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ordersync.listed import Listed, Place, Wanted
+    from ordersync.listed import Listed, Place
     from ordersync.ports import Claim
+
+
+OPEN = frozenset({None, State.OPEN})
+"""What asks for open rows, however they stand."""
 
 
 class Row(NamedTuple):
@@ -48,9 +52,14 @@ def cut(judged: Iterable[tuple[Row, Listed]], limit: int) -> Page:
     for pair in judged:
         if len(found) == limit:
             last, _ = found[-1]
-            return Page(orders=[one for _, one in found], next=_place(last))
+            return Page(orders=[one for _, one in found], next=place_of(last))
         found.append(pair)
     return Page(orders=[one for _, one in found])
+
+
+def is_of_all(wanted: Wanted) -> bool:
+    """Whether every open row of the accounts is wanted."""
+    return wanted == Wanted(account=wanted.account, state=wanted.state) and wanted.state in OPEN
 
 
 def may_fit(claim: Claim, wanted: Wanted) -> bool:
@@ -70,7 +79,8 @@ def rank(row: Row) -> tuple[bool, int, str]:
     return (False, key, "") if isinstance(key, int) else (True, 0, key)
 
 
-def _place(row: Row) -> Place:
+def place_of(row: Row) -> Place:
+    """Where it stands in the list."""
     key = row.claim.row_id
     return ("number" if isinstance(key, int) else "text", str(key))
 

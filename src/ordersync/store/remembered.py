@@ -61,7 +61,18 @@ class Remembered:
 
     def open_claims(self, session: Session, account: str) -> list[Claim]:
         """The open rows of an account, as claims."""
-        rows = session.fetch(Ask(self._lookup.about(account).by_words(self._words)))
+        ask = Ask(self._lookup.about(account).by_words(self._words))
+        return self._as_claims(session, session.fetch(ask))
+
+    def next_claims(
+        self, session: Session, account: str, after: int | None, limit: int
+    ) -> list[Claim]:
+        """So many of them behind a key, in the order of their keys, which are whole numbers."""
+        text = self._lookup.about(account).next_by_words(self._words, is_first=after is None)
+        behind = {} if after is None else {"after": after}
+        return self._as_claims(session, session.fetch(Ask(text, {"limit": limit, **behind})))
+
+    def _as_claims(self, session: Session, rows: Sequence[Cells]) -> list[Claim]:
         if rows:
             self._lookup.learn_times(session)
         read_at, known = self._clock.now(), self._claims

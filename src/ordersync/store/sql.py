@@ -58,6 +58,21 @@ class RowStatements:
         """Rows that hold one of these words: few, whatever ANALYZE has learned of the others."""
         return f"{self.select} WHERE {self.spelling.rare(self._in_words(words))}{self._scope}"
 
+    @property
+    def has_whole_keys(self) -> bool:
+        """Whether every key is a whole number: these all databases sort alike."""
+        key, shape = self.key, self.mapping.shape
+        is_rowid = key.declared.upper() == "INTEGER" and shape.primary_key == (key.name,)
+        return key.kind is Kind.WHOLE or (key.kind is Kind.ANY and is_rowid)
+
+    def next_by_words(self, words: Sequence[str], *, is_first: bool) -> str:
+        """The first :limit of these rows by their whole keys, or those behind the key :after."""
+        at = self.spelling.param
+        # Not the key itself: by an index on it the whole history would be walked through.
+        key = f"{self.column('id')} + 0"
+        behind = "" if is_first else f" AND {key} > {at('after')}"
+        return f"{self.by_words(words)}{behind} ORDER BY {key} LIMIT {at('limit')}"
+
     def finished_since(self, words: Sequence[str]) -> str:
         """Rows of these words with a time at or after :day (text) or :at_1, :at_1000 (numbers)."""
         at = self.spelling.param

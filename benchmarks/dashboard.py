@@ -1,7 +1,8 @@
 """The dashboard with ten thousand open orders, of which a thousand change each second.
 
 Three processes, as in life: a simulated exchange that pushes fills, `ordersync run` with its API,
-and Chromium. What serving the page costs is the difference to the same second without a browser.
+and Chromium. The page is opened and left in turn: what serving it costs is the difference between
+the windows with it and those without, so that a pass over all orders falls on neither alone.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from playwright.sync_api import sync_playwright
 
 from benchmarks import exchange, scene
-from benchmarks.measure import Line, Options
+from benchmarks.measure import Line, Options, median
 from ordersync.simulator import Life, World, app, limit_gtc, serving
 from ordersync.web.dashboard.pages import read_files
 from tests.servers.daemon import Missing, free_port, listens, until
@@ -32,14 +35,43 @@ from tests.servers.daemon import Missing, free_port, listens, until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from playwright.sync_api import Browser
+
 ORDERS = 10_000
 PACE = 1_000
-QUIET = timedelta(seconds=45)
-"""Until then all orders have been verified once."""
-BUSY = timedelta(seconds=120)
+LEAD = timedelta(seconds=75)
+"""To the first fill: by then the orders are placed, and every one was verified once."""
+BUSY = timedelta(seconds=300)
 """For so long fills come; in it the page is opened, and looked at."""
-WINDOW_SECONDS = 10.0
+ROUNDS = 3
+WINDOW_SECONDS = 20.0
+BEHIND = timedelta(seconds=1)
+"""So far the table may be behind the exchange when counting begins."""
+FIRST_ROWS = """
+new MutationObserver((_, observer) => {
+  if (!document.querySelector(".row")) return;
+  observer.disconnect();
+  requestAnimationFrame(() => { window.firstRows_ = performance.now() / 1000; });
+}).observe(document, { childList: true, subtree: true });
+"""
+"""When the first rows stand on the page, in seconds since its address was entered."""
+DRAWN_AT = "new Promise((tell) => requestAnimationFrame(() => tell(firstRows_)))"
+FRAMES_DRAWN = """
+window.frames_ = 0;
+(function draw() { window.frames_ += 1; requestAnimationFrame(draw); })();
+"""
 MAIN_THREAD, SERVER, FRAMES, INTERACTIVE, WEIGHT = 25.0, 5.0, 60.0, 1.0, 150.0
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """One round: a window without the page, and one with it."""
+
+    interactive: float
+    main_thread: float
+    frames: float
+    alone: float
+    watched: float
+    changes: float
 
 
 def run(options: Options, folder: Path) -> list[Line]:
@@ -48,44 +80,64 @@ def run(options: Options, folder: Path) -> list[Line]:
     if chromium is None:
         raise Missing("chromium is not on PATH. Debian: apt install chromium.")
     count, pace = options.of(ORDERS, 1_000), options.of(PACE, 100)
-    with _at_work(folder, count, pace) as (address, server):
-        alone, _ = _over(server, folder)
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
-            start = time.perf_counter()
-            page.goto(address)
-            page.wait_for_selector(".row")
-            interactive = time.perf_counter() - start
-            session = page.context.new_cdp_session(page)
-            session.send("Performance.enable")
-            page.get_by_text(f"{count:,} rows shown").wait_for(timeout=120_000)
-            page.wait_for_timeout(3_000)
-            page.evaluate(
-                "window.frames_ = 0; (function f() { frames_++; requestAnimationFrame(f) })()"
-            )
-            before, drawn = _busy_seconds(session), page.evaluate("frames_")
-            watched, changes = _over(server, folder, page)
-            busy = (_busy_seconds(session) - before) / WINDOW_SECONDS * 100
-            frames = (page.evaluate("frames_") - drawn) / WINDOW_SECONDS
-            browser.close()
+    with _at_work(folder, count, pace) as (address, server), sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        looks = [
+            _look(browser, address, server, folder, count) for _ in range(options.of(ROUNDS, 1))
+        ]
+        browser.close()
+    return [*_lines(count, looks), _weight()]
+
+
+def _look(browser: Browser, address: str, server: int, folder: Path, count: int) -> Look:
+    alone, before = _over(server, folder)
+    # A profile of its own: nothing is in its cache.
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.add_init_script(FIRST_ROWS)
+    page.goto(address, wait_until="commit")
+    page.wait_for_selector(".row")
+    interactive = page.evaluate(DRAWN_AT)
+    page.get_by_text(f"{count:,} rows shown").wait_for(timeout=120_000)
+    page.wait_for_timeout(3_000)
+    session = context.new_cdp_session(page)
+    session.send("Performance.enable")
+    page.evaluate(FRAMES_DRAWN)
+    spent, drawn = _busy_seconds(session), page.evaluate("frames_")
+    watched, changes = _over(server, folder, page)
+    look = Look(
+        interactive=interactive,
+        main_thread=(_busy_seconds(session) - spent) / WINDOW_SECONDS * 100,
+        frames=(page.evaluate("frames_") - drawn) / WINDOW_SECONDS,
+        alone=alone,
+        watched=watched,
+        changes=(before + changes) / 2,
+    )
+    context.close()
+    return look
+
+
+def _lines(count: int, looks: list[Look]) -> list[Line]:
+    changes = median([look.changes for look in looks])
     what = f"dashboard, {count:,} open orders, {changes:,.0f} changes/s"
-    return [*_lines(what, busy, frames, interactive, (watched - alone) * 100), _weight()]
-
-
-def _lines(
-    what: str, busy: float, frames: float, interactive: float, serving_it: float
-) -> list[Line]:
+    busy = median([look.main_thread for look in looks])
+    frames = median([look.frames for look in looks])
+    interactive = median([look.interactive for look in looks])
+    # Means: what the page asks for now and then is a part of its cost.
+    alone = fmean(look.alone for look in looks)
+    serving_it = (fmean(look.watched for look in looks) - alone) * 100
     return [
         Line(what=f"{what}: browser's main thread", unit="%", ours=busy,
              goal=f"<= {MAIN_THREAD:g} %", met=busy <= MAIN_THREAD),
         Line(what=f"{what}: frames", unit="/s", ours=frames,
              goal=f"{FRAMES:g}/s", met=frames >= FRAMES * 0.98),
         Line(what=f"{what}: from the address to the first rows", unit="s", ours=interactive,
-             goal=f"< {INTERACTIVE:g} s", met=interactive < INTERACTIVE),
+             goal=f"< {INTERACTIVE:g} s", met=interactive < INTERACTIVE,
+             note=f"nothing cached; the longest of {len(looks)}: "
+             f"{max(look.interactive for look in looks):.2f} s"),
         Line(what=f"{what}: what one page costs the server", unit="% of a core", ours=serving_it,
              goal=f"<= {SERVER:g} %", met=serving_it <= SERVER,
-             note="processor time with a browser, less that without"),
+             note=f"processor time with a browser, less that without: {alone:.0%} of a core"),
     ]  # fmt: skip
 
 
@@ -134,7 +186,10 @@ def _changes(folder: Path) -> int:
 
 @contextlib.contextmanager
 def _at_work(folder: Path, count: int, pace: int) -> Iterator[tuple[str, int]]:
-    """Exchange and ordersync while the block runs; the address, and ordersync's process."""
+    """Exchange and ordersync at this pace while the block runs; address, and ordersync's process.
+
+    Raises TimeoutError where this machine does not keep the pace.
+    """
     port = free_port()
     venue = subprocess.Popen(  # noqa: S603 - our own
         [sys.executable, "-m", "benchmarks.dashboard", str(folder), str(count), str(pace)],
@@ -143,7 +198,7 @@ def _at_work(folder: Path, count: int, pace: int) -> Iterator[tuple[str, int]]:
     )
     try:
         assert venue.stdout is not None
-        url = venue.stdout.readline().strip()
+        url, begins = venue.stdout.readline().split()
         settings = exchange.configure(folder, url).path
         more = f'ws_url = "{url.replace("http", "ws", 1)}"\n\n[web]\nlisten = "127.0.0.1:{port}"\n'
         with settings.open("a", encoding="utf-8") as file:
@@ -156,8 +211,7 @@ def _at_work(folder: Path, count: int, pace: int) -> Iterator[tuple[str, int]]:
         )
         try:
             until(lambda: listens(port), "the API answers")
-            begun = time.monotonic()
-            until(lambda: time.monotonic() > begun + QUIET.total_seconds(), "it is busy", 240)
+            _wait_for_the_pace(folder, pace, float(begins))
             yield f"http://127.0.0.1:{port}", keeper.pid
         finally:
             keeper.terminate()
@@ -167,30 +221,48 @@ def _at_work(folder: Path, count: int, pace: int) -> Iterator[tuple[str, int]]:
         venue.wait()
 
 
+def _wait_for_the_pace(folder: Path, pace: int, begins: float) -> None:
+    """Until what the exchange tells is in the table about as soon as it is told."""
+    until(lambda: time.time() >= begins, "the first fill", 2 * LEAD.total_seconds())
+    patience = BUSY.total_seconds() / 3
+    until(lambda: _behind(folder, pace) <= BEHIND, f"it keeps up with {pace:,}/s", patience)
+
+
+def _behind(folder: Path, pace: int) -> timedelta:
+    """How late the latest of the last second's changes came into the table."""
+    with contextlib.closing(sqlite3.connect(folder / "bot.db", timeout=20)) as table:
+        (latest,) = table.execute(
+            "SELECT max(json_extract(body, '$.latency_ms')) FROM"
+            " (SELECT body FROM ordersync_events ORDER BY log_id DESC, n DESC LIMIT ?)",
+            (pace,),
+        ).fetchone()
+    return timedelta.max if latest is None else timedelta(milliseconds=latest)
+
+
 async def _exchange(folder: Path, count: int, pace: int) -> None:
     """Orders whose partial fills come at the pace, one after the other, once it is quiet."""
     world = World(lambda: datetime.now(UTC))
     account = world.open_account()
-    created = world.now() - timedelta(minutes=1)
+    scene.make_table(folder / "bot.db", count)
     rounds = int(BUSY.total_seconds() * pace / count) + 1
+    share, every = Decimal(1) / (2 * rounds), timedelta(seconds=count / pace)
     chance = random.Random(8)  # noqa: S311 - a schedule
-    for n in range(1, count + 1):
-        first = timedelta(minutes=1) + QUIET + timedelta(seconds=n / pace)
-        every = timedelta(seconds=count / pace)
-        share = Decimal(1) / (2 * rounds)
+    created = world.now() - timedelta(minutes=1)
+    begins = world.now() + LEAD
+    for n in range(count):
+        first = begins - created + timedelta(seconds=n / pace)
         world.place(
             account.portfolio,
             chance.choice(("BTC-USD", "ETH-USD")),
             "BUY",
             limit_gtc("0.64", "63000"),
             life=Life.open(fills=[(first + k * every, share) for k in range(rounds)]),
-            order_id=scene.order_id(n),
+            order_id=scene.order_id(n + 1),
             created_at=created,
         )
     account.key.write(folder / "coinbase.json")
-    scene.make_table(folder / "bot.db", count)
     async with serving(app(world, requests_per_second=exchange.WITHOUT_LIMIT)) as url:
-        print(url, flush=True)
+        print(url, begins.timestamp(), flush=True)
         await asyncio.Event().wait()
 
 

@@ -112,12 +112,11 @@ class Listener:
         self._own = self._seen = page.marks
         if page.is_last:
             self._next_page, self._had, self._own = joins_at, page.marks, None
-        messages = page.messages
-        if self._has is not None:
-            had = self._has
+        messages, had = None, self._has
+        if had is not None:
             messages = [
                 one
-                for one in messages
+                for one in page.messages
                 if one.logged.place.log_id != had.log_id or one.logged.place.n > had.n
             ]
         return self._heard(page, messages)
@@ -125,19 +124,24 @@ class Listener:
     def _hear(self) -> Heard:
         page = self._outbox.page(self._next_page)
         self._next_page += 1
-        messages, had = page.messages, self._had
+        messages, had = None, self._had
         if had is not None:
-            messages = [one for one in messages if not had.has(one.logged.place.log_id)]
+            messages = [one for one in page.messages if not had.has(one.logged.place.log_id)]
         if had is None or page.marks.newest >= had.newest:
             self._seen = page.marks
         return self._heard(page, messages)
 
-    def _heard(self, page: Page, messages: list[Message]) -> Heard:
-        if messages:
+    def _heard(self, page: Page, messages: list[Message] | None) -> Heard:
+        """These of the page; None: all of it."""
+        if messages is None:
+            self.place = page.place or self.place
+        elif messages:
             self.place = messages[-1].logged.place
         if not self._wanted.is_all:
+            messages = page.messages if messages is None else messages
             messages = [one for one in messages if self._wanted.fits(one)]
-        return Heard(page, None if len(messages) == len(page.messages) else messages)
+        is_whole = messages is None or len(messages) == len(page.read)
+        return Heard(page, None if is_whole else messages)
 
 
 class Outbox:
@@ -277,7 +281,7 @@ class Outbox:
         limit = max(LEAST_PAGE_EVENTS, min(PAGE_EVENTS, EVENTS_A_BEAT // max(1, self._listeners)))
         try:
             page = await read_page(self._log, self._clock, marks, limit)
-            again = None if page.messages else await marks_after_rewind(self._log, marks)
+            again = None if page.read else await marks_after_rewind(self._log, marks)
         except OrdersyncError as error:
             # Whatever the database has: orders go on being verified. What is not read now is
             # read later, for it is in the log.
@@ -289,7 +293,7 @@ class Outbox:
         if self.marks is not marks or not self._somebody.is_set():
             return None  # all have gone meanwhile, and others may have come
         self.marks = page.marks if again is None else again
-        if not page.messages:
+        if not page.read:
             return None
         self._pages.append(page)
         self._bytes += page.size

@@ -84,25 +84,32 @@ class Message:
 class Page:
     """Whole commits, and the marks of who has read up to here. `is_last`: no more was there."""
 
-    __slots__ = ("_made", "is_last", "marks", "messages", "size")
+    __slots__ = ("_made", "_messages", "is_last", "marks", "read", "size")
 
     def __init__(self, read: Sequence[Logged], marks: Marks, *, is_last: bool) -> None:
-        self.messages = [Message(logged) for logged in read]
+        self.read = read
         self.marks = marks
         self.is_last = is_last
         self.size = sum(len(logged.body) for logged in read)
         self._made: bytes | None = None
+        self._messages: list[Message] | None = None
+
+    @property
+    def messages(self) -> list[Message]:
+        """Each by itself: made where somebody wants some of them, and kept with the page."""
+        if self._messages is None:
+            self._messages = [Message(logged) for logged in self.read]
+        return self._messages
 
     @property
     def place(self) -> Place | None:
         """Where its last event stands."""
-        return self.messages[-1].logged.place if self.messages else None
+        return self.read[-1].place if self.read else None
 
     def once(self, make: Callable[[Logged], bytes]) -> bytes:
         """What `make` makes of all of it, joined; all callers make the same."""
         if self._made is None:
-            # Each by itself is kept only where somebody wants some of them.
-            self._made = b"".join(make(message.logged) for message in self.messages)
+            self._made = b"".join(make(logged) for logged in self.read)
         return self._made
 
 

@@ -59,7 +59,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One spell of one account: what was counted in it, and how it stood.
 
     `seconds` is for how long it was watched. `open` to `discrepancies` are the most that there
-    were at once; all others add up. `watched_seconds` are the seconds of every bot that was
+    were at once; all others add up. `found` are the events that told of something wrong, counted
+    by kind. `watched_seconds` are the seconds of every bot that was
     known, `blocked_seconds` those in which it had an order working as far as the table said, and
     `untruly_blocked_seconds` those in which the exchange knew better.
     """
@@ -72,6 +73,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     suspect: int = 0
     unknown: int = 0
     discrepancies: dict[str, int] = {}
+    found: dict[str, int] = {}
     latency: Latency = Latency()
     calls: int = 0
     calls_failed: int = 0
@@ -116,7 +118,6 @@ def _most(values: Iterable[int]) -> int:
 
 
 def _added(samples: Sequence[Sample], first: Sample, at_once: _AtOnce) -> Sample:
-    kinds = {kind for one in samples for kind in one.discrepancies}
     limits = [one.call_limit for one in samples if one.call_limit is not None]
     longest = max(one.seconds for one in samples)
     return Sample(
@@ -127,10 +128,8 @@ def _added(samples: Sequence[Sample], first: Sample, at_once: _AtOnce) -> Sample
         stale=at_once(one.stale for one in samples),
         suspect=at_once(one.suspect for one in samples),
         unknown=at_once(one.unknown for one in samples),
-        discrepancies={
-            kind: at_once(one.discrepancies.get(kind, 0) for one in samples)
-            for kind in sorted(kinds)
-        },
+        discrepancies=_by_kind([one.discrepancies for one in samples], at_once),
+        found=_by_kind([one.found for one in samples], sum),
         latency=Latency(
             counts=tuple(
                 sum(each) for each in zip(*(one.latency.counts for one in samples), strict=True)
@@ -147,6 +146,11 @@ def _added(samples: Sequence[Sample], first: Sample, at_once: _AtOnce) -> Sample
         accuracy_sampled=sum(one.accuracy_sampled for one in samples),
         accuracy_wrong=sum(one.accuracy_wrong for one in samples),
     )
+
+
+def _by_kind(counts: Sequence[dict[str, int]], together: _AtOnce) -> dict[str, int]:
+    kinds = sorted({kind for one in counts for kind in one})
+    return {kind: together(one.get(kind, 0) for one in counts) for kind in kinds}
 
 
 class _AtOnce(Protocol):

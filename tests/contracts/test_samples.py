@@ -34,6 +34,7 @@ def sample(minute: int = 0, *, account: str = "main", calls: int = 2, stale: int
         open=7,
         stale=stale,
         discrepancies={"status": stale},
+        found={"repaired": 2},
         latency=Latency(counts=tuple(counts), seconds=0.4, worst=0.4),
         calls=calls,
         calls_failed=1,

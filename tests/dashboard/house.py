@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MAIN = "main"
+
 TABLE = """
 CREATE TABLE trades (
   id INTEGER PRIMARY KEY, bot_id TEXT, product_id TEXT, side TEXT, fill_price FLOAT, fee FLOAT,
   filled FLOAT, order_id TEXT UNIQUE, status TEXT NOT NULL, created_at DATETIME,
-  filled_at DATETIME)"""
+  filled_at DATETIME, account TEXT NOT NULL)"""
 
 CONFIGURATION = """
 [database]
@@ -47,7 +49,7 @@ id = "id"
 venue_order_id = "order_id"
 status = "status"
 created_at = "created_at"
-account = "main"
+account = {account}
 {columns}
 
 [orders.status_words]
@@ -58,12 +60,6 @@ cancelled = ["canceled", "expired", "replaced"]
 failed = ["rejected"]
 unknown = ["unknown"]
 
-[accounts.main]
-venue = "coinbase"
-key_file = "coinbase.json"
-rest_url = "{url}"
-ws_url = "{stream}"
-
 [sync]
 interval = "1s"
 stale_after = "{stale_after}"
@@ -73,6 +69,13 @@ listen = "127.0.0.1:{port}"
 {web}
 """
 
+ACCOUNT = """
+[accounts.{name}]
+venue = "coinbase"
+key_file = "{name}.json"
+rest_url = "{url}"
+ws_url = "{stream}"
+"""
 
 COLUMNS = """
 symbol = "product_id"
@@ -107,11 +110,13 @@ class House:
         web: str = "",
         columns: str = COLUMNS,
         shadow: bool = False,
+        accounts: tuple[str, ...] = (MAIN,),
     ) -> None:
         self.folder = folder
         self.port = free_port()
         self.world = World(now, seed=8)
-        self.account = self.world.open_account()
+        self._accounts = {name: self.world.open_account() for name in accounts}
+        self.account = self._accounts[MAIN]
         self.mishaps = Mishaps()
         self._stale_after = stale_after
         self._web = web
@@ -122,7 +127,8 @@ class House:
         self._exchange: contextlib.AsyncExitStack | None = None
         self._service: asyncio.Task[None] | None = None
         self._wire: Wire | None = None
-        self.account.key.write(folder / "coinbase.json")
+        for name, account in self._accounts.items():
+            account.key.write(folder / f"{name}.json")
         with contextlib.closing(self._connect()) as table, table:
             table.execute(TABLE)
 
@@ -144,12 +150,13 @@ class House:
         word: str = "pending",
         symbol: str | None = "BTC-USD",
         owner: str | None = "grid",
+        account: str = MAIN,
     ) -> tuple[int, str]:
         """An order at the exchange and the bot's row about it: the row's id, the order's."""
 
         def placed() -> str:
             order = self.world.place(
-                self.account.portfolio,
+                self._accounts[account].portfolio,
                 symbol or "BTC-USD",
                 "BUY",
                 limit_gtc("2", "50"),
@@ -159,7 +166,8 @@ class House:
             return order.order_id
 
         order_id = self._call(placed)
-        return self.write(order_id, age=age, word=word, symbol=symbol, owner=owner), order_id
+        row = self.write(order_id, age=age, word=word, symbol=symbol, owner=owner, account=account)
+        return row, order_id
 
     def write(
         self,
@@ -169,14 +177,16 @@ class House:
         word: str = "pending",
         symbol: str | None = "BTC-USD",
         owner: str | None = "grid",
+        account: str = MAIN,
     ) -> int:
         """A row of the bot's, whatever the exchange knows of it."""
         made = (now() - age).strftime("%Y-%m-%d %H:%M:%S.%f")
         with contextlib.closing(self._connect()) as table, table:
             cursor = table.execute(
-                "INSERT INTO trades (bot_id, product_id, side, order_id, status, created_at)"
-                " VALUES (?, ?, 'BUY', ?, ?, ?)",
-                (owner, symbol, order_id, word, made),
+                "INSERT INTO trades"
+                " (bot_id, product_id, side, order_id, status, created_at, account)"
+                " VALUES (?, ?, 'BUY', ?, ?, ?, ?)",
+                (owner, symbol, order_id, word, made, account),
             )
             return int(cursor.lastrowid or 0)
 
@@ -204,9 +214,13 @@ class House:
             )
         with contextlib.closing(self._connect()) as table, table:
             table.executemany(
-                "INSERT INTO trades (bot_id, product_id, side, order_id, status, created_at)"
-                " VALUES (?, 'ETH-USD', 'SELL', ?, 'pending', ?)",
-                [(f"bot {n % 7}", f"00000000-0000-4000-8000-{n:012d}", made) for n in range(count)],
+                "INSERT INTO trades"
+                " (bot_id, product_id, side, order_id, status, created_at, account)"
+                " VALUES (?, 'ETH-USD', 'SELL', ?, 'pending', ?, ?)",
+                [
+                    (f"bot {n % 7}", f"00000000-0000-4000-8000-{n:012d}", made, MAIN)
+                    for n in range(count)
+                ],
             )
 
     def events(self) -> int:
@@ -226,7 +240,9 @@ class House:
 
     def remember(self, samples: list[Sample]) -> None:
         """Figures of minutes that were watched before; while the service is stopped."""
-        rows = [("main", 60, spell(one.at), msgspec.json.encode(one).decode()) for one in samples]
+        rows = [
+            (one.account, 60, spell(one.at), msgspec.json.encode(one).decode()) for one in samples
+        ]
         with contextlib.closing(self._connect()) as table, table:
             table.executemany("INSERT INTO ordersync_samples VALUES (?, ?, ?, ?)", rows)
 
@@ -328,14 +344,22 @@ class House:
         self._exchange = contextlib.AsyncExitStack()
         url = await self._exchange.enter_async_context(simulated(app(self.world, self.mishaps)))
         text = CONFIGURATION.format(
-            url=url,
-            stream=url.replace("http", "ws", 1),
             port=self.port,
             stale_after=self._stale_after,
             web=self._web,
             columns=self._columns,
+            account=self._account_setting(),
         )
+        for name in self._accounts:
+            text += ACCOUNT.format(name=name, url=url, stream=url.replace("http", "ws", 1))
         (self.folder / "ordersync.toml").write_text(text, encoding="utf-8")
+
+    def _account_setting(self) -> str:
+        """Of one account the table need not tell."""
+        if len(self._accounts) == 1:
+            return f'"{MAIN}"'
+        values = ", ".join(f'{name} = "{name}"' for name in self._accounts)
+        return f'{{ column = "account", values = {{ {values} }} }}'
 
     async def _begin(self) -> asyncio.Task[None]:
         return self._loop.create_task(self._serve())

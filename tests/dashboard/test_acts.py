@@ -13,7 +13,7 @@ from ordersync.simulator import Life
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Locator, Page, Route
+    from playwright.sync_api import Locator, Page, Request, Route
 
     from tests.dashboard.house import House
 
@@ -123,6 +123,38 @@ def test_a_cleanup_shows_first_what_it_would_write(
     # It may have been mended meanwhile: passes go on.
     expect(dialog).to_contain_text(re.compile("1 row would be written|Nothing to clean up"))
     expect(page.locator(".sentence.good")).to_be_visible()
+
+
+def test_a_cleanup_on_a_persons_word_says_what_its_preview_cannot_show(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    house.write(NOWHERE, age=timedelta(hours=30))
+    house.open()
+    page = visit(house.address)
+    sent: list[dict[str, object]] = []
+
+    def note(asked: Request) -> None:
+        if asked.url.endswith("/cleanup"):
+            sent.append(dict(asked.post_data_json or {}))
+
+    page.on("request", note)
+    page.get_by_role("button", name="Clean up …").click()
+    dialog = page.locator("dialog")
+    dialog.get_by_label("Reason").fill("never sent")
+    dialog.get_by_role("button", name="Preview").click()
+    expect(dialog).to_contain_text("Nothing to clean up")
+    expect(dialog.get_by_role("button", name="Ask, and write")).to_have_count(0)
+    dialog.get_by_role("button", name="Back").click()
+    dialog.get_by_role("checkbox").check()
+    dialog.get_by_role("button", name="Preview").click()
+    expect(dialog).to_contain_text("so they are not in this preview")
+    dialog.get_by_role("button", name="Ask, and write").click()
+    expect(dialog).to_contain_text("Asking …")
+    assert [(one["dry_run"], one["accept_absent"]) for one in sent] == [
+        (True, False),
+        (True, True),
+        (False, True),
+    ]
 
 
 def test_a_server_that_goes_away_in_the_middle_of_an_act_is_asked_what_became_of_it(

@@ -63,7 +63,10 @@ def test_ages_tick_each_second_and_a_new_row_appears_by_itself(
     house.open()
     page = visit(house.address)
     expect(said(page)).to_contain_text("No order is open")
-    expect(page.locator(".pane")).to_contain_text("No open orders.")
+    empty = page.locator(".pane")
+    expect(empty).to_contain_text("No open orders.")
+    expect(empty).to_contain_text("the table waits for its first order")
+    expect(empty).to_contain_text("main at Coinbase: what happens is pushed, the last pass began")
     new, _ = house.place(age=timedelta(seconds=20))
     age = row(page, new).locator(".c-age")
     expect(age).to_have_text(re.compile(r"^\d+ s$"))
@@ -83,9 +86,18 @@ def test_a_row_opens_its_history_with_evidence_and_before_and_after(
     expect(detail.locator("h2")).to_contain_text(f"Order {working}")
     expect(detail).to_contain_text(order_id)
     expect(detail.locator(".line", has_text="filled 1")).to_be_visible()
+    steps = detail.locator(".steps li")
+    expect(steps).to_have_text(
+        [
+            re.compile(w)
+            for w in ("^Sent", r"^Seen.*\+ 10 min$", "^First fillby ", "^Endednot yetfor ")
+        ]
+    )
     house.cancel(order_id)
     line = detail.locator(".line", has_text="pending → completed")
     expect(line).to_be_visible()  # it came while the history was open
+    expect(steps.nth(3)).to_have_text(re.compile("^canceled"))
+    expect(steps.nth(4)).to_have_text(re.compile(r"^Row true.*\+ \d+ ms$|^Row true.*\+ \d\.\d s$"))
     line.click()
     evidence = detail.locator(".evidence")
     expect(evidence).to_contain_text("sighting from")
@@ -112,6 +124,16 @@ def test_a_link_to_an_order_opens_it_though_it_has_ended_and_no_list_shows_it(
     page.keyboard.press("Enter")
     expect(detail).to_be_visible()
     assert page.url.endswith("#order=2")
+
+
+def test_the_first_rows_are_asked_for_while_the_code_is_on_its_way(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    house.open()
+    page = visit("about:blank")
+    page.route("**/dashboard/app.js", lambda route: route.abort())
+    with page.expect_request("**/api/v1/orders?limit=100"):
+        page.goto(house.address)
 
 
 def test_a_history_of_ten_thousand_events_is_read_to_its_beginning(

@@ -18,6 +18,8 @@ from ordersync.web.dashboard.pages import PAGE, dashboard_routes, policy, read_f
 VENDOR = PAGE / "vendor"
 OURS = sorted(path for path in PAGE.iterdir() if path.suffix in {".js", ".css", ".html", ".svg"})
 WHOLE = 150_000
+TO_READ = 170_000
+"""Our part before it is compressed: nobody waits for that, but somebody has to read it."""
 
 
 @pytest.fixture
@@ -40,8 +42,7 @@ def test_the_code_of_others_is_the_published_build_with_its_licence_beside_it() 
 def test_the_whole_page_weighs_less_than_150_kb_as_it_travels() -> None:
     files = read_files()
     assert sum(len(served.squeezed) for served in files.values()) < WHOLE
-    ours = sum(path.stat().st_size for path in OURS)
-    assert ours < WHOLE  # what there is to read, before it is compressed
+    assert sum(path.stat().st_size for path in OURS) < TO_READ
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
@@ -55,7 +56,7 @@ def test_the_page_asks_nobody_else_and_makes_no_markup_of_text(path: Path) -> No
 def test_every_module_that_is_imported_at_once_is_fetched_at_once() -> None:
     """Else the browser would find them one after the other."""
     index = (PAGE / "index.html").read_text(encoding="utf-8")
-    late = {"plots.js", "theme.js"}
+    late = {"plots.js", "first.js"}
     modules = {path.name for path in OURS if path.suffix == ".js"} - late
     for name in modules - {"app.js"}:
         assert f'rel="modulepreload" href="dashboard/{name}"' in index

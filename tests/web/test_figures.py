@@ -69,14 +69,16 @@ def test_nothing_is_claimed_where_nobody_watched() -> None:
 
 def test_accounts_stand_side_by_side_and_minutes_one_after_the_other() -> None:
     samples = [
-        sample(3, open=2, calls=1, discrepancies={"status": 1}),
-        sample(2, open=5, calls=1),
+        sample(3, open=2, calls=1, discrepancies={"status": 1}, found={"repaired": 2}),
+        sample(2, open=5, calls=1, found={"repaired": 1, "conflict": 1}),
         sample(2, account="other", open=4, calls=1, discrepancies={"status": 1}),
     ]
     first, second = points(samples, "1h", NOON)
     assert (first.open, second.open, second.calls) == (2, 9, 2)
     (whole,) = points(samples, "30d", NOON + MINUTE)
     assert (whole.open, whole.calls, whole.discrepancies) == (9, 3, {"status": 2})
+    # What was found adds up, and what stood at once does not.
+    assert whole.found == {"conflict": 1, "repaired": 3}
 
 
 def test_a_kind_with_a_million_values_stays_bounded() -> None:

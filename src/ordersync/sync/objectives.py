@@ -105,7 +105,13 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     stale: int
     suspect: int
     unknown: int
-    discrepancies: dict[str, int]
+    discrepancies: Annotated[
+        dict[str, int], Meta(description="By kind, the most rows at once that differed.")
+    ]
+    found: Annotated[
+        dict[str, int],
+        Meta(description="By kind, how many events told of something wrong (`repaired`, …)."),
+    ]
     latency: Annotated[
         dict[str, list[tuple[float | None, int]]],
         Meta(description="`buckets`: upper bound in seconds (null: none), and how many."),
@@ -184,6 +190,7 @@ def _point(at: datetime, sample: Sample) -> Point:
         suspect=sample.suspect,
         unknown=sample.unknown,
         discrepancies=sample.discrepancies,
+        found=sample.found,
         latency={"buckets": list(zip(bounds, sample.latency.counts, strict=True))},
         calls=sample.calls,
         call_limit=sample.call_limit,

@@ -15,6 +15,7 @@ import structlog
 from ordersync.errors import AskAgain, OrdersyncError
 from ordersync.metered import LATENCY_BOUNDS, Count, Level, Span
 from ordersync.sampled import MINUTE, Latency, Sample, Standing
+from ordersync.truth.model import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,13 @@ PENDING_LIMIT = 180
 ROLL_UP_EVERY = timedelta(minutes=10)
 KNOWN_OWNERS_FOR = timedelta(hours=24)
 ANSWERED = ("answered", "not_found")
+
+FOUND = tuple(
+    kind.value
+    for kind in EventKind
+    if kind not in {EventKind.CHANGED, EventKind.CONFIRMED, EventKind.RESOLVED, EventKind.CORRECTED}
+)
+"""The kinds of events that tell of something wrong: a row, an order, or what is said of it."""
 
 log = structlog.get_logger("ordersync")
 
@@ -213,6 +221,7 @@ class Watcher:
             suspect=worse.suspect,
             unknown=worse.unknown,
             discrepancies=worse.discrepancies,
+            found=after.found_since(before),
             latency=Latency(
                 counts=tuple(a - b for a, b in zip(counts, latest, strict=True)),
                 seconds=round(seconds - before.latency_seconds, 3),
@@ -232,9 +241,12 @@ class Watcher:
 class _Totals:
     """What has been counted of an account so far."""
 
-    __slots__ = (*("blocked", "calls", "failed", "latency_seconds", "sampled", "untruly", "wrong"),)
+    __slots__ = (
+        *("blocked", "calls", "failed", "found", "latency_seconds", "sampled", "untruly", "wrong"),
+    )
 
     def __init__(self) -> None:
+        self.found = dict.fromkeys(FOUND, 0)
         self.calls = self.failed = self.blocked = self.untruly = 0.0
         self.sampled = self.wrong = self.latency_seconds = 0.0
 
@@ -248,7 +260,13 @@ class _Totals:
         made.untruly = tally.total(Count.UNTRULY_BLOCKED, account)
         made.sampled = tally.total(Count.ACCURACY_SAMPLED, account)
         made.wrong = tally.total(Count.ACCURACY_WRONG, account)
+        made.found = {kind: int(tally.total(Count.EVENTS, account, kind)) for kind in FOUND}
         return made
+
+    def found_since(self, before: _Totals) -> dict[str, int]:
+        """How many more of each kind that tells of something wrong, where there were any."""
+        more = {kind: self.found[kind] - before.found[kind] for kind in FOUND}
+        return {kind: n for kind, n in more.items() if n}
 
 
 def _worse(one: Standing, other: Standing) -> Standing:

@@ -21,11 +21,14 @@ from ordersync.sync.objectives import (
     points,
 )
 from ordersync.web.api.described import answer, answers, problems
+from ordersync.web.api.filters import Text
 from ordersync.web.api.parts import Parts
 from ordersync.web.api.problems import Refusal
 from ordersync.web.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["figures"])
+
+AccountOfAll = Annotated[Text | None, Query(description="Only of this account.")]
 
 
 class Slo(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,9 +61,12 @@ async def get_samples(
     window: Annotated[
         Literal["1h", "24h", "30d"], Query(description="Up to now: in steps of 1 min, 5 min, 1 h.")
     ] = "24h",
+    account: AccountOfAll = None,
 ) -> Response:
-    """What was counted in each step, over all accounts."""
+    """What was counted in each step, over all accounts or of one."""
     samples = await faces.figures.since(WINDOWS[window])
+    if account is not None:
+        samples = [one for one in samples if one.account == account]
     step = int(STEPS[window].total_seconds())
     return answer(Plot(step_seconds=step, samples=points(samples, window, faces.clock.now())))
 

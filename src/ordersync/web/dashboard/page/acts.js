@@ -18,7 +18,7 @@ const TITLES = {
 
 export function ask(kind, { row = null } = {}) {
   const form = kind === "cleanup"
-    ? { older_than: "24h", reason: "" }
+    ? { older_than: "24h", reason: "", accept_absent: false }
     : { status: kind === "correct" ? (row?.exchange_status ?? "filled").split("+")[0] : "canceled", filled_qty: row?.filled_qty ?? "", avg_price: row?.avg_price ?? "", fee: row?.fee ?? "", reason: "" };
   act.value = { kind, row, phase: "ask", form, answer: null, trouble: null };
 }
@@ -128,7 +128,9 @@ function Ask() {
     return html`
       <p>Verifies old open rows and writes what became of them. First you see what would be written.</p>
       <${Field} name="older_than" title="Older than" hint="As 24h, 7d, 30m" required pattern="\\d+[smhd]" />
-      <${Field} name="reason" title="Reason" hint="Is kept with the record" required maxlength="500" />`;
+      <${Field} name="reason" title="Reason" hint="Is kept with the record" required maxlength="500" />
+      <label class="check"><input type="checkbox" checked=${act.value.form.accept_absent} onChange=${(event) => { act.peek().form.accept_absent = event.target.checked; }} /><span>The key is the right one, though the exchange has none of these orders</span>
+        <small>Your word, where the account cannot prove it (--accept-absent). Only where ordersync doctor names the portfolio in which they were placed, and you know why they are gone. Not to make a message go away, nor after the key was changed.</small></label>`;
   }
   return html`
     <p>${kind === "resolve"
@@ -145,11 +147,12 @@ function Ask() {
 }
 
 function Planned() {
-  const { kind, answer } = act.value;
+  const { kind, answer, form } = act.value;
   if (kind !== "cleanup") return html`<p>This would be written:</p><${Change} before=${answer.before} after=${answer.after} />`;
   return html`${answer.changes.length
       ? html`<p>${count(answer.rows, "row")} would be written:</p><${Changes} list=${answer.changes} rows=${answer.rows} />`
       : html`<p>Nothing to clean up: no row that old says something untrue that is known.</p>`}
+    ${form.accept_absent ? html`<p class="note warn">Besides, rows whose orders the exchange proves not to have are marked, on your word that the key is right. Which these are is known only when it is asked, so they are not in this preview.</p>` : null}
     <${Failures} of=${answer} />`;
 }
 
@@ -216,11 +219,11 @@ function Buttons() {
   const path = { verify: () => `${pathOf(row)}/sync`, verifyAll: () => "sync", cleanup: () => "cleanup", resolve: () => `${pathOf(row)}/resolve`, correct: () => `${pathOf(row)}/correct` }[kind];
   if (phase === "done") return html`<button type="button" class="strong" onClick=${close} autofocus>Close</button>`;
   const write = () => send(path(), isPreviewed ? body(form, false) : {}, "done");
-  const isIdle = kind === "cleanup" && phase === "preview" && !answer.changes?.length;
+  const isIdle = kind === "cleanup" && phase === "preview" && !answer.changes?.length && !form.accept_absent;
   return html`
     <button type="button" onClick=${close}>${phase === "lost" ? "Close" : "Cancel"}</button>
     ${phase === "preview" ? html`<button type="button" onClick=${() => set({ phase: "ask" })}>Back</button>` : null}
-    ${phase === "preview" && !isIdle ? html`<button type="button" class="strong" onClick=${write}>${kind === "cleanup" ? `Write ${count(answer.rows, "row")}` : "Write it"}</button>` : null}
+    ${phase === "preview" && !isIdle ? html`<button type="button" class="strong" onClick=${write}>${kind !== "cleanup" ? "Write it" : form.accept_absent ? "Ask, and write" : `Write ${count(answer.rows, "row")}`}</button>` : null}
     ${phase === "ask" || phase === "refused" || phase === "doing" ? html`<button type="submit" class="strong" autofocus=${!isPreviewed} disabled=${phase === "doing"}>${phase === "doing" ? `Asking … ${span((now.value - began) / 1000)}` : isPreviewed ? "Preview" : TITLES[kind]}</button>` : null}`;
 }
 

@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals";
 
 const KEPT = "ordersync.token";
+const PATIENCE_MS = 20000;
 let token = read();
 
 /** Why a token is wanted: null while none is, "" before one was given, else what was wrong with it. */
@@ -50,21 +51,32 @@ export async function refusal(response) {
 }
 
 /** Call the API. Raises Trouble. */
-export async function call(method, path, body, { patience = 20000 } = {}) {
-  let response;
+export function call(method, path, body, { patience = PATIENCE_MS } = {}) {
+  const answer = fetch(path, {
+    method,
+    headers: {
+      accept: "application/json",
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...authorized(),
+    },
+    body: body === undefined ? undefined : JSON.stringify(body),
+    signal: AbortSignal.timeout(patience),
+    cache: "no-store",
+    credentials: "omit",
+  });
+  return contentOf(answer, patience);
+}
+
+/** What first.js asked for: {page, at} when it is there. Raises Trouble. Null the second time. */
+export function takeFirst() {
+  const { answer, at } = window.firstRows ?? {};
+  window.firstRows = null;
+  return answer ? contentOf(answer, PATIENCE_MS).then((page) => ({ page, at })) : null;
+}
+
+async function contentOf(answer, patience) {
   try {
-    response = await fetch(path, {
-      method,
-      headers: {
-        accept: "application/json",
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-        ...authorized(),
-      },
-      body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(patience),
-      cache: "no-store",
-      credentials: "omit",
-    });
+    const response = await answer;
     if (!response.ok) throw await refusal(response);
     return await response.json();
   } catch (error) {

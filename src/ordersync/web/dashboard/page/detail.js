@@ -5,7 +5,7 @@ import { Change, ask, changed } from "./acts.js";
 import { get } from "./api.js";
 import { cannotAct, drawn, heard, heardFrom, isShadow, now, opened, rowAt } from "./state.js";
 import { Badge, Fill, Text, html } from "./parts.js";
-import { DISCREPANCIES, KINDS, SOURCES, count, digits, exchangeSays, latency, markOf, moment, span, wholeMoment } from "./words.js";
+import { DISCREPANCIES, KINDS, SOURCES, count, digits, exchangeSays, isFinal, latency, markOf, moment, span, wholeMoment } from "./words.js";
 
 const LINE = 46;
 const LINES = 6;
@@ -73,6 +73,37 @@ const Line = ({ event, index, at }) => {
   </button>`;
 };
 
+/** A step at the exchange, by its clock; where it gave no time, when it was seen here: it was by then. */
+const happened = (word, event) => event.latency_ms == null
+  ? { word, at: Date.parse(event.at), isBy: true, tip: "When it was seen here; the exchange gave no time." }
+  : { word, at: Date.parse(event.at) - event.latency_ms, tip: "By the exchange's clock." };
+
+/** What became of the order, by its events, in order of time: [{word, at, isBy, tip}, …]; `at` null: not yet. */
+function milestones(row, { events, loading, isCut, archived }) {
+  if (loading || isCut || !events.length || archived.some((part) => part.why)) return []; // not all of it is known
+  const oldest = [...events].reverse();
+  const end = oldest.find(({ before, after }) => isFinal(after.status) && !isFinal(before.status));
+  const fill = oldest.find(({ before, after }) => Number(after.filled_qty ?? 0) > Number(before.filled_qty ?? 0));
+  const found = [{ word: "Seen", at: Date.parse(oldest[0].at), tip: "Its first event here." }];
+  if (row.created_at != null) found.unshift({ word: "Sent", at: Date.parse(row.created_at), tip: "As the row says it was made." });
+  if (fill && fill !== end) found.push(happened("First fill", fill));
+  if (end) found.push(happened(end.after.status.split("+")[0].replaceAll("_", " "), end));
+  found.sort((a, b) => a.at - b.at);
+  if (!end) return [...found, { word: "Ended", at: null, tip: "The exchange has not ended it." }];
+  const isTrue = row.row_word != null && row.discrepancy !== "status";
+  const written = isTrue ? oldest.slice(oldest.indexOf(end)).find(({ after }) => after.word === row.row_word) : null;
+  if (!row.orphan) found.push({ word: "Row true", at: written ? Date.parse(written.at) : null, tip: "When the row said so." });
+  return found;
+}
+
+const Timeline = ({ row, told, at }) => html`<ol class="steps" aria-label="What became of it">${milestones(row, told).map(({ word, at: when, isBy, tip }, n, steps) => {
+  const since = n ? (when ?? at) - steps[n - 1].at : null;
+  const iso = when == null ? null : new Date(when).toISOString();
+  return html`<li key=${word} class=${when == null ? "due" : ""} title=${when == null ? tip : `${wholeMoment(iso)}. ${tip}`}>
+    <b>${word}</b><span class="number">${when == null ? "not yet" : `${isBy ? "by " : ""}${moment(iso, at)}`}</span>
+    <span class="quiet number">${since == null ? "" : when == null ? `for ${span(since / 1000)}` : `+ ${latency(Math.max(0, since))}`}</span></li>`;
+})}</ol>`;
+
 const copied = signal("");
 /** Puts a text where the next paste takes it from; not there over plain http from other machines. */
 const Copy = ({ text, what }) => text == null || !navigator.clipboard ? null : html`<button type="button" class="link copy" aria-label=${`Copy ${what}`} onClick=${() => {
@@ -125,6 +156,7 @@ function History({ row }) {
   const last = Math.min(events.length, Math.ceil((scroll.value + sight.value) / LINE) + BEYOND);
   const shown = events.find((event) => event.id === chosen.value);
   return html`
+    ${told ? html`<${Timeline} row=${row} told=${told} at=${now.value} />` : null}
     <h3>History <span class="quiet">${told ? `${count(events.length, "event")}${told.loading ? " so far" : ""}, the newest first, in ${zone}` : ""}</span></h3>
     <div class="history" style=${{ height: `${Math.min(LINES, Math.max(1, events.length)) * LINE + 2}px` }} ref=${holder} tabindex="0" role="group" aria-label="Events" onScroll=${(event) => {
       scroll.value = event.target.scrollTop;

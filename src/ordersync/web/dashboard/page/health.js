@@ -98,24 +98,28 @@ function Account({ account, at }) {
       <dt><${Term} tip="Now and then all open orders are asked for, whatever the stream told.">Passes<//></dt><dd>${polling?.last_pass_at ? html`${isFailed ? html`<${Badge} shape="stop" tone="bad" word="failed" /> ` : ""}the last began ${since(polling.last_pass_at, at)} ago, took ${polling.lasted_seconds == null ? "–" : latency(polling.lasted_seconds * 1000)}, asked about ${count(polling.asked ?? 0, "order")}${polling.failed ? html`; <strong>${number(polling.failed)} not verified:</strong> <${Text}>${polling.why}<//>` : ""}` : "no pass ended yet"}</dd>
       <dt>Calls</dt><dd>${budget && (budget.limit != null || budget.calls_last_minute != null) ? html`<span class="fill"><svg class="gauge" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="whole" width="100" height="6" /><rect class="part" width=${(used ?? 0) * 100} height="6" /></svg></span> <span class="number">${budget.calls_last_minute == null ? "being counted" : `${number(budget.calls_last_minute)} in the last minute`}${budget.limit ? `, limit ${number(budget.limit)}` : ""}</span>${budget.paused_until ? html`<br /><${Badge} shape="warning" tone="warn" word=${`paused until ${wholeMoment(budget.paused_until)}`} />` : null}` : html`<span class="quiet">not counted in this process</span>`}</dd>
       <dt><${Term} tip="Of several ordersyncs on one database one keeps each account: the one that holds its lease.">Lease<//></dt><dd>${lease ? html`<${Text}>${lease.holder}<//> <span class="quiet">${lease.mine ? "(this process)" : "(another process)"}</span>` : html`<span class="quiet">not used: one process</span>`}</dd>
-    </dl></article>`;
+    </dl>
+    <${Strip} account=${account.account} />
+  </article>`;
 }
 
-const day = signal(null);
+/** What the strips show, by account. */
+const days = signal({});
 const DAY = 288;
 
-/** The day in steps of five minutes: whether the exchange's answers could be used, all accounts together. */
-function Strip() {
+/** The day of an account in steps of five minutes: whether the exchange's answers could be used. */
+function Strip({ account }) {
   useEffect(() => {
-    const read = () => document.hidden || get("samples", { window: "24h" }).then((answer) => {
-      day.value = { ...answer, told: Date.now() };
+    const read = () => document.hidden || get("samples", { window: "24h", account }).then((answer) => {
+      days.value = { ...days.peek(), [account]: { ...answer, told: Date.now() } };
     }, () => {}); // away: the banner says so
     read();
     const again = setInterval(read, 60000);
     return () => clearInterval(again);
-  }, []);
-  if (!day.value?.samples.length) return null;
-  const { samples, step_seconds: step, told } = day.value;
+  }, [account]);
+  const day = days.value[account];
+  if (!day?.samples.length) return null;
+  const { samples, step_seconds: step, told } = day;
   const bars = samples.map(({ at, success_ratio: share, stale }) => {
     const x = DAY - 1 - Math.floor((told - Date.parse(at)) / 1000 / step);
     const tone = share == null ? "none" : share >= 1 ? "whole" : share > 0 ? "some" : "lost";
@@ -123,8 +127,8 @@ function Strip() {
   });
   const bad = samples.filter(({ success_ratio: share }) => share != null && share < 1).length;
   const say = bad ? `In ${count(bad, "step")} of five minutes not every answer could be used.` : "Every answer of the exchange could be used.";
-  return html`<figure class="strip"><figcaption><h3>The last 24 hours <span class="quiet">${say} Low bars: some answers; red: none; empty: nobody asked.</span></h3></figcaption>
-    <svg viewBox=${`0 0 ${DAY} 20`} preserveAspectRatio="none" role="img" aria-label=${say}>${bars}</svg></figure>`;
+  return html`<figure class="strip"><figcaption><h4>The last 24 hours <span class="quiet">${say} Low bars: some answers; red: none; empty: nobody asked.</span></h4></figcaption>
+    <svg viewBox=${`0 0 ${DAY} 20`} preserveAspectRatio="none" role="img" aria-label=${`${account}: ${say}`}>${bars}</svg></figure>`;
 }
 
 /** Ways to people that fail: whoever relies on them has to know. */
@@ -136,7 +140,7 @@ export function Health({ isShort }) {
   if (list === null) return html`<p class="quiet">Reading …</p>`;
   if (!list.length) return html`<p class="quiet">No account is configured.</p>`;
   const at = now.value;
-  if (!isShort) return html`<${Unheard} /><div class="accounts">${list.map((account) => html`<${Account} key=${account.account} account=${account} at=${at} />`)}</div><${Strip} />`;
+  if (!isShort) return html`<${Unheard} /><div class="accounts">${list.map((account) => html`<${Account} key=${account.account} account=${account} at=${at} />`)}</div>`;
   return html`<${Unheard} /><ul class="bots">${list.map((account) => {
     const stream = STREAMS[account.stream?.state] ?? STREAMS.off;
     const isLate = isBehind(account.degraded);

@@ -3,11 +3,11 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { ask } from "./acts.js";
 import {
-  arrange, cannotAct, choose, cursor, drawn, ended, filter, link, loadEnded, loaded, names, now, opened, orphans,
+  accounts, arrange, cannotAct, choose, cursor, drawn, ended, filter, isShadow, link, loadEnded, loaded, names, now, opened, orphans,
   sort, sortBy, standing, totals, visible,
 } from "./state.js";
-import { Badge, Fill, Text, html } from "./parts.js";
-import { count, digits, exchangeSays, markOf, number, span, wholeMoment } from "./words.js";
+import { Badge, Fill, Shape, Text, html } from "./parts.js";
+import { count, digits, exchangeSays, markOf, number, span, venueName, wholeMoment } from "./words.js";
 
 const BEYOND = 6;
 const narrow = matchMedia("(max-width: 720px)");
@@ -97,7 +97,23 @@ function Empty() {
   }
   if (!loaded.value) return html`<p>${link.value.answers === false ? "Nothing to show until the server answers." : "Reading the orders …"}</p>`;
   if (which === "trouble") return html`<p>Nothing needs you. Rows that are stale, suspect or untrue would stand here.</p>`;
-  return html`<p>No open orders. A row that your bot inserts appears here within seconds; ended ones are under <button type="button" class="link" onClick=${() => choose({ which: "ended" })}>Ended</button>.</p>`;
+  return html`<${Awaiting} />`;
+}
+
+/** What is watched while there is nothing to show, and what comes next. */
+function Awaiting() {
+  useEffect(() => {
+    if (!ended.peek().isRead) loadEnded();
+  }, []);
+  const at = now.value;
+  const { isRead, rows } = ended.value;
+  return html`<div class="first">
+    <h3>No open orders.</h3>
+    <p>${!isRead ? "" : rows.length ? html`All that there were have ended: they are under <button type="button" class="link" onClick=${() => choose({ which: "ended" })}>Ended</button>.`
+      : "None has ended yet either: the table waits for its first order."} This is watched:</p>
+    <ul>${(accounts.value ?? []).map(({ account, venue, stream, polling, told }) => html`<li key=${account}><${Shape} of="dot" /><strong><${Text}>${account}<//></strong> at ${venueName(venue)}: ${stream?.state === "live" ? "what happens is pushed" : "it is asked"}${polling?.last_pass_at ? html`, the last pass began <span class="number">${span((at - Date.parse(polling.last_pass_at)) / 1000)}</span> ago` : ""}.</li>`)}</ul>
+    <p>${isShadow.value ? "A row that your bot inserts appears here within seconds; in the shadow none is written." : "A row that your bot inserts appears here within seconds, and is kept true from then on."} If it does not, <code>ordersync doctor</code> looks for the cause: the table, the mapping, the key.</p>
+  </div>`;
 }
 
 /** Keep the cursor's row in sight. */

@@ -100,15 +100,15 @@ function together(samples) {
   return [...sum].sort(([a], [b]) => (a ?? Infinity) - (b ?? Infinity));
 }
 
-/** Discrepancies by kind: the most at once in each hour (each day, over a month). */
+/** What was found wrong, by kind: how many in each hour (each day, over a month). */
 function hourly(samples, step) {
-  const kinds = [...new Set(samples.flatMap(({ discrepancies }) => Object.keys(discrepancies ?? {})))].sort();
+  const kinds = [...new Set(samples.flatMap(({ found }) => Object.keys(found ?? {})))].sort();
   const slots = new Map();
-  for (const { at, discrepancies } of samples) {
-    if (!discrepancies) continue; // nobody watched
+  for (const { at, found } of samples) {
+    if (!found) continue; // nobody watched
     const slot = Math.floor(Date.parse(at) / 1000 / step) * step;
     const here = slots.get(slot) ?? slots.set(slot, {}).get(slot);
-    for (const [kind, n] of Object.entries(discrepancies ?? {})) here[kind] = Math.max(here[kind] ?? 0, n);
+    for (const [kind, n] of Object.entries(found)) here[kind] = (here[kind] ?? 0) + n;
   }
   const xs = [...slots.keys()].sort((a, b) => a - b);
   if (xs.length) xs.push(xs.at(-1) + step); // the last slot has a width, too
@@ -210,6 +210,15 @@ function Plot({ title, say, columns, lines, isDark, y, marks = [], log = false, 
 }
 
 const kept = new WeakMap();
+/** By kind the most rows at once that differed. */
+function atOnce(samples) {
+  const sum = {};
+  for (const { discrepancies } of samples) {
+    for (const [kind, n] of Object.entries(discrepancies ?? {})) sum[kind] = Math.max(sum[kind] ?? 0, n);
+  }
+  return Object.entries(sum).sort();
+}
+
 /** What the plots show, worked out once for each answer. */
 function figures(answer) {
   if (kept.has(answer)) return kept.get(answer);
@@ -219,7 +228,7 @@ function figures(answer) {
   const all = together(samples);
   const step = answer.window === "30d" ? 86400 : answer.window === "1h" ? 300 : 3600;
   const found = {
-    all, step, by: hourly(samples, step),
+    all, step, by: hourly(samples, step), untrue: atOnce(samples),
     times: [xs, ...[0.5, 0.99].map((q) => samples.map(({ latency: l }) => quantile(l?.buckets ?? [], q, worst)))],
     spread: [all.map((_, n) => n), all.map(([, n]) => n)],
     doubt: [xs, of("stale"), of("suspect"), of("unknown")],
@@ -245,7 +254,8 @@ function All({ answer, isDark }) {
   const calls = most(f.calls[1]);
   const limit = most(f.calls[2]);
   const low = f.success[1].filter((v) => v != null).reduce((a, b) => Math.min(a, b), 100);
-  const total = f.by.ys.flat().reduce((a, b) => a + b, 0);
+  // The last of each column stands twice, so that it has a width.
+  const found = f.by.ys.map((column) => column.slice(0, -1).reduce((a, b) => a + b, 0));
   const named = f.step === 86400 ? "day" : f.step === 300 ? "5 minutes" : "hour";
   return html`<div class="plots">
     <${Plot} title="From fill to row, over time" span=${answer.span} isDark=${isDark} columns=${f.times} log y=${seconds} marks=${objectives}
@@ -255,8 +265,8 @@ function All({ answer, isDark }) {
       x=${{ scale: { time: false, range: (u, min, max) => [-0.6, Math.max(max, 1) + 0.6] }, values: (u, values) => values.map((v) => (v % 1 || !f.all[v] ? "" : f.all[v][0] == null ? "more" : `≤ ${latency(f.all[v][0] * 1000)}`)) }}
       marks=${[...(slot > 0 ? [{ at: slot - 0.5, word: "30 s", along: "x" }] : []), ...(lateSlot > 0 ? [{ at: lateSlot - 0.5, word: "2 min", along: "x" }] : [])]}
       say=${counted ? `${percent(within(SOON))} within 30 s, ${percent(within(LATE))} within 2 min.` : "Nothing was filled in this time."} />
-    <${Plot} title=${`Discrepancies by kind, the most at once each ${named}`} span=${answer.span} isDark=${isDark} columns=${f.kinds} lines=${f.by.kinds.map((label) => ({ label: label.replaceAll("_", " ") }))}
-      say=${total ? `At most at once: ${f.by.kinds.map((kind, n) => `${number(most(f.by.ys[n]))} ${kind.replaceAll("_", " ")}`).join(", ")}.` : "None was found in this time."} />
+    <${Plot} title=${`Discrepancies found each ${named}, by kind`} span=${answer.span} isDark=${isDark} columns=${f.kinds} lines=${f.by.kinds.map((label) => ({ label: label.replaceAll("_", " ") }))}
+      say=${`${found.length ? `Found: ${f.by.kinds.map((kind, n) => `${number(found[n])} ${kind.replaceAll("_", " ")}`).join(", ")}` : "Nothing was found wrong"}; ordinary changes are not among it. ${f.untrue.length ? `Rows that differed, at most at once: ${f.untrue.map(([kind, n]) => `${number(n)} ${kind}`).join(", ")}.` : "No row was seen to differ."}`} />
     <${Plot} title="Stale, suspect and unknown orders" span=${answer.span} isDark=${isDark} columns=${f.doubt} lines=${[{ label: "stale" }, { label: "suspect" }, { label: "unknown" }]}
       say=${`At most ${count(most(f.doubt[1]), "stale order")}, ${number(most(f.doubt[2]))} suspect, ${number(most(f.doubt[3]))} unknown at one time.`} />
     <${Plot} title="Answers that could be used" span=${answer.span} isDark=${isDark} columns=${f.success} lines=${[{ label: "share" }]} y=${(u, values) => values.map((v) => `${v} %`)}

@@ -1,7 +1,7 @@
 // What the page knows: the orders, and how fresh that is. Events change rows at once; what no event
 // tells (a row just inserted, a row that became stale by waiting) is asked for every few seconds.
 import { computed, signal } from "@preact/signals";
-import { Trouble, get, wanted } from "./api.js";
+import { Trouble, get, takeFirst, wanted } from "./api.js";
 import { Stream } from "./stream.js";
 import { filledShare, isFinal, loudness } from "./words.js";
 
@@ -37,7 +37,7 @@ export const opened = signal(null);
 export const visible = signal([]);
 /** Who has open orders, and where: what can be chosen from. */
 export const names = signal({ owner: [], account: [] });
-export const ended = signal({ rows: [], next: null, loading: false, trouble: "" });
+export const ended = signal({ rows: [], next: null, isRead: false, loading: false, trouble: "" });
 /** What listens to the events of one order, so that an open history grows. */
 export const heard = new Set();
 
@@ -73,6 +73,7 @@ function count() {
     if (row.state === "stale" && row.urgency === "critical") sum.loud += 1;
   }
   const t = totals.peek();
+  if (!loadedAt && !t) return; // nobody knows yet how many there are
   // Before all rows were read once the server's totals are more than what is held.
   const told = loadedAt || !t ? sum : {
     open: t.open, stale: t.stale, suspect: t.suspect, unknown: t.unknown,
@@ -354,14 +355,25 @@ async function readAll() {
   sweep(seen, began);
 }
 
+/** The rows that were asked for before this code was here are shown at once. They are read again, as all are: what
+ * became of them meanwhile nobody has told. */
+async function showFirst() {
+  const asked = takeFirst();
+  if (!asked) return;
+  const { page, at } = await heardFrom(asked);
+  take(page.orders, at, new Set());
+  show();
+}
+
 /** Every open order and the totals. To count many takes the server a while: the first page comes before that. */
 async function readPages(seen) {
+  await showFirst();
   let next = null;
   let counted = null;
   try {
     do {
       const told = Date.now();
-      const page = await heardFrom(get("orders", { limit: next ? PAGE : FEW, cursor: next }));
+      const page = await heardFrom(get("orders", { limit: PAGE, cursor: next }));
       if (!counted) {
         counted = readTotals(1, seen);
         counted.catch(() => {}); // looked at below, after the pages
@@ -402,7 +414,7 @@ export async function loadEnded(more = false) {
   try {
     const page = await heardFrom(get("orders", { state: "final", limit: 200, cursor: more ? before.next : null }));
     const fresh = page.orders.map((order) => dress(order));
-    ended.value = { rows: more ? [...before.rows, ...fresh] : fresh, next: page.next, loading: false, trouble: "" };
+    ended.value = { rows: more ? [...before.rows, ...fresh] : fresh, next: page.next, isRead: true, loading: false, trouble: "" };
   } catch (error) {
     ended.value = { ...before, loading: false, trouble: error.message };
   }
@@ -459,8 +471,8 @@ async function ask() {
       slo.value = { ...answer, told: Date.now() };
     });
   }
-  // Many rows take the server a while to count: it is asked for a fortieth of its time at most.
-  every = rows.size > FEW ? Math.max(ASK_MS, 40 * (Date.now() - asked)) : ASK_MS;
+  // Many rows take the server a while to count: it is asked for an eightieth of its time at most.
+  every = rows.size > FEW ? Math.max(ASK_MS, 80 * (Date.now() - asked)) : ASK_MS;
   drawSoon();
 }
 

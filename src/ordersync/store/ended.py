@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from ordersync.ports import OrderName
+from ordersync.store.kept import KeptOrder
 from ordersync.store.plan import spell
 from ordersync.store.statement import Ask
 
@@ -18,31 +18,16 @@ if TYPE_CHECKING:
 _LATER_THAN_ALL = "~"
 
 
-class Ended(NamedTuple):
-    """An order that ended, and when we learned of that."""
-
-    account: str
-    at: str
-    key: str
-    venue_order_id: str | None
-    client_order_id: str | None
-
-    @property
-    def name(self) -> OrderName:
-        """By what the store knows it."""
-        return OrderName(self.venue_order_id, self.client_order_id)
-
-    @property
-    def place(self) -> Place:
-        """Where the walk goes on behind it."""
-        return (self.at, self.key, self.account)
-
-
 class EndedStatements:
     """The walk, from the latest end to the first; of one moment by the orders' keys, backwards."""
 
     def __init__(self, own: OwnStatements) -> None:
         self._before, self._with = (_text(own, sign) for sign in ("<", "<="))
+
+    @staticmethod
+    def place_of(one: KeptOrder) -> Place:
+        """Where the walk goes on behind it."""
+        return (one.at, one.key, one.account)
 
     def next_ones(
         self,
@@ -51,8 +36,8 @@ class EndedStatements:
         wanted: Wanted,
         after: Place | None,
         limit: int,
-    ) -> list[Ended]:
-        """The next ones of these accounts."""
+    ) -> list[KeptOrder]:
+        """The next ones of these accounts, each with when we learned of its end."""
         until = spell(wanted.until) if wanted.until else _LATER_THAN_ALL
         at, key, last = after or (until, "", "")
         about = {
@@ -61,12 +46,12 @@ class EndedStatements:
             "since": spell(wanted.since) if wanted.since else "",
             "limit": limit,
         }
-        found: list[Ended] = []
+        found: list[KeptOrder] = []
         for account in accounts:
             # Of two accounts' orders with one key the first account's comes first.
             text = self._with if after and account > last else self._before
             rows = session.fetch(Ask(text, {**about, "account": account}))
-            found += [Ended(account, *row) for row in rows]
+            found += [KeptOrder(account, *row) for row in rows]
         found.sort(key=lambda one: one.account)
         found.sort(key=lambda one: (one.at, one.key), reverse=True)
         return found[:limit]

@@ -17,7 +17,7 @@ from ordersync.ports import AccountRecord, Known, Meaning, OrderName
 from ordersync.store import schema
 from ordersync.store.beside import Judge, Verified
 from ordersync.store.blocked import Blocked
-from ordersync.store.ended import Ended, EndedStatements
+from ordersync.store.ended import EndedStatements
 from ordersync.store.lookup import Lookup
 from ordersync.store.mapping import bind
 from ordersync.store.named import Named
@@ -36,7 +36,7 @@ from ordersync.store.open_rows import (
 from ordersync.store.own import OwnStatements
 from ordersync.store.readers import Readers
 from ordersync.store.remembered import Remembered
-from ordersync.store.rowless import RowlessStatements, Told
+from ordersync.store.rowless import RowlessStatements
 from ordersync.store.statement import Ask, keys_of
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ordersync.ports import Claim, Clock
     from ordersync.settings import Orders
     from ordersync.store.database import Database, Session
+    from ordersync.store.kept import KeptOrder
 
 LOOKED_THROUGH = 2_000
 """How many final orders are looked at for one page; where few of them fit, the page is short."""
@@ -56,7 +57,6 @@ ORPHANS_COUNT_FOR = timedelta(hours=24)
 """For how long an order without a row counts after it has ended."""
 
 _T = TypeVar("_T")
-_Walked = TypeVar("_Walked", Ended, Told)
 
 _decode_account = msgspec.json.Decoder(AccountRecord).decode
 
@@ -238,7 +238,8 @@ class TableLists:
         # A row that has appeared meanwhile shows it in its own list.
         judged = self._as_told(session, told[:limit], Wanted())
         orders = [one for _, one in judged if one is not None and one.row_id is None]
-        return Page(orders=orders, next=told[limit - 1].place if len(told) > limit else None)
+        place = self._rowless.place_of(told[limit - 1]) if len(told) > limit else None
+        return Page(orders=orders, next=place)
 
     def _open_rows(self, session: Session, wanted: Wanted) -> list[Row]:
         """The open rows that may be wanted, by their keys."""
@@ -345,7 +346,7 @@ class TableLists:
             ended = self._ended.next_ones(session, accounts, wanted, place, limit + 1)
             more = len(ended) > limit
             for one, listed in self._as_told(session, ended[:limit], wanted):
-                place = one.place
+                place = self._ended.place_of(one)
                 looked += 1
                 if listed is not None:
                     found.append(listed)
@@ -354,12 +355,12 @@ class TableLists:
         return Page(orders=found, next=place if more else None)
 
     def _as_told(
-        self, session: Session, ended: Sequence[_Walked], wanted: Wanted
-    ) -> Iterator[tuple[_Walked, Listed | None]]:
+        self, session: Session, kept: Sequence[KeptOrder], wanted: Wanted
+    ) -> Iterator[tuple[KeptOrder, Listed | None]]:
         """Each of these as it is told; None where it is not wanted, or its row is still open."""
-        rows: dict[_Walked, tuple[Known, Claim | None]] = {}
+        rows: dict[KeptOrder, tuple[Known, Claim | None]] = {}
         for account in self._accounts:
-            names = {one.name: one for one in ended if one.account == account}
+            names = {one.name: one for one in kept if one.account == account}
             if not names:
                 continue
             with self.readers.one_moment(session):
@@ -370,7 +371,7 @@ class TableLists:
         judge = self._judge(session)
         verified = {name: Verified.of(self._record(session, name)) for name in self._accounts}
         sources = self._sources(session, ((o.account, o.key) for o in rows))
-        for one in ended:
+        for one in kept:
             if one not in rows:  # it moved out at this moment
                 yield one, None
                 continue

@@ -5,10 +5,10 @@ Found by the index of the rows' keys, where they stand together: the history is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ordersync.orphaned import Rowless
-from ordersync.ports import OrderName
+from ordersync.store.kept import KeptOrder
 from ordersync.store.plan import spell
 from ordersync.store.statement import Ask
 from ordersync.truth.model import EventKind
@@ -22,26 +22,6 @@ if TYPE_CHECKING:
     from ordersync.store.own import OwnStatements
 
 ORPHAN = EventKind.ORPHAN.value
-
-
-class Told(NamedTuple):
-    """An order without a row that was told of."""
-
-    account: str
-    seen_at: str
-    key: str
-    venue_order_id: str | None
-    client_order_id: str | None
-
-    @property
-    def name(self) -> OrderName:
-        """By what the store knows it."""
-        return OrderName(self.venue_order_id, self.client_order_id)
-
-    @property
-    def place(self) -> Place:
-        """Where the walk goes on behind it."""
-        return (self.account, self.seen_at, self.key)
 
 
 class RowlessStatements:
@@ -87,6 +67,11 @@ class RowlessStatements:
         rows = session.fetch(Ask(self._open, {"account": account, "limit": limit}))
         return [order for (order,) in rows if order]
 
+    @staticmethod
+    def place_of(one: KeptOrder) -> Place:
+        """Where the walk goes on behind it."""
+        return (one.account, one.at, one.key)
+
     def told_of(
         self,
         session: Session,
@@ -94,17 +79,20 @@ class RowlessStatements:
         since: datetime,
         after: Place | None,
         limit: int,
-    ) -> list[Told]:
-        """Those that `count` counts, account after account, of each the oldest first."""
+    ) -> list[KeptOrder]:
+        """Those that `count` counts, each with when it was first seen.
+
+        Account after account, of each the oldest first.
+        """
         last, seen_at, key = after or ("", "", "")
-        found: list[Told] = []
+        found: list[KeptOrder] = []
         for account in sorted(accounts):
             if account < last or len(found) >= limit:
                 continue
             place = (seen_at, key) if account == last else ("", "")
             about = {"account": account, "since": spell(since), "limit": limit - len(found)}
             ask = Ask(self._list, {**about, "seen_at": place[0], "key": place[1]})
-            found += [Told(account, *row) for row in session.fetch(ask)]
+            found += [KeptOrder(account, *row) for row in session.fetch(ask)]
         return found
 
     def count(

@@ -62,7 +62,9 @@ class RabbitMq(Owned):
             server=SERVER,
         )
         script = folder.write("start.sh", text)
+        # Tests in the background ignore SIGQUIT, and a shell that inherits that cannot trap it.
+        command = ["/usr/bin/env", "--default-signal=QUIT", "/bin/sh", str(script)]
         super().__init__(
-            Daemon(folder, ["/bin/sh", str(script)], ready=lambda: listens(port)),
+            Daemon(folder, command, ready=lambda: listens(port)),
             lambda: Hosts(Place(url=f"amqp://guest:guest@{LOOPBACK}:{port}//", version=VERSION)),
         )

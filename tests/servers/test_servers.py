@@ -19,6 +19,7 @@ from tests.servers.mariadb import MariaDb
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import Postgres
 from tests.servers.sharing import shared
+from tests.servers.undertaker import gone
 
 if TYPE_CHECKING:
     from tests.servers.fixtures import OwnServer
@@ -230,6 +231,21 @@ def test_a_server_ends_when_its_user_is_killed() -> None:
     until(lambda: not Path(folder).exists(), "the removal of its folder")
     with pytest.raises(psycopg.OperationalError, match="refused"):
         ask(url, "SELECT 1")
+
+
+def test_nothing_that_a_server_started_outlives_it() -> None:
+    """A shell that was told to end by a signal which it inherited as ignored."""
+    folder = Folder()
+    script = "trap '' QUIT; sleep 1000 & echo $! > child; wait"
+    child = folder.path / "child"
+    daemon = Daemon(
+        folder, ["/bin/sh", "-c", script], ready=lambda: child.exists() and child.read_text() != ""
+    )
+    daemon.start()
+    pid = int(child.read_text())
+    assert not gone(pid)
+    daemon.close()
+    until(lambda: gone(pid), "the end of what it started", within=5)
 
 
 def test_a_folder_that_is_given_up_cannot_be_held() -> None:

@@ -40,10 +40,11 @@ def gone(pid: int) -> bool:
 
 def end(pid: int) -> None:
     """End a server, whose data nobody wants any more."""
-    # SIGQUIT lets PostgreSQL give its shared memory back; it is quick with all of them.
-    for deed in (signal.SIGQUIT, signal.SIGKILL):
+    # SIGQUIT lets PostgreSQL give its shared memory back; it is quick with all of them. Who does
+    # not heed it cannot end what it started: all of its group goes.
+    for send, deed in ((os.kill, signal.SIGQUIT), (os.killpg, signal.SIGKILL)):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, deed)
+            send(pid, deed)
         for _ in range(PATIENCE):
             if gone(pid):
                 return

@@ -17,6 +17,7 @@ from crash.witness import (
     Seen,
     contradictions,
     forgotten,
+    is_news,
     look,
     regressions,
     restless,
@@ -302,17 +303,20 @@ class Scene:
             verdict.broken += wrong or ["the exchange did not come to rest"]
 
     def _calm(self, connection: psycopg.Connection[Any]) -> tuple[list[Seen], list[str]]:
-        """All rows; and what was written though nothing was new, where that does not end.
+        """All rows; and what was written though nothing was new.
 
-        A pass that was under way when the last row came true may bring what a stream had not told.
+        Every row is true: none may be written any more. A truth may still learn what its row says
+        already, which has to come to an end.
         """
         seen, stirred = look(connection), list[str]()
         for _ in range(CALMS):
             self._stray.wait(QUIET)
-            before, seen = {one.row: one for one in seen}, look(connection)
+            before, seen = seen, look(connection)
             later = {one.row: one for one in seen}
-            stirred = [w for row, one in before.items() for w in restless(one, later.get(row))]
-            if not stirred:
+            pairs = [(one, later.get(one.row)) for one in before]
+            moved = [pair for pair in pairs if restless(*pair)]
+            stirred = [what for pair in moved for what in restless(*pair)]
+            if not moved or not all(is_news(*pair) for pair in moved):
                 break
         return seen, stirred
 

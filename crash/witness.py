@@ -44,6 +44,8 @@ _WORDS = {
     "rejected": {"failed"},
 }
 CANCELED = "cancelled"
+_ADVANCES = {"changed", "confirmed"}
+"""The kinds of events that tell of a new version of a truth, one each."""
 
 
 class Said(msgspec.Struct, frozen=True, array_like=True):
@@ -104,7 +106,7 @@ def _seen(cells: tuple[Any, ...]) -> Seen:
 def contradictions(seen: Seen, *, canceled: bool) -> list[str]:
     """Row, truth and event at one moment: what cannot be, if one transaction wrote them."""
     found = []
-    advances = [said for said in seen.said if said.kind in {"changed", "confirmed"}]
+    advances = [said for said in seen.said if said.kind in _ADVANCES]
     if (seen.version or 0) != len(advances):
         found.append(f"truth has version {seen.version}, and {len(advances)} events changed it")
     if advances:
@@ -152,6 +154,22 @@ def restless(before: Seen, after: Seen | None) -> list[str]:
         if name != "said" and getattr(before, name) != getattr(after, name)
     }
     return [f"{what} {cells}, events {after.said[len(before.said) :]}"]
+
+
+def is_news(before: Seen, after: Seen | None) -> bool:
+    """Whether a truth learned what its row said already: it moved with its events, the row stayed.
+
+    So it does where the bot wrote first that its order was canceled, or a pass brings of an end
+    what the stream does not tell.
+    """
+    fresh = after.said[len(before.said) :] if after is not None else ()
+    return (
+        after is not None
+        and after.row_mark == before.row_mark
+        and bool(fresh)
+        and (after.version or 0) == (before.version or 0) + len(fresh)
+        and all(said.kind in _ADVANCES for said in fresh)
+    )
 
 
 def words_for(standing: str, filled_qty: Decimal | str | None) -> Collection[str]:

@@ -9,10 +9,11 @@ from tests.simulation.trials import Trial
 
 SOURCE = Path(__file__).parents[1] / "src"
 
-KERNEL, GOLDEN, STORY = Trial.KERNEL, Trial.GOLDEN, Trial.STORY
+KERNEL, GOLDEN, STORY, OFFICE = Trial.KERNEL, Trial.GOLDEN, Trial.STORY, Trial.OFFICE
 INSIDE = (KERNEL, GOLDEN, STORY)
 WHOLE = (GOLDEN, STORY)
 TOLD = (STORY, GOLDEN)
+DEALT = (OFFICE,)
 
 
 @dataclass(frozen=True)
@@ -269,12 +270,64 @@ MUTANTS = (
         "alive = pending",
         TOLD,
     ),
-    # --- an operator's acts ------------------------------------------------------------------
+    Mutant(
+        "the write does not look at the lease",
+        "store/table_store.py",
+        "session.held = self._held(lease) if lease is not None else None",
+        "session.held = None",
+        DEALT,
+    ),
+    Mutant(
+        "the store is not told by which lease it writes",
+        "sync/tenure.py",
+        "            self._store.fence(self.account, lease)\n",
+        "",
+        DEALT,
+    ),
+    # --- those who deal with it --------------------------------------------------------------
     Mutant(
         "a correction is overwritten by an older report",
         "truth/merge.py",
         "if report.as_of <= order.corrected.at or repeats:",
         "if repeats:",
         (KERNEL,),
+    ),
+    Mutant(
+        "what a person overruled counts when it is said again",
+        "truth/merge.py",
+        "if report.as_of <= order.corrected.at or repeats:",
+        "if report.as_of <= order.corrected.at:",
+        DEALT,
+    ),
+    Mutant(
+        "an orphan is told of before its row had time to come",
+        "sync/orphans.py",
+        "before = self._clock.now() - self._rules.grace",
+        "before = self._clock.now()",
+        DEALT,
+    ),
+    Mutant(
+        "nobody is told of an orphan",
+        "sync/orphans.py",
+        "rowless={k.key: note for k in orphans} if note else {}",
+        "rowless={}",
+        DEALT,
+    ),
+    Mutant(
+        "a delivery is struck off before it is sent",
+        "web/deliveries.py",
+        "                    after = await self._send(subscription, one)\n",
+        "                    await self._store.strike_off(\n"
+        "                        subscription.subscription_id, [one.place], self._clock.now()\n"
+        "                    )\n"
+        "                    after = await self._send(subscription, one)\n",
+        DEALT,
+    ),
+    Mutant(
+        "what an address did not take was delivered",
+        "web/deliveries.py",
+        "if answered.is_taken:",
+        "if True:",
+        DEALT,
     ),
 )

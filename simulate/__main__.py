@@ -23,7 +23,7 @@ SEEDS = 2_000
 KERNEL_SEEDS_A_STORY = 50
 """A story takes as long as so many seeds of the kernel, and finds other things."""
 
-AT_ONCE = {Trial.KERNEL: 50, Trial.GOLDEN: 5, Trial.STORY: 2, Trial.BROKER: 2}
+AT_ONCE = {Trial.KERNEL: 50, Trial.GOLDEN: 5, Trial.STORY: 2, Trial.BROKER: 2, Trial.OFFICE: 2}
 SHOWN = 20
 AHEAD = 4
 
@@ -68,7 +68,7 @@ def divide(only: Trial | None, first: int, seeds: int) -> Iterator[tuple[Trial, 
     """What to try, in parts of a second or two."""
     for trial in [only] if only else list(Trial):
         whole = seeds
-        if trial in {Trial.STORY, Trial.BROKER} and only is None:
+        if trial in {Trial.STORY, Trial.BROKER, Trial.OFFICE} and only is None:
             whole = max(1, seeds // KERNEL_SEEDS_A_STORY)
         end = min(first + whole, count(trial) or first + whole)
         step = AT_ONCE[trial]

@@ -92,6 +92,15 @@ class FrailSession:
                 self._disk.burn()
         return getattr(self._session, name)
 
+    @property
+    def held(self) -> Ask | None:
+        """By what the real one knows, when it commits, that the lease is held."""
+        return self._session.held
+
+    @held.setter
+    def held(self, ask: Ask | None) -> None:
+        self._session.held = ask
+
     def begin(self, how: str | None = None) -> None:
         self._disk.check()
         self._disk.before()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ordersync.simulator import Faults, Kind, StreamKind
-from tests.simulation import broker
+from tests.simulation import broker, office
 from tests.simulation.plan import Channel
 from tests.simulation.story import play
 
@@ -34,6 +34,12 @@ def test_a_story_at_the_broker_is_true_in_time_and_happens_twice_alike(
     tmp_path: Path, seed: int
 ) -> None:
     assert broker.play(seed, tmp_path / "1") == broker.play(seed, tmp_path / "2")
+
+
+def test_two_services_and_all_who_deal_with_them_end_in_the_truth_and_twice_alike(
+    tmp_path: Path,
+) -> None:
+    assert office.play(0, tmp_path / "1") == office.play(0, tmp_path / "2")
 
 
 @pytest.mark.parametrize("channel", [Channel.PUSH, Channel.POLL])

@@ -12,16 +12,23 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
-from tests.simulation import broker, golden, kernel, story
+from tests.simulation import broker, golden, kernel, office, story
 
 
 class Trial(StrEnum):
-    """What can be tried; `story` is told at Coinbase, `broker` at Alpaca."""
+    """What can be tried; `story` is told at Coinbase, `broker` at Alpaca.
+
+    `office` has two services and all who deal with them.
+    """
 
     KERNEL = "kernel"
     GOLDEN = "golden"
     STORY = "story"
     BROKER = "broker"
+    OFFICE = "office"
+
+
+PLAYS = {Trial.STORY: story.play, Trial.BROKER: broker.play, Trial.OFFICE: office.play}
 
 
 @cache
@@ -54,7 +61,7 @@ def attempt(trial: Trial, number: int, *, twice: bool = False) -> None:
         if trial is Trial.GOLDEN:
             golden.play(_cases()[number], Path(folder))
             return
-        play = broker.play if trial is Trial.BROKER else story.play
+        play = PLAYS[trial]
         told = play(number, Path(folder, "1"))
         if twice:
             again = play(number, Path(folder, "2"))

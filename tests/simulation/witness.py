@@ -148,7 +148,7 @@ class Witness:
         told = dict(
             connection.execute(
                 "SELECT order_key, count(DISTINCT log_id) FROM ordersync_events"
-                " WHERE kind IN ('changed', 'confirmed') GROUP BY order_key"
+                " WHERE kind IN ('changed', 'confirmed', 'corrected') GROUP BY order_key"
             ).fetchall()
         )
         assert told == versions, f"told {told}, stored {versions}"

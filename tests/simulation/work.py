@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def at_work(
-    house: Premises, disk: Disk, gate: Gate | None = None, *, clock: Clock | None = None
+    house: Premises,
+    disk: Disk,
+    gate: Gate | None = None,
+    *,
+    clock: Clock | None = None,
+    wholly: bool = False,
 ) -> AsyncIterator[Service]:
     """As `serving` composes it, with a store on this disk; cancelled at the end of the block.
 
     At the gate it is killed as it stands: the block goes on without it. `clock` is the machine's
-    where that is not the exchange's.
+    where that is not the exchange's; `wholly` puts all of the service behind the gate.
     """
     settings, clock = house.settings(), clock or house.clock
     store = TableStore(
@@ -41,7 +46,7 @@ async def at_work(
         await store.open(create=True)
         async with asyncio.TaskGroup() as group:
             if gate is not None:
-                put_behind(service, gate)
+                put_behind(service, gate, wholly=wholly)
             working = group.create_task(service.run())
             if gate is not None:
                 gate.kill = working.cancel

@@ -16,14 +16,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mutants.planted import INSIDE, MUTANTS, SOURCE, Mutant
+from mutants.planted import DEALT, INSIDE, MUTANTS, SOURCE, Mutant
 
 LIMIT = 200
 PATIENCE = 3_600.0
 """Seconds for one hunt. Who was not found by then is alive: a slow machine is no witness."""
 
 ROOT = SOURCE.parent
-NOBODY = Mutant("(nothing is changed)", "__init__.py", "", "", INSIDE)
+NOBODY = Mutant("(nothing is changed)", "__init__.py", "", "", (*INSIDE, *DEALT))
 CONTROL_LIMIT = 25
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 170)
 

@@ -31,7 +31,9 @@ class Alert(StrEnum):
 
     ORDER_STALE = "order_stale"
     """an open row, not suspect, older than `sync.stale_after`, that nobody can vouch for"""
-    ORDER_STALE_LONG = "order_stale_long"  # the same of a row twelve times as old: an hour
+    ORDER_STALE_LONG = "order_stale_long"
+    """the same for twelve times as long: nobody has vouched for it, or its row has said otherwise
+    than the exchange, for an hour"""
     ORDER_SUSPECT = "order_suspect"  # the exchange does not show the order, and that is not proven
     ORDER_UNKNOWN = "order_unknown"  # it is proven that the exchange does not have the order
     FINAL_REPAIRED = "final_repaired"  # a row said something final and untrue, and was repaired
@@ -40,6 +42,7 @@ class Alert(StrEnum):
     """its stream cannot be relied on for `alerts.degraded_after`"""
     ACCOUNT_SILENT = "account_silent"
     """no open order of the account was verified for `sync.stale_after`"""
+    DATABASE_AWAY = "database_away"  # the rows could not be read for a minute
     KEY_REFUSED = "key_refused"  # the exchange answers 401 or 403
     KEY_EXPIRES = "key_expires"
     """the day in `accounts.<name>.key_expires` is less than 14 days away"""
@@ -66,6 +69,7 @@ _LOUDNESS = {
     Alert.ORDER_UNKNOWN: Loudness.CRITICAL,
     Alert.FINAL_REPAIRED: Loudness.CRITICAL,
     Alert.ACCOUNT_SILENT: Loudness.CRITICAL,
+    Alert.DATABASE_AWAY: Loudness.CRITICAL,
     Alert.KEY_REFUSED: Loudness.CRITICAL,
     Alert.ALL_WELL: Loudness.INFO,
     Alert.TEST: Loudness.INFO,

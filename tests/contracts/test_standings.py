@@ -11,6 +11,7 @@ from ordersync.store.listing import TableLists
 from ordersync.store.told import ToldLog
 from ordersync.sync.standing import ListedStandings
 from ordersync.truth.model import Status
+from ordersync.truth.urgency import Discrepancy, Urgency
 from tests.contracts.bench import ACCOUNT, NOON, TRADES, ingest, mapped, said
 
 if TYPE_CHECKING:
@@ -79,8 +80,23 @@ async def test_at_that_moment_and_not_before_they_are_stale(opened: Open) -> Non
     standing = await stood(it)
     assert (standing.stale, standing.discrepancies) == (2, {"unverified": 2})
     assert {one.row_id for one in standing.troubles} == {"1", "2"}
-    # The young one becomes loud when it is an hour old, the old one is so already.
-    assert standing.next_at == NOON - timedelta(minutes=1) + 12 * STALE_AFTER
+    # Loud when nobody has vouched for them for an hour, however old they are.
+    assert {one.urgency for one in standing.troubles} == {Urgency.WARNING}
+    assert standing.next_at == NOON + 12 * STALE_AFTER
+    it.clock.forward(11 * STALE_AFTER)
+    assert {one.urgency for one in (await stood(it)).troubles} == {Urgency.CRITICAL}
+
+
+async def test_a_row_that_rested_for_days_is_loud_when_it_was_untrue_for_an_hour(
+    opened: Open,
+) -> None:
+    it = await opened(*rows(timedelta(days=2)))
+    await ingest(it.store, said("v1", Status.FILLED, "1", changed_at=NOON))
+    it.bench.write(1, status="pending")
+    for passed, urgency in ((STALE_AFTER, Urgency.WARNING), (11 * STALE_AFTER, Urgency.CRITICAL)):
+        it.clock.forward(passed)
+        (one,) = (await stood(it)).troubles
+        assert (one.discrepancy, one.urgency) == (Discrepancy.STATUS, urgency)
 
 
 async def test_what_was_told_is_kept_and_replaced_by_name(opened: Open) -> None:

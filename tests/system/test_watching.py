@@ -205,7 +205,7 @@ async def test_what_was_finished_is_verified_again_and_what_is_wrong_is_counted_
 async def test_an_exchange_that_is_cut_off_for_an_hour_is_told_a_few_times_and_then_all_well(
     tmp_path: Path,
 ) -> None:
-    """They go stale at once, and later all are an hour old: each is one message."""
+    """They go stale at once, and an hour later are so for long: each is one message."""
     listener = Listener()
     async with (
         built(tmp_path, more=alerting(tmp_path)) as house,
@@ -222,7 +222,7 @@ async def test_an_exchange_that_is_cut_off_for_an_hour_is_told_a_few_times_and_t
             # Five minutes after the last word of the exchange, and at most two seconds later.
             late = house.clock.now() - began - timedelta(minutes=5)
             assert late <= timedelta(seconds=2)
-            await house.wait(minutes=55)
+            await house.wait(minutes=56)
             during = len(listener.got)
             house.faults.clear()
             await house.wait(minutes=3)
@@ -253,6 +253,28 @@ async def test_a_restart_in_an_outage_tells_nothing_again(tmp_path: Path) -> Non
             async with house.running():
                 await house.wait(minutes=2)
         assert len(listener.got) == told
+
+
+@virtually
+async def test_rows_that_cannot_be_read_for_a_minute_are_told_of_though_the_database_is_away(
+    tmp_path: Path,
+) -> None:
+    listener = Listener()
+    async with (
+        built(tmp_path, more=alerting(tmp_path)) as house,
+        listening(listener.app, "127.0.0.1", ALERT_PORT),
+    ):
+        house.place(Life.open())
+        async with house.running():
+            for away, told in ((40, []), (100, [{Alert.DATABASE_AWAY}])):
+                await house.wait(minutes=2)
+                house.sql("ALTER TABLE trades RENAME TO elsewhere")
+                await house.wait(seconds=away)
+                assert listener.kinds() == told
+                house.sql("ALTER TABLE elsewhere RENAME TO trades")
+            await house.wait(minutes=2)
+            assert listener.kinds()[1:] == [{Alert.ALL_WELL}]
+    assert "the database cannot be read" in listener.got[0]["title"]
 
 
 @virtually

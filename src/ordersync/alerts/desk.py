@@ -45,6 +45,9 @@ JUMPED = timedelta(seconds=20)
 LIMITED_FOR = timedelta(minutes=10)
 """For how long after a 429 the rate limit counts as reached."""
 
+AWAY_AFTER = timedelta(minutes=1)
+"""So long the rows cannot be read before anybody hears of it: a server restarts within that."""
+
 JUDGE_EVERY = timedelta(minutes=5)
 LEAST_WATCHED = timedelta(minutes=10)
 EXPIRES_SOON = timedelta(days=14)
@@ -56,7 +59,8 @@ class Desk:
     """Lets a person know of one account. `run` ends only by cancellation.
 
     `degraded` says since when its stream cannot be relied on, and why; None while it can be, or
-    there is none. `final_words` are those of a row that stand for an end.
+    there is none; `away` the same of the database. `final_words` are those of a row that stand
+    for an end.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Desk:
         tally: Tally,
         clock: Clock,
         degraded: Callable[[], tuple[datetime, str] | None],
+        away: Callable[[], tuple[datetime, str] | None],
         final_words: Collection[str],
         key_expires: date | None = None,
     ) -> None:
@@ -82,6 +87,7 @@ class Desk:
         self._tally = tally
         self._clock = clock
         self._degraded = degraded
+        self._away = away
         self._final_words = frozenset(final_words)
         self._key_expires = key_expires
         self._seen = (clock.now(), clock.monotonic())
@@ -190,6 +196,7 @@ class Desk:
             now = self._clock.now()
             self._look_at_counts(now)
             self._look_at_stream(now)
+            self._look_at_database(now)
             self._look_at_key(now)
             await self._judge(now)
             if (message := self.book.compose(now)) is not None:
@@ -231,6 +238,12 @@ class Desk:
         if degraded is not None and now - degraded[0] >= self._settings.degraded_after:
             what = f"since {degraded[0]:%H:%M:%S}Z: {degraded[1]}"
         self._settle(Alert.ACCOUNT_DEGRADED, what, now)
+
+    def _look_at_database(self, now: datetime) -> None:
+        away, what = self._away(), ""
+        if away is not None and now - away[0] >= AWAY_AFTER:
+            what = f"since {away[0]:%H:%M:%S}Z: {away[1]}"
+        self._settle(Alert.DATABASE_AWAY, what, now)
 
     def _look_at_key(self, now: datetime) -> None:
         day, what = self._key_expires, ""

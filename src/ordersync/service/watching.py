@@ -174,9 +174,14 @@ class Watch:
             tally=self._tally,
             clock=self._clock,
             degraded=lambda: self._degraded(name),
+            away=lambda: self._away(name),
             final_words=words_meaning(settings, Meaning.FINAL),
             key_expires=settings.accounts[name].key_expires,
         )
+
+    def _away(self, name: str) -> tuple[datetime, str] | None:
+        watcher = self._watchers.get(name)
+        return watcher.away if watcher is not None else None
 
     def _degraded(self, name: str) -> tuple[datetime, str] | None:
         stream = self._streams.get(name)

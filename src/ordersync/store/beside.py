@@ -60,11 +60,13 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 class Stood(NamedTuple):
     """A row that was compared: as it is told, but for what time does to it.
 
-    `begun` is since when its age counts; `alone`: no other order has a say in what it shows.
+    `begun` is since when its age counts, `changed_at` since when the exchange tells what it tells;
+    `alone`: no other order has a say in what the row shows.
     """
 
     listed: Listed
     begun: datetime | None
+    changed_at: datetime | None
     alone: bool
 
 
@@ -137,7 +139,8 @@ class Judge:
             discrepancy=found,
             urgency=Urgency.FRESH,
         )
-        return Stood(listed, begun, known.truth is shown)
+        changed_at = shown.changed_at if shown else None
+        return Stood(listed, begun, changed_at, known.truth is shown)
 
     def tell(self, stood: Stood, verified_at: datetime | None) -> Listed:
         """The same as it is now: how old, since when vouched for, how urgent."""
@@ -148,6 +151,9 @@ class Judge:
         unvouched = verified_age is None or verified_age >= bound
         if found is None and state is not State.FINAL and unvouched:
             found = Discrepancy.UNVERIFIED
+        in_doubt = verified_age
+        if found is not Discrepancy.UNVERIFIED:
+            in_doubt = None if stood.changed_at is None else max(now - stood.changed_at, _NOTHING)
         # One word, one meaning: what is absent is `suspect` or `unknown`, and not stale besides.
         stale = state is State.OPEN and age is not None and is_stale(age, found, bound)
         return msgspec.structs.replace(
@@ -158,7 +164,7 @@ class Judge:
             verified_age_seconds=_seconds(verified_age),
             stale=stale,
             discrepancy=found,
-            urgency=urgency(age or _NOTHING, found, bound),
+            urgency=urgency(age or _NOTHING, found, bound, in_doubt=in_doubt),
         )
 
     def _difference(

@@ -78,7 +78,8 @@ class _Counting:
             return None
         begun = self._now - timedelta(seconds=one.age_seconds)
         if one.state in _TROUBLED:
-            return begun + LOUD_TIMES * self._stale_after
+            told = one.last_verified_at if one.discrepancy is Discrepancy.UNVERIFIED else None
+            return max(begun, told or begun) + LOUD_TIMES * self._stale_after
         at = begun + self._stale_after
         if one.discrepancy in {None, Discrepancy.FILLS}:
             # Nobody vouches for it from then on.

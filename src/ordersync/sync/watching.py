@@ -51,8 +51,8 @@ log = structlog.get_logger("ordersync")
 class Watcher:
     """Watches one account. `run` ends only by cancellation.
 
-    `hear` is told of each look at the rows; `look` lets whoever knows set the levels of what
-    is not in the database.
+    `hear` is told of each look at the rows. `away` is since when these cannot be read, and why;
+    None while they can.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Watcher:
     ) -> None:
         self.account = account
         self.standing: Standing | None = None
+        self.away: tuple[datetime, str] | None = None
         self._tally = tally
         self._samples = samples
         self._standings = standings
@@ -103,17 +104,17 @@ class Watcher:
     # --- how it stands -----------------------------------------------------------------------
 
     async def _look_on(self) -> None:
-        told = ""
         before = self._clock.monotonic()
         while True:
             pause = LOOK_EVERY
             try:
                 pause = await self._look()
-                told = ""
+                self.away = None
             except OrdersyncError as error:
+                since, told = self.away or (self._clock.now(), "")
+                self.away = since, str(error)
                 if str(error) != told:
                     log.warning(f"Failed to look at the rows: {error}", account=self.account)
-                told = str(error)
             now = self._clock.monotonic()
             self._count_blocked(now - before)
             before = now

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 LOUD_TIMES = 12
-"""At how many times `stale_after` a stale order is critical: an hour, of five minutes."""
+"""After how many times `stale_after` of doubt an order is critical: an hour, of five minutes."""
 
 
 class Discrepancy(StrEnum):
@@ -44,10 +44,21 @@ def is_stale(age: timedelta, discrepancy: Discrepancy | None, stale_after: timed
     return age >= stale_after and discrepancy not in {None, Discrepancy.FILLS}
 
 
-def urgency(age: timedelta, discrepancy: Discrepancy | None, stale_after: timedelta) -> Urgency:
-    """How urgent an open row of this age is."""
+def urgency(
+    age: timedelta,
+    discrepancy: Discrepancy | None,
+    stale_after: timedelta,
+    *,
+    in_doubt: timedelta | None = None,
+) -> Urgency:
+    """How urgent an open row of this age is.
+
+    `in_doubt` is for how long nobody has vouched for it, or the exchange has said otherwise; None:
+    never was anything known. An order that rested for days is not urgent for its age.
+    """
     stale = is_stale(age, discrepancy, stale_after)
-    if discrepancy is Discrepancy.SUSPECT or (stale and age >= LOUD_TIMES * stale_after):
+    doubted = age if in_doubt is None else min(age, in_doubt)
+    if discrepancy is Discrepancy.SUSPECT or (stale and doubted >= LOUD_TIMES * stale_after):
         return Urgency.CRITICAL
     if stale or discrepancy not in {None, Discrepancy.UNVERIFIED}:
         return Urgency.WARNING

@@ -60,10 +60,13 @@ async def test_an_order_that_rests_is_not_stale_while_the_exchange_vouches_for_i
             await house.wait(seconds=400)
             (one,) = (await caller.get("/api/v1/orders", state="stale"))["orders"]
             assert one["row_id"] == str(order.row_id)
-            assert (one["discrepancy"], one["urgency"]) == ("unverified", "critical")
+            assert (one["discrepancy"], one["urgency"]) == ("unverified", "warning")
             answer = await caller.ask("/readyz")
             assert answer.status_code == 503
             assert "1 of 1 accounts" in answer.json()["why"]
+            await house.wait(minutes=60)
+            (one,) = (await caller.get("/api/v1/orders", state="stale"))["orders"]
+            assert one["urgency"] == "critical"
 
 
 @virtually

@@ -94,7 +94,6 @@ class TableLists:
         self._blocked = Blocked(self.mapping, self.own)
         self._turn = asyncio.Lock()
         self._remembered = Remembered(self.mapping, self.own, self.lookup, clock)
-        self._sources_text = _sources_text(self.own)
         self._version = 0
 
     def close(self) -> None:
@@ -305,7 +304,7 @@ class TableLists:
         for account in self._accounts:
             keys = [key for name, key in wanted if name == account]
             if keys:
-                ask = Ask(self._sources_text, {"account": account, "keys": keys_of(keys)})
+                ask = Ask(self.own.sources, {"account": account, "keys": keys_of(keys)})
                 found.update(
                     ((account, key), source) for key, source in session.fetch(ask) if source
                 )
@@ -384,18 +383,3 @@ class TableLists:
             listed = judge.listed(one.account, known, claim, at, source)
             fits = wanted.owner in {None, listed.owner} and wanted.symbol in {None, listed.symbol}
             yield one, listed if fits else None
-
-
-def _sources_text(own: OwnStatements) -> str:
-    """Which way the last change of each of these orders came."""
-    spelling, at = own.spelling, own.spelling.param
-    last = (
-        f"SELECT e.body FROM {own.table('events')} AS e WHERE e.account = {at('account')}"
-        " AND e.order_key = j.value ORDER BY e.log_id DESC, e.n DESC LIMIT 1"
-    )
-    source = spelling.json_text("s.body", "source")
-    return (
-        f"SELECT s.value, {source} FROM"
-        f" (SELECT j.value, ({last}) AS body FROM {spelling.each_key('keys')}) AS s"
-        " WHERE s.body IS NOT NULL"
-    )

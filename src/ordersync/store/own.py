@@ -225,6 +225,16 @@ class OwnStatements:
             f"SELECT body FROM {self.table('accounts')} WHERE account = {at('account')}"
         )
         self.history = f"SELECT body FROM {events} WHERE {this} ORDER BY log_id, n"
+        last = (
+            f"SELECT e.body FROM {events} AS e WHERE e.account = {at('account')}"
+            " AND e.order_key = j.value ORDER BY e.log_id DESC, e.n DESC LIMIT 1"
+        )
+        # Which way the last change of each of these orders came.
+        self.sources = (
+            f"SELECT s.value, {self.spelling.json_text('s.body', 'source')} FROM"
+            f" (SELECT j.value, ({last}) AS body FROM {self.spelling.each_key('keys')}) AS s"
+            " WHERE s.body IS NOT NULL"
+        )
         self.archived_places = (
             f"SELECT place, moved_at, side FROM {self.table('archived')} WHERE {this}"
             " ORDER BY moved_at, place"

@@ -361,7 +361,7 @@ class Transaction:
                 why="the truth was advanced by another",
             )
         told = tuple(events.get(key, ()))
-        patches = [p for p in made.patches if self._writes_rows]
+        patches = made.patches if self._writes_rows else []
         rows = self._rows
         unwritten = [p.claim.row_id for p in patches if not rows.has_written(p)]
         written = len(patches) - len(unwritten)

@@ -20,7 +20,7 @@ from ordersync.store.shape import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from zoneinfo import ZoneInfo
+    from datetime import tzinfo
 
     from ordersync.store.shape import ColumnShape
 
@@ -61,7 +61,7 @@ def _epoch_unit(cell: float) -> float:
     return next((unit for least, unit in _EPOCH_UNITS if abs(cell) >= least), 1.0)
 
 
-def read_time(cell: object, zone: ZoneInfo) -> datetime | None:
+def read_time(cell: object, zone: tzinfo) -> datetime | None:
     """A cell as an aware UTC time; a naive one is in `zone`. None where it is no time."""
     if isinstance(cell, bool) or cell is None:
         return None
@@ -82,7 +82,7 @@ def read_time(cell: object, zone: ZoneInfo) -> datetime | None:
         return None
 
 
-def write_time(moment: datetime, form: TimeForm, zone: ZoneInfo) -> str | int | float:
+def write_time(moment: datetime, form: TimeForm, zone: tzinfo) -> str | int | float:
     """A time in the column's form; a naive one is spelled in `zone`."""
     if form.unit:
         number = moment.timestamp() * form.unit
@@ -169,7 +169,8 @@ def _single(number: float) -> float:
 
 def same_number(cell: object, number: Decimal, form: NumberForm, scale: int | None) -> bool:
     """Whether the cell already holds the number, as far as its type can tell."""
-    stored = read_number(cell)
+    # Where floats are compared, the way through the text of one would only lead back to it.
+    stored = cell if isinstance(cell, float) and form is NumberForm.FLOAT else read_number(cell)
     if stored is None:
         return False
     written = write_number(number, form, scale)

@@ -68,8 +68,8 @@ class Lookup:
         """The same rows, by whether they are as they were."""
         ask = Ask(self.about(account).by_words(open_words(self._mapping)))
         rows = session.stream(ask) if self._are_many else session.fetch(ask)
-        apart, begun = Apart(), self._clock.now()
-        apart.sort(rows, seen, lambda cells: self._mapping.claim(cells, begun), most)
+        apart = Apart()
+        apart.sort(rows, seen, self._mapping.named, most)
         found = len(apart.moved) + len(apart.unmoved) + len(apart.unread)
         self._are_many = found >= READ_AT_A_TIME
         # Taken after the read, so that no earlier ask can seem to be younger than what was read.

@@ -41,8 +41,7 @@ _ABSENCE_KINDS = {
     Overlay.RESOLVED: EventKind.RESOLVED,
 }
 
-_NEWS = frozenset({EventKind.CHANGED, EventKind.CONFIRMED, EventKind.CORRECTED})
-_MOVES = ("word", "status", "filled_qty")
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Draft(msgspec.Struct, kw_only=True, gc=False):
@@ -142,9 +141,9 @@ def truth_row(made: Draft, account: str, at: str) -> tuple[object, ...]:
     truth, known = made.step.truth, made.known
     if truth is None:
         raise ValueError("a truth that was never sighted cannot be written")
-    status = truth.status
-    final_since = known.final_since if truth.is_final else None
-    since = spell(final_since) if final_since else at if truth.is_final else None
+    status, is_final = truth.status, truth.is_final
+    final_since = known.final_since if is_final else None
+    since = spell(final_since) if final_since else at if is_final else None
     return (
         account,
         known.key,
@@ -154,7 +153,7 @@ def truth_row(made: Draft, account: str, at: str) -> tuple[object, ...]:
         known.version + 1,
         truth.epoch,
         status and str(status),
-        int(truth.is_final),
+        int(is_final),
         at,
         since,
         _encode(truth).decode(),
@@ -175,15 +174,15 @@ def events_of(
     kind = EventKind.REPAIRED
     if made.is_news:
         kind = EventKind.CORRECTED if made.is_corrected else EventKind.CHANGED
-    events += [
+    of_rows = [
         event(made, claim, kind, account, now, found)
         for claim in known.claims
         # Not where it was another order's step that wrote the row.
         if (found := written.get(claim.row_id)) is not None and found.claim is claim
     ]
-    if made.is_news and not any(e.kind in _NEWS for e in events):
-        events.append(event(made, None, kind, account, now))
-    return events
+    if made.is_news and not of_rows:
+        of_rows.append(event(made, None, kind, account, now))
+    return events + of_rows
 
 
 def event(
@@ -220,7 +219,11 @@ def event(
 
 def _moved(before: Side, after: Side) -> bool:
     """Whether more changed than what the order cost: only then is the change's own time meant."""
-    return any(getattr(before, name) != getattr(after, name) for name in _MOVES)
+    return (
+        before.word != after.word
+        or before.status != after.status
+        or before.filled_qty != after.filled_qty
+    )
 
 
 def order_names(claim: Claim | None, truth: Order | None) -> EventOrder:
@@ -277,7 +280,7 @@ def _latency(made: Draft, now: datetime) -> int | None:
     if truth is not None and truth.filled is not None and _tells_a_fill(made.known.truth, truth):
         # The time of an earlier fill is not that of what is told now.
         moment = truth.filled.value if truth.filled.filled_qty == truth.filled_qty else moment
-    return max(0, (now - moment) // timedelta(milliseconds=1)) if moment else None
+    return max(0, (now - moment) // _MILLISECOND) if moment else None
 
 
 def _tells_a_fill(before: Order | None, now: Order) -> bool:

@@ -124,9 +124,9 @@ def _facts(
     last = truth.filled
     if last is None or last.filled_qty != filled_qty:
         last = None  # the time of an earlier fill is not that of the last one
-    if truth.is_final and has_fills and last is not None and "filled_at" in mapping.at:
+    if has_fills and last is not None and "filled_at" in mapping.at and truth.is_final:
         _time(mapping, claim, cells, last.value, status_is_true=status_is_true)
-    if truth.is_final and truth.reason and "reason" in mapping.at:
+    if "reason" in mapping.at and truth.reason and truth.is_final:
         length = mapping.shape.columns[mapping.columns["reason"]].length
         text = truth.reason.replace("\0", "")  # where some databases end a text
         text = text[:length] if length else text

@@ -14,7 +14,7 @@ from ordersync.ports import Meaning
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from ordersync.ports import Claim, RowId
+    from ordersync.ports import RowId
 
 Cells = tuple[object, ...]
 
@@ -33,29 +33,31 @@ class Apart:
         self,
         rows: Iterable[Cells],
         seen: Mapping[int, str],
-        as_claim: Callable[[Cells], Claim],
+        named: Callable[[Cells], tuple[str | None, Meaning]],
         most: int | None,
     ) -> None:
-        """Take each of the rows apart."""
+        """Take each of the rows apart. `named` gives a row's order, and what its word stands for.
+
+        Not a Claim: of nearly all it would be made only to be thrown away.
+        """
         known, moved, places, unmoved = seen.get, self.moved, self.places, self.unmoved
         for cells in rows:
             order = known(hash(cells))
             if order is not None:
                 unmoved[order] = key_of_row(cells)
-            elif most is None or not self._leave(as_claim(cells), most):
+            elif most is None or not self._leave(cells, *named(cells), most):
                 moved.append(cells)
                 places.append(len(unmoved))
 
-    def _leave(self, claim: Claim, most: int) -> bool:
+    def _leave(self, cells: Cells, order: str | None, meaning: Meaning, most: int) -> bool:
         """Whether it is enough to know where it is: its order is named, and has no row before."""
-        order = claim.venue_order_id
         if order is None or order in self.unread:
             return False
-        is_plain = claim.meaning is Meaning.OPEN and order not in self.unmoved
+        is_plain = meaning is Meaning.OPEN and order not in self.unmoved
         if len(self.moved) < most or not is_plain or order in self._named:
             self._named.add(order)
             return False
-        self.unread[order] = claim.row_id
+        self.unread[order] = key_of_row(cells)
         return True
 
 

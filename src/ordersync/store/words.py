@@ -37,7 +37,7 @@ def label_of(order: Order | None, overlay: Overlay | None) -> str | None:
     if order is None or status is None:
         return None
     has_fills = order.filled_qty is not None and order.filled_qty > 0
-    if status.is_final and status is not Status.FILLED and has_fills:
+    if has_fills and status is not Status.FILLED and status.is_final:
         return f"{status}+fills"
     return status
 

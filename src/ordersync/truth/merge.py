@@ -29,6 +29,7 @@ standing must outrank every pending one, so here it does.
 
 from __future__ import annotations
 
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -160,12 +161,11 @@ def vouch(order: Order, as_of: datetime) -> Order:
     """
     if as_of <= order.as_of:
         return order
-    said = {
-        name: fact
+    lifted = {
+        name: msgspec.structs.replace(fact, as_of=as_of)
         for name in ("standing", "priced", "charged", "sized", "ended_because")
         if (fact := getattr(order, name)) is not None and fact.as_of == order.as_of
     }
-    lifted = {name: msgspec.structs.replace(fact, as_of=as_of) for name, fact in said.items()}
     return msgspec.structs.replace(order, as_of=as_of, **lifted)
 
 
@@ -264,14 +264,14 @@ def objection(order: Order | None, report: Report, venue_now: datetime) -> str |
     ):
         if moment is None:
             continue
-        if moment.utcoffset() is None:
+        if moment.tzinfo is not UTC and moment.utcoffset() is None:
             return f"{name} {moment.isoformat()} has no time zone"
-        if (moment - venue_now).total_seconds() > FUTURE_SECONDS:
+        if moment - venue_now > FUTURE:
             return f"{name} {moment.isoformat()} lies in the future"
     return None
 
 
-FUTURE_SECONDS = 300
+FUTURE = timedelta(minutes=5)
 """How far a time may lie beyond the venue's clock before the report is not believed."""
 
 HUGE = Decimal("1e30")

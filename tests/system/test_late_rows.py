@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ordersync.simulator import Fault, Kind, Life, alpaca
+from ordersync.sync.audit import Difference
+from ordersync.sync.reading import EARLIER_ORDER
 from tests.system.alpaca_house import at_alpaca
 from tests.system.house import OPEN, House, Placed, ago, built, naive
 from tests.virtual import virtually
@@ -117,6 +119,23 @@ async def test_a_row_does_not_show_how_an_earlier_order_with_its_client_id_ended
         await house.wait(minutes=2)
         again = house.row(order.row_id)
         assert (again["status"], again["order_id"]) == (row["status"], None)
+
+
+@virtually
+async def test_a_pass_and_an_audit_say_which_row_has_the_client_id_of_an_earlier_order(
+    tmp_path: Path,
+) -> None:
+    async with built(tmp_path) as house:
+        order = house.place(Life.filled(), age=ago(hours=3), order_id=None)
+        house.update(order.row_id, created_at=naive(house.clock.now()))
+        async with house.serving() as service:
+            (found,) = await service.audit(ago(hours=24))
+        assert found.failed == {order.client_id: EARLIER_ORDER}
+        told = [(one.difference, one.venue_order_id) for one in found.rows]
+        assert told == [(Difference.ORPHAN, order.order_id)]
+        report = await house.sync()
+        assert report.failed == {order.client_id: EARLIER_ORDER}
+        assert house.word(order) == OPEN
 
 
 @virtually

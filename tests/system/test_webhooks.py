@@ -19,7 +19,7 @@ from ordersync.errors import ConfigError
 from ordersync.service import examine
 from ordersync.settings import Webhooks
 from ordersync.simulator import Fault, Kind, Life
-from tests.system.house import House, Placed, ago
+from tests.system.house import House, Placed, ago, naive
 from tests.system.sender import PORT, SECRET, Sender, secret_of, sending, signed, with_door
 from tests.virtual import virtually
 
@@ -104,6 +104,20 @@ async def test_a_row_that_never_learned_its_venue_id_is_found_by_the_clients(
             assert answer.status_code == 200
             assert house.row(order.row_id)["order_id"] == order.order_id
             assert house.untrue(order) == []
+
+
+@virtually
+async def test_a_webhook_brings_no_row_what_became_of_an_earlier_order_with_its_client_id(
+    tmp_path: Path,
+) -> None:
+    async with with_door(tmp_path, sync=RARELY) as house:
+        order = house.place(Life.filled(), age=ago(hours=3), order_id=None)
+        house.update(order.row_id, created_at=naive(house.clock.now()))
+        async with sending(house) as (sender, _):
+            answer = await sender.send("msg_1", {"client_order_id": order.client_id})
+            assert answer.status_code == 200
+            row = house.row(order.row_id)
+            assert (row["order_id"], row["status"]) == (None, "pending")
 
 
 @virtually

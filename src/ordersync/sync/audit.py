@@ -10,7 +10,7 @@ import msgspec
 from ordersync.ports import Advance, Change, Claim, Known, Meaning, OrderName
 from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import key_of
-from ordersync.sync.reading import told_apart
+from ordersync.sync.reading import told_apart, without_namesakes
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import NOT_PROVEN
 from ordersync.truth.evidence import Reading, Sighting, account_proves_itself
@@ -207,9 +207,11 @@ async def _find_orphans(
     chains = Chains(store)
     for known in await store.read(found.account, names) if names else []:
         report = by_id.get(known.key[2:])
-        if not known.claims and report is not None and report.venue_order_id not in heirs:
-            heir = merge(known.truth, report)
-            if heir.replaces and await chains.roots(found.account, [heir]):
+        if report is not None and report.venue_order_id not in heirs:
+            order = merge(known.truth, report)
+            if without_namesakes(known, order).claims:
+                continue
+            if order.replaces and await chains.roots(found.account, [order]):
                 continue  # the row of the order that it replaced follows it
             found.rows.append(
                 Row(

@@ -202,10 +202,11 @@ class Hints:
             return
         asked_at = self._clock.now()
         partners = {key: order for hint in hints for key, order in hint.partners.items()}
-        reading = await self._ask(rows, partners)
+        reading, unclear = await self._ask(rows, partners)
         self._note_asked(key for key, one in known.items() if one.key in rows)
         told = _keys_told(reading)
-        silent = {key for key, one in rows.items() if key not in told and _is_askable(one)}
+        settled = told.keys() | unclear
+        silent = {key for key, one in rows.items() if key not in settled and _is_askable(one)}
         taken: list[tuple[_Hint, Receipt]] = []
         for hint in hints:
             orders = {known[key].key for key in hint.names}
@@ -232,8 +233,13 @@ class Hints:
         known = dict(zip(named, read, strict=True))
         return known, [hint for hint in hints if hint.webhook_id not in taken]
 
-    async def _ask(self, rows: Mapping[str, Known], partners: Mapping[str, str]) -> Reading:
-        """What the venue says of the orders of these rows; of ended ones also their fills."""
+    async def _ask(
+        self, rows: Mapping[str, Known], partners: Mapping[str, str]
+    ) -> tuple[Reading, set[str]]:
+        """What the venue says of the orders of these rows; of ended ones also their fills.
+
+        And of which rows it showed orders that are not beyond doubt theirs: no asking ends that.
+        """
         ids = [key[2:] for key in rows if key[0] == "v"]
         by_client = {key[2:]: known for key, known in rows.items() if key[0] == "c"}
         ids += [partners[key] for key in rows if key in partners]
@@ -243,7 +249,7 @@ class Hints:
         for start, end, client_ids in creation_windows(unseen):
             reading += await self._venue.ask_created(start, end, client_ids)
         # A listing shows other orders too, and a partner may be one that nobody has a row of.
-        named, _ = told_apart(reading.sightings, by_client)
+        named, unclear = told_apart(reading.sightings, by_client)
         wanted = ids_of(named)
         ours = tuple(
             s
@@ -254,7 +260,7 @@ class Hints:
         if bare:
             fills = await self._venue.ask_fills(sorted(filter(None, bare)))
             ours += fills.sightings
-        return msgspec.structs.replace(reading, sightings=ours)
+        return msgspec.structs.replace(reading, sightings=ours), {f"c:{one}" for one in unclear}
 
     def _note_asked(self, keys: Iterable[str]) -> None:
         now, pace = self._clock.monotonic(), PACE.total_seconds()

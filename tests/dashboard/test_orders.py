@@ -126,6 +126,19 @@ def test_a_link_to_an_order_opens_it_though_it_has_ended_and_no_list_shows_it(
     assert page.url.endswith("#order=2")
 
 
+def test_a_row_that_nobody_can_write_says_for_how_long_it_has_been_untrue(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    closed, _ = house.place(Life.filled(timedelta(minutes=1)))
+    house.refuse(closed)
+    house.open()
+    page = visit(house.address)
+    row(page, closed).click()
+    steps = page.locator(".detail .steps li")
+    words = ("^Sent", r"^filled.*\+ 60 s$", "^Seen", r"^Row truenot yetfor 9 min$")
+    expect(steps).to_have_text([re.compile(word) for word in words])
+
+
 def test_the_first_rows_are_asked_for_while_the_code_is_on_its_way(
     house: House, visit: Callable[..., Page]
 ) -> None:

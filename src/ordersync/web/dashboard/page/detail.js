@@ -78,7 +78,8 @@ const happened = (word, event) => event.latency_ms == null
   ? { word, at: Date.parse(event.at), isBy: true, tip: "When it was seen here; the exchange gave no time." }
   : { word, at: Date.parse(event.at) - event.latency_ms, tip: "By the exchange's clock." };
 
-/** What became of the order, by its events, in order of time: [{word, at, isBy, tip}, …]; `at` null: not yet. */
+/** What became of the order, by its events, in order of time: [{word, at, isBy, from, tip}, …]. `at` null: not yet;
+ * `from`: from when its time counts, where that is not the step before. */
 function milestones(row, { events, loading, isCut, archived }) {
   if (loading || isCut || !events.length || archived.some((part) => part.why)) return []; // not all of it is known
   const oldest = [...events].reverse();
@@ -87,17 +88,18 @@ function milestones(row, { events, loading, isCut, archived }) {
   const found = [{ word: "Seen", at: Date.parse(oldest[0].at), tip: "Its first event here." }];
   if (row.created_at != null) found.unshift({ word: "Sent", at: Date.parse(row.created_at), tip: "As the row says it was made." });
   if (fill && fill !== end) found.push(happened("First fill", fill));
-  if (end) found.push(happened(end.after.status.split("+")[0].replaceAll("_", " "), end));
+  const ended = end ? happened(end.after.status.split("+")[0].replaceAll("_", " "), end) : null;
+  if (ended) found.push(ended);
   found.sort((a, b) => a.at - b.at);
   if (!end) return [...found, { word: "Ended", at: null, tip: "The exchange has not ended it." }];
   const isTrue = row.row_word != null && row.discrepancy !== "status";
   const written = isTrue ? oldest.slice(oldest.indexOf(end)).find(({ after }) => after.word === row.row_word) : null;
-  if (!row.orphan) found.push({ word: "Row true", at: written ? Date.parse(written.at) : null, tip: "When the row said so." });
+  if (!row.orphan) found.push({ word: "Row true", at: written ? Date.parse(written.at) : null, from: ended.at, tip: `When the row said so; its time counts from ${ended.word}.` });
   return found;
 }
 
-const Timeline = ({ row, told, at }) => html`<ol class="steps" aria-label="What became of it">${milestones(row, told).map(({ word, at: when, isBy, tip }, n, steps) => {
-  const since = n ? (when ?? at) - steps[n - 1].at : null;
+const Timeline = ({ row, told, at }) => html`<ol class="steps" aria-label="What became of it">${milestones(row, told).map(({ word, at: when, isBy, from, tip }, n, steps) => {
+  const since = n ? (when ?? at) - (from ?? steps[n - 1].at) : null;
   const iso = when == null ? null : new Date(when).toISOString();
   return html`<li key=${word} class=${when == null ? "due" : ""} title=${when == null ? tip : `${wholeMoment(iso)}. ${tip}`}>
     <b>${word}</b><span class="number">${when == null ? "not yet" : `${isBy ? "by " : ""}${moment(iso, at)}`}</span>

@@ -114,9 +114,14 @@ class Answers:
 
     def sighting(self, n: int, *, filled: bool, as_of: datetime) -> Sighting:
         """The same, read."""
-        found = parse_order(self.of(n, filled=filled), "batch", as_of, None)
-        assert isinstance(found, Sighting)
-        return found
+        return read(self.of(n, filled=filled), as_of=as_of)
+
+
+def read(raw: bytes, *, as_of: datetime) -> Sighting:
+    """The object of an order as the venue's adapter reads it."""
+    found = parse_order(raw, "batch", as_of, None)
+    assert isinstance(found, Sighting)
+    return found
 
 
 def open_store(path: Path) -> TableStore:

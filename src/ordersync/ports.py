@@ -16,7 +16,7 @@ from ordersync.archived import Archived, ArchiveViews, RetentionStore
 from ordersync.hinted import Receipts, ReceiptStore
 from ordersync.leased import FencedStore
 from ordersync.orphaned import OrphanStore
-from ordersync.truth.evidence import Case
+from ordersync.truth.evidence import Case, mark_of
 from ordersync.truth.model import Event, EventEvidence, EventKind, Order, Source, Statement
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def mark(self) -> int:
         """By what a row that has not moved is known: a hash, within this process only."""
-        return hash(self.cells)
+        return mark_of(self.cells)
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from ordersync.store.own import OwnStatements
     from ordersync.store.spelling import Spelling
 
-READ_AT_A_TIME = 5_000
+MANY_ROWS = 5_000
+"""From how many rows on a scan reads them in parts: nobody holds all of them at once."""
+
+TEXTS_AT_A_TIME = 1_000
 """Of how many orders the stored texts are in memory at once: each is a kilobyte, and more."""
 
 _decode_order = msgspec.json.Decoder(Order).decode
@@ -71,7 +74,7 @@ class Lookup:
         apart = Apart()
         apart.sort(rows, seen, self._mapping.named, most)
         found = len(apart.moved) + len(apart.unmoved) + len(apart.unread)
-        self._are_many = found >= READ_AT_A_TIME
+        self._are_many = found >= MANY_ROWS
         # Taken after the read, so that no earlier ask can seem to be younger than what was read.
         read_at = self._clock.now()
         if found:
@@ -241,8 +244,8 @@ class Lookup:
                 grouped.setdefault(key, []).append(claim)
         aliases = _aliases((c.venue_order_id, c.client_order_id) for c in claims)
         keys, found = list(grouped), list[Known]()
-        for n in range(0, len(keys), READ_AT_A_TIME):
-            part = {key: grouped[key] for key in keys[n : n + READ_AT_A_TIME]}
+        for n in range(0, len(keys), TEXTS_AT_A_TIME):
+            part = {key: grouped[key] for key in keys[n : n + TEXTS_AT_A_TIME]}
             before = {key: aliases[key] for key in part if key in aliases}
             asks = self._known_asks(account, part, before)
             found += self._known(session, account, part, before, *session.fetch_each(asks))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ordersync.ports import Meaning
+from ordersync.truth.evidence import mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +43,7 @@ class Apart:
         """
         known, moved, places, unmoved = seen.get, self.moved, self.places, self.unmoved
         for cells in rows:
-            order = known(hash(cells))
+            order = known(mark_of(cells))
             if order is not None:
                 unmoved[order] = key_of_row(cells)
             elif most is None or not self._leave(cells, *named(cells), most):

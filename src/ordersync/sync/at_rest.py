@@ -64,7 +64,9 @@ class AtRest:
 
     def settle(self, unmoved: Iterable[str]) -> AbstractSet[str]:
         """Forget all but the orders whose row has not moved and that were not stirred: these."""
-        resting = set(unmoved) - self._stirred
+        self._settled = frozenset()  # before the next ones: each of these sets has all orders
+        resting = set(unmoved)
+        resting -= self._stirred
         self._stirred.clear()
         # Where the lengths are equal there is nothing to forget: every order that rests has an
         # entry in both.

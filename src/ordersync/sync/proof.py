@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ordersync.errors import VenueRefused, VenueSilent
+from ordersync.sync.reading import ids_of, shown
 from ordersync.truth.evidence import Absence, Reading, account_proves_itself
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Container, Sequence
 
     from ordersync.ports import AccountRecord, OrderStore, Venue
 
@@ -42,16 +43,16 @@ async def prove(
     *,
     asked: int,
     sighted: Collection[str],
-    newest: Sequence[str],
+    newest: Collection[str],
     client_id: Callable[[str], str | None],
     accepted: bool = False,
 ) -> Proven:
     """Ask what has to be asked before these absences (of one pass) may count.
 
-    `sighted` are the orders of this table that the pass has seen, `newest` the venue ids of
-    the table's newest rows, asked for as witnesses; `client_id` is what the row of one of either
-    says its client id is. `accepted` is a person's word in place of
-    the proof. Absences by client id come from the history, which is its own witness.
+    `sighted` are orders of this table that the pass has seen by their ids, `newest` venue ids of
+    others, asked for as witnesses where there are none; `client_id` is what the row of one of
+    either says its client id is. `accepted` is a person's word in place of the proof. Absences by
+    client id come from the history, which is its own witness.
     """
     absent_ids = list(dict.fromkeys(a.venue_order_id for a in absences if a.venue_order_id))
     # One with a client id proves more: that this column of the table is what the venue knows.
@@ -87,6 +88,19 @@ async def proves_by_history(venue: Venue, record: AccountRecord, asked: int, abs
     return account_proves_itself(
         same_identity=same_identity, asked=asked, absent=absent, endpoint_sighted_another=True
     )
+
+
+def witnesses(
+    reading: Reading, client_id: Callable[[str], str | None], fleeting: Container[str]
+) -> set[str]:
+    """The first order that an answer showed, and the first whose client id will be known later.
+
+    More are not needed to prove an absence; all of them would be as many as are open. Of what is
+    `fleeting` nothing is known any more once it is written.
+    """
+    told = ids_of(reading.sightings)
+    named = (order for order in told if order not in fleeting and client_id(order))
+    return {order for order in (min(shown(reading), default=""), min(named, default="")) if order}
 
 
 async def _find_witness(venue: Venue, newest: Sequence[str]) -> str | None:

@@ -54,7 +54,7 @@ ordersync may have learned of one what its row does not show)."""
 UNMAPPED_SHOWN = 100
 """How many rows with words outside the mapping are told of."""
 
-READ_AT_ONCE = 4_000
+READ_AT_ONCE = 1_000
 """Of how many open orders that moved rows and truths are in memory together; the rest in parts."""
 
 LOOK_UPS_AT_ONCE = 500

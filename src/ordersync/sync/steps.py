@@ -7,11 +7,13 @@ to know that it was seen; all of them are too many to be looked through at every
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from ordersync.ports import OrderName
+from ordersync.sync.hashed import Hashed
 from ordersync.sync.parcels import key_of
 from ordersync.truth.cadence import next_ask_open
 
@@ -39,7 +41,7 @@ class Steps:
 
     def __init__(self) -> None:
         self._young: dict[str, _Step] = {}
-        self._grown: set[int] = set()
+        self._grown = Hashed()
         self._awake: set[str] = set()
         self._were_unread = False
         self._all_asked_at: datetime | None = None
@@ -59,10 +61,8 @@ class Steps:
                 claim = what.claims[0]
                 name = OrderName(claim.venue_order_id, claim.client_order_id)
                 self._young[key] = _Step(name, now)
-        for order in unread:
-            # So many at once are not new orders, but an old table that is seen for the first time.
-            if (key := f"v:{order}") not in self._young:
-                self._grown.add(hash(key))
+        # So many at once are not new orders, but an old table that is seen for the first time.
+        self._grown.update(key for order in unread if (key := f"v:{order}") not in self._young)
         if len(self._young) + len(self._grown) != len(known) + len(resting) + len(unread):
             self._forget_all_but(work, woken)
         self._awake = set(known)
@@ -71,14 +71,13 @@ class Steps:
     def _forget_all_but(self, work: Work, woken: Iterable[str]) -> None:
         known, resting, unread = work.known, work.resting, work.unread
         if not resting or self._were_unread:
-            now = {hash(f"v:{order}") for orders in (resting, unread) for order in orders}
-            now.update(map(hash, known))
-            self._grown &= now
-            for key in [key for key in self._young if hash(key) not in now]:
-                del self._young[key]
-            return
-        # Where nearly all rest, those that may be gone are few.
-        for key in self._awake.union(f"v:{order}" for order in woken).difference(known):
+            here = (f"v:{order}" for orders in (resting, unread) for order in orders)
+            self._grown.keep_only(chain(known, here))
+            may_be_gone = set(self._young)
+        else:
+            # Where nearly all rest, those that may be gone are few.
+            may_be_gone = self._awake.union(f"v:{order}" for order in woken)
+        for key in may_be_gone.difference(known):
             if key[0] != "v" or (key[2:] not in resting and key[2:] not in unread):
                 self.forget(key)
 
@@ -100,7 +99,7 @@ class Steps:
                 due.append(step)
         for key in grown:
             del self._young[key]
-            self._grown.add(hash(key))
+        self._grown.update(grown)
         for step in due:
             step.asked_at = now
         return [step.name for step in due]
@@ -108,10 +107,10 @@ class Steps:
     def forget(self, key: str) -> None:
         """No young order any more."""
         self._young.pop(key, None)
-        self._grown.discard(hash(key))
+        self._grown.discard(key)
 
     def _has_seen(self, key: str) -> bool:
-        return key in self._young or hash(key) in self._grown
+        return key in self._young or key in self._grown
 
     def _asked_at(self, step: _Step) -> datetime | None:
         everyone, alone = self._all_asked_at, step.asked_at

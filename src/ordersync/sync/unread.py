@@ -103,11 +103,12 @@ async def with_all_rows(
         read = await store.read_rows(account, list(keys))
         return {claim.row_id: claim for known in read for claim in known.claims}
 
-    if woken := scan.unmoved.keys() - resting:
+    # Not as the difference of two sets: where all rest it would be built of all of them.
+    if woken := [order for order in scan.unmoved if order not in resting]:
         rows = await rows_of(scan.unmoved[order] for order in woken)
         ours = enumerate(scan.unmoved.items())
         placed = [(p, 0, c) for p, c in zip(scan.places, scan.moved, strict=True)]
-        placed += [(n, 1, rows[row]) for n, (o, row) in ours if o in woken and row in rows]
+        placed += [(n, 1, rows[row]) for n, (o, row) in ours if o not in resting and row in rows]
         claims[: len(scan.moved)] = [c for *_, c in sorted(placed, key=lambda one: one[:2])]
     if scan.unread:
         twice = scan.unread.keys() & {c.venue_order_id for c in claims}

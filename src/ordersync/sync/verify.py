@@ -17,7 +17,7 @@ from ordersync.ports import Known, Overlay, Result
 from ordersync.sync.cases import born_at, is_settled
 from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import Parcel
-from ordersync.sync.proof import keep_identity, prove, proves_by_history
+from ordersync.sync.proof import keep_identity, prove, proves_by_history, witnesses
 from ordersync.sync.reading import (
     ids_of,
     is_mute,
@@ -35,7 +35,7 @@ from ordersync.sync.zone import TimesCompared
 from ordersync.truth.evidence import Absence, Reading, Sighting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from ordersync.ports import AccountRecord, Clock, OrderStore, Venue
     from ordersync.settings import Sync
@@ -84,7 +84,6 @@ class Verification:
         self._progress = progress
         self._at_rest = at_rest
         self._heard = at_rest.words if work.resting else {}
-        self._unheard = set(work.resting)
         self._began_at = venue.now()
         self._unread = Unread(account, work.unread, store, clock)
         self._left_out: set[str] = set()
@@ -93,7 +92,7 @@ class Verification:
         now = clock.now()
         self._asked = {key: k for key, k in work.known.items() if not is_settled(k, now)}
         self._absences: list[Absence] = []
-        self._batch_witnesses: set[str] = set()
+        self._witnesses: set[str] = set()
         self._without_fill: set[str] = set()
         self._heirs: set[str] = set()
         self._chains = Chains(store)
@@ -138,7 +137,7 @@ class Verification:
         names = [order for order in ids if order not in self._left_out]
         report.conclude([*names, *(k.key[2:] for k in by_client)])
         # Absent, unreadable or not answered for: what was remembered of it proves nothing.
-        self._at_rest.stir(self._unheard)
+        self._at_rest.stir(order for order in work.resting if order not in report.sighted)
         if work.resting:
             self._at_rest.vouched_at = self._began_at
         return report
@@ -161,7 +160,7 @@ class Verification:
                         asked_at = self._clock.now()
                         reading = await self._venue.ask_ids(part, self._heard)
                         self._absences += reading.absences
-                        self._batch_witnesses |= shown(reading)
+                        self._witnesses |= witnesses(reading, self._client_id, self._work.unread)
                         unwritten += len(reading.sightings)
                         if is_mute(reading):
                             # The rest would only wait for the same silence.
@@ -275,7 +274,6 @@ class Verification:
     def _hear_again(self, said_again: Iterable[SaidAgain]) -> None:
         """Count orders as sighted of which there is nothing to read."""
         for said in said_again:
-            self._unheard.difference_update(said.orders)
             self.report.sighted.update(said.orders)
             agree, disagree = self._at_rest.count_times(said.orders)
             self._times.agree += agree
@@ -297,11 +295,12 @@ class Verification:
             (a.venue_order_id for a in reading.absences if a.venue_order_id),
             *(silence.orders for silence in reading.silences),
         )
-        woken = [self._work.rows[order] for order in said & self._work.resting]
-        if woken:
-            for known in await self._store.read_rows(self._account, woken):
-                self._watched[known.key] = self._known[known.key] = known
-                self._ingest.vouch(self._account, known, self._at_rest.vouched_at)
+        woken = said & self._work.resting
+        self._at_rest.stir(woken)
+        rows = [self._work.rows[order] for order in woken]
+        for known in await self._store.read_rows(self._account, rows) if rows else ():
+            self._watched[known.key] = self._known[known.key] = known
+            self._ingest.vouch(self._account, known, self._at_rest.vouched_at)
 
     async def _complete_fills(self) -> None:
         """Ask for the fills of ended orders whose answer lacked price or time of the last fill."""
@@ -325,8 +324,8 @@ class Verification:
                 absent.append(absence)
         if not absent:
             return
-        newest = [i for i in self.report.sighted if i not in self._batch_witnesses]
-        if not self._batch_witnesses and not newest:
+        newest: Collection[str] = self.report.sighted
+        if not self._witnesses and not newest:
             newest = await self._store.list_witnesses(self._account, 2 * len(absent) + 25)
         asked_at = self._clock.now()
         proven = await prove(
@@ -334,7 +333,7 @@ class Verification:
             record,
             absent,
             asked=self.report.asked + self._work.asked_before,
-            sighted=sorted(self._batch_witnesses),
+            sighted=sorted(self._witnesses),
             newest=newest,
             client_id=self._client_id,
             accepted=self._accept_absent,

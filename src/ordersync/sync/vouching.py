@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ordersync.truth.evidence import mark_of
 from ordersync.truth.merge import same_facts, vouch
 from ordersync.truth.model import Order
 
@@ -45,7 +46,7 @@ class Vouching:
 
     def latest(self, account: str, known: Known) -> Order | None:
         """The truth as it is known here: what is stored, with the moments of later vouching."""
-        vouched = self._of(account).get(hash(known.key))
+        vouched = self._of(account).get(mark_of(known.key))
         if vouched is None or vouched.version != known.version or known.truth is None:
             return known.truth
         whole = vouched.truth
@@ -57,7 +58,7 @@ class Vouching:
         """Remember what a report vouched for, where that is not going to be stored."""
         vouched = self._of(account)
         if truth is None or truth is known.truth or truth.is_final:
-            vouched.pop(hash(known.key), None)
+            vouched.pop(mark_of(known.key), None)
         elif known.truth is not None and (
             # Nearly always it is, and then no fact can differ: they need not be compared.
             (is_said_again := vouch(known.truth, truth.as_of) == truth)
@@ -69,11 +70,11 @@ class Vouching:
             made = _Vouched(known.version, truth.as_of, whole)
             if self._last is None or made != self._last:
                 self._last = made
-            vouched[hash(known.key)] = self._last
+            vouched[mark_of(known.key)] = self._last
 
     def again(self, account: str, known: Known, at: datetime | None) -> None:
         """What the latest report said of this order was said again at `at` (None: never)."""
-        ours, key = self._of(account), hash(known.key)
+        ours, key = self._of(account), mark_of(known.key)
         vouched = ours.get(key)
         if vouched is not None and vouched.version == known.version and at is not None:
             whole = None if vouched.truth is None else vouch(vouched.truth, at)

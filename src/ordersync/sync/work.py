@@ -76,7 +76,7 @@ class PassReport(msgspec.Struct, kw_only=True):
 
     def conclude(self, names: Sequence[str]) -> None:
         """Whatever was asked for and not answered has failed; what was seen after all has not."""
-        for name in () if self.sighted.issuperset(names) else names:
+        for name in names:
             if name not in self.sighted and name not in self.not_found:
                 self.failed.setdefault(name, "no answer")
         self.unanswered -= self.sighted

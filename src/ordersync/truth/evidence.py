@@ -10,10 +10,22 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ordersync.truth.model import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+
+def mark_of(words: Hashable) -> int:
+    """By what these very words, or cells, are known when they come again: within this process only.
+
+    Python's hash but for its last four bits: of 60 bits a number takes two thirds of the room.
+    """
+    return hash(words) >> 4
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from ordersync.truth.evidence import SaidAgain, Sighting, Silence
+from ordersync.truth.evidence import SaidAgain, Sighting, Silence, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class Listing:
         self._pages += 1
         for n, raw in enumerate(orders):
             words = bytes(raw)
-            order = known(hash(words))
+            order = known(mark_of(words))
             if order is not None:
                 again[order] = as_of
                 if read:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ordersync.truth.evidence import Absence, Reading, SaidAgain, Sighting, Silence
+from ordersync.truth.evidence import Absence, Reading, SaidAgain, Sighting, Silence, mark_of
 from ordersync.venues.alpaca import parse
 from ordersync.venues.answers import Answer, Blame, NotFound, Unusable, excerpt
 from ordersync.venues.asking import page_of, silence_of
@@ -88,7 +88,7 @@ class OrderCalls:
             silence = silence_of(endpoint, order, [name])
             meets_all = order.blame in {Blame.SILENT, Blame.KEY}
             return Reading(silences=(silence,)), silence if meets_all else None
-        if name and heard.get(hash(bytes(order))) == name:
+        if name and heard.get(mark_of(bytes(order))) == name:
             return Reading(said_again=(SaidAgain(orders=(name,), as_of=as_of),)), None
         read = [parse.parse_order(raw, endpoint, as_of) for raw in parse.flatten([order])]
         found = read[0]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ordersync.pushed import Heard
-from ordersync.truth.evidence import Sighting, Silence
+from ordersync.truth.evidence import Sighting, Silence, mark_of
 from ordersync.truth.model import Report, Status
 from ordersync.venues.answers import UNREADABLE, excerpt
 from ordersync.venues.wire import Number, moment, number
@@ -165,7 +165,7 @@ def parse_order(raw: bytes, endpoint: str, as_of: datetime) -> Sighting | Silenc
     except (*UNREADABLE, ValueError) as error:
         why = f"an order that cannot be read: {error}"
         return Silence(endpoint=endpoint, why=why, orders=_order_id(raw), raw=text, garbled=True)
-    return Sighting(report=report, endpoint=endpoint, raw=text, mark=hash(raw))
+    return Sighting(report=report, endpoint=endpoint, raw=text, mark=mark_of(raw))
 
 
 def flatten(orders: Sequence[msgspec.Raw]) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from ordersync.truth.evidence import Sighting, Silence
+from ordersync.truth.evidence import Sighting, Silence, mark_of
 from ordersync.truth.model import Report, Status
 from ordersync.venues.answers import UNREADABLE, Blame, Unusable, excerpt
 from ordersync.venues.wire import Number, moment, number
@@ -158,7 +158,7 @@ def parse_order(
         why = "the venue says nothing of the order's state"
         return Silence(endpoint=endpoint, why=why, orders=(wire.order_id,))
     # Before it is known whose account this is, the same words may yet come to be another's.
-    mark = hash(raw) if portfolio else 0
+    mark = mark_of(raw) if portfolio else 0
     return Sighting(report=report, endpoint=endpoint, raw=text, mark=mark)
 
 

@@ -46,7 +46,8 @@ def imports(file: str) -> None:
 def first(config: str) -> None:
     """From imports done to the first verified order that is in the row."""
     import ordersync.cli.app  # noqa: PLC0415 - what is imported is not measured
-    import ordersync.cli.commands  # noqa: PLC0415, F401
+    import ordersync.cli.commands  # noqa: PLC0415
+    import ordersync.venues.coinbase.venue  # noqa: PLC0415, F401 - its account is opened later
     from ordersync import settings as configuration  # noqa: PLC0415
     from ordersync.service import serving  # noqa: PLC0415
 

@@ -16,7 +16,8 @@ from ordersync.cli.logs import set_up_log
 from ordersync.cli.output import Exit
 from ordersync.errors import ConfigError
 from ordersync.ports import OrderName
-from ordersync.service import build_views, serving
+from ordersync.service import build_views
+from ordersync.service.at_work import serving
 from ordersync.sync.operator import Word
 from ordersync.truth.model import Facts, Status
 

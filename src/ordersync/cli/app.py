@@ -190,7 +190,7 @@ def history(
     order: Annotated[str, typer.Argument(help="A row's id, a venue order id or a client id.")],
 ) -> None:
     """Every recorded change of one order."""
-    from ordersync.cli import history as past  # noqa: PLC0415 - loads the service
+    from ordersync.cli import history as past  # noqa: PLC0415 - loads the database library
 
     output = cast("Output", context.obj)
     output.run(past.history(output, order))
@@ -237,10 +237,10 @@ def archive(
     ] = False,
 ) -> None:
     """Move what ended long ago out of the database, into files."""
-    from ordersync.cli import history  # noqa: PLC0415 - loads the service
+    from ordersync.cli import archiving  # noqa: PLC0415 - loads the service
 
     output = cast("Output", context.obj)
-    output.run(history.archive(output, older_than, dry_run=dry_run))
+    output.run(archiving.archive(output, older_than, dry_run=dry_run))
 
 
 @app.command()

@@ -16,6 +16,7 @@ from ordersync import settings as configuration
 from ordersync.cli import show
 from ordersync.cli.logs import let_leave, set_up_log
 from ordersync.cli.output import Exit
+from ordersync.cli.spans import duration
 from ordersync.cli.stopping import until
 from ordersync.errors import ConfigError, StoreBusy
 from ordersync.ports import Severity
@@ -263,13 +264,3 @@ def _conclude_sync(output: Output, reports: Sequence[PassReport]) -> None:
         return
     let_leave()
     show.show_sync(output, reports)
-
-
-def duration(text: str, option: str) -> timedelta:
-    """A duration from the command line. Raises ConfigError."""
-    try:
-        return configuration.parse_duration(text)
-    except ValueError:
-        raise ConfigError(
-            f"{text!r} is not a duration.", where=option, mend='Write it as "10s", "5m" or "24h".'
-        ) from None

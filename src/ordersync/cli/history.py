@@ -1,4 +1,4 @@
-"""What is past: the history of an order, wherever it is by now, and what moves out of the way."""
+"""What is past: the history of an order, wherever it is by now."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 from ordersync import settings as configuration
 from ordersync.archived import EVENTS, ORDERS
 from ordersync.cli import show
-from ordersync.cli.commands import duration
-from ordersync.cli.logs import set_up_log
 from ordersync.cli.output import Exit
 from ordersync.errors import ArchiveRefused, ConfigError
-from ordersync.service import build_archive, build_views, serving
+from ordersync.service import build_archive, build_views
 
 if TYPE_CHECKING:
     from ordersync.archived import Archive, Archived
     from ordersync.cli.output import Output
     from ordersync.ports import Match, OrderViews
-    from ordersync.sync.retention import Moved
     from ordersync.truth.model import Event
 
 
@@ -81,40 +78,3 @@ def _notice(archive: Archive, match: Match, moved: Archived, *, is_read: bool) -
         "events": archive.path_of(EVENTS, moved.place),
         "events_read": is_read,
     }
-
-
-async def archive(output: Output, older_than: str | None, *, dry_run: bool) -> None:
-    """Move what ended long ago out of the database."""
-    set_up_log(as_json=output.as_json)
-    settings = configuration.load(output.config)
-    age = (settings.retention or configuration.Retention()).after
-    where = "retention.after"
-    if older_than is not None:
-        age, where = duration(older_than, "--older-than"), "--older-than"
-    configuration.check_age(settings, age, where=where)
-    async with serving(settings, create=not dry_run) as service:
-        if not dry_run:
-            await service.archive.check(make=True)
-        with output.progress("Archiving") as progress:
-
-            def tell(so_far: Moved) -> None:
-                progress(so_far.orders, so_far.orders)
-
-            moved = await service.retention.move(age, dry_run=dry_run, progress=tell)
-    if moved.left:
-        output.status = Exit.UNVERIFIED
-    if output.as_json:
-        folder = str(settings.resolve((settings.retention or configuration.Retention()).folder))
-        output.give({"moved": moved, "folder": folder, "dry_run": dry_run})
-        return
-    _show_moved(output, moved, dry_run=dry_run)
-
-
-def _show_moved(output: Output, moved: Moved, *, dry_run: bool) -> None:
-    what = f"{moved.orders} orders and {moved.events} events"
-    if dry_run:
-        output.say(f"{what} would move. Nothing was written (dry run).")
-        return
-    output.say(f"Archive complete: {what} moved, {moved.left} left")
-    if moved.left:
-        output.say("What is left changed meanwhile. Try again.")

@@ -1,6 +1,14 @@
-"""A span of time as a person reads it."""
+"""A span of time as a person reads it, and as he writes it."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ordersync import settings as configuration
+from ordersync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 _LARGER = (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1))
 _UNITS_FROM = 120.0
@@ -20,3 +28,13 @@ def span(seconds: float | None) -> str:
         if whole >= size:
             return f"{whole // size} {unit} {whole % size // part} {smaller}"
     return f"{whole} s"
+
+
+def duration(text: str, option: str) -> timedelta:
+    """A duration from the command line. Raises ConfigError."""
+    try:
+        return configuration.parse_duration(text)
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is not a duration.", where=option, mend='Write it as "10s", "5m" or "24h".'
+        ) from None

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from ordersync import settings as configuration
-from ordersync.cli.commands import duration
 from ordersync.cli.output import Exit
+from ordersync.cli.spans import duration
 from ordersync.errors import ConfigError
 from ordersync.service import list_tokens, new_token, revoke_token
 from ordersync.tokened import Scope, Token

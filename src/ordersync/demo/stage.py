@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ordersync import settings as configuration
 from ordersync.demo.scene import CONFIGURATION, PAST, build_world, write_past
-from ordersync.service import serving
+from ordersync.service.at_work import serving
 from ordersync.simulator import Faults, app
 from ordersync.simulator import serving as simulated
 

@@ -9,8 +9,6 @@ import structlog
 
 from ordersync.errors import ConfigError
 from ordersync.service.build import read_webhook_secrets
-from ordersync.web.guest import listening
-from ordersync.web.webhooks import EXPOSED, Door
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -18,6 +16,12 @@ if TYPE_CHECKING:
     from ordersync.ports import Clock
     from ordersync.settings import Settings
     from ordersync.sync.owner import Taker
+
+EXPOSED = (
+    "webhooks come over plain http from other machines: signed, but readable on their way.",
+    "Let a proxy with TLS stand before it, and listen on 127.0.0.1.",
+)
+"""What a person should hear where the door is not on loopback, and the mend."""
 
 log = structlog.get_logger("ordersync")
 
@@ -34,6 +38,10 @@ async def webhook_door(
     if webhooks is None:
         yield
         return
+    # A web server takes memory: only who takes webhooks has one.
+    from ordersync.web.guest import listening  # noqa: PLC0415
+    from ordersync.web.webhooks import Door  # noqa: PLC0415
+
     # Only now: who syncs once takes no webhooks, and needs no secrets.
     secrets = read_webhook_secrets(settings)
     door, (host, port) = Door(takers, secrets, clock), webhooks.address

@@ -20,7 +20,6 @@ from ordersync.web.api.figures import Figures
 from ordersync.web.api.keyring import Keyring
 from ordersync.web.api.past import Pasts
 from ordersync.web.api.rules import Rules
-from ordersync.web.guest import listening
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -125,6 +124,8 @@ async def serve_api(service: Served) -> None:
 
 async def _listen(app: ASGIApp, settings: Settings, clock: Clock) -> None:
     """Answer until cancelled; where the port is taken, say so once and try again."""
+    from ordersync.web.guest import listening  # noqa: PLC0415 - a web server, only for who serves
+
     host, port = settings.web.address
     is_told = False
     while True:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import inspect, types
 from sqlalchemy import text as statement
-from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError, NoSuchTableError, SAWarning
 
@@ -184,7 +183,7 @@ def _view_names(inspector: Inspector, schema: str | None) -> list[str]:
 
 def _column(inspector: Inspector, column: Any, checks: list[str]) -> ColumnShape:  # noqa: ANN401 - SQLAlchemy's own dict
     kind = column["type"]
-    if isinstance(kind, DOMAIN):
+    if _is_domain(kind):
         kind, checks = _behind(kind, column["name"], checks)
     length = getattr(kind, "length", None)
     is_enum = isinstance(kind, types.Enum)
@@ -210,11 +209,16 @@ def _column(inspector: Inspector, column: Any, checks: list[str]) -> ColumnShape
     )
 
 
-def _behind(domain: DOMAIN, column: str, checks: list[str]) -> tuple[Any, list[str]]:
+def _is_domain(kind: types.TypeEngine[Any]) -> bool:
+    """By its name: its class is in the dialect of PostgreSQL, which the others need not load."""
+    return bool(kind.__visit_name__ == "DOMAIN")
+
+
+def _behind(domain: types.TypeEngine[Any], column: str, checks: list[str]) -> tuple[Any, list[str]]:
     """What a domain is made of in the end, and its conditions as if they were the column's."""
     found = list(checks)
     kind: Any = domain
-    while isinstance(kind, DOMAIN):
+    while _is_domain(kind):
         check = str(kind.check) if kind.check is not None else ""
         found.append(re.sub(r"\bVALUE\b", f'"{column}"', check))
         kind = kind.data_type

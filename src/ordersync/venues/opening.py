@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ordersync.venues.alpaca.key import read_key as alpaca_key
-from ordersync.venues.alpaca.venue import Alpaca
-from ordersync.venues.coinbase.key import read_key as coinbase_key
-from ordersync.venues.coinbase.venue import Coinbase
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,7 +17,11 @@ def open_venue(
     account: Account, key_file: Path, clock: Clock, meter: AccountMeter, hosts: Hosts | None
 ) -> Venue:
     """The account at its venue. Raises ConfigError where the key file cannot be used."""
+    # What a venue needs of libraries is loaded by those who have an account there.
     if account.venue == "alpaca":
+        from ordersync.venues.alpaca.key import read_key as alpaca_key  # noqa: PLC0415
+        from ordersync.venues.alpaca.venue import Alpaca  # noqa: PLC0415
+
         return Alpaca(
             alpaca_key(key_file),
             clock,
@@ -32,6 +31,9 @@ def open_venue(
             share=account.share,
             meter=meter,
         )
+    from ordersync.venues.coinbase.key import read_key as coinbase_key  # noqa: PLC0415
+    from ordersync.venues.coinbase.venue import Coinbase  # noqa: PLC0415
+
     return Coinbase(
         coinbase_key(key_file),
         clock,

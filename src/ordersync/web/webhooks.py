@@ -47,12 +47,6 @@ WHERE = (
     "webhooks are taken by POST at /webhooks/ and the account's name, without a slash behind it."
 )
 
-EXPOSED = (
-    "webhooks come over plain http from other machines: signed, but readable on their way.",
-    "Let a proxy with TLS stand before it, and listen on 127.0.0.1.",
-)
-"""What a person should hear where the door is not on loopback, and the mend."""
-
 log = structlog.get_logger("ordersync")
 
 # A path that is nearly right is wrong: who is redirected may send the body unsigned.

@@ -20,6 +20,7 @@ from ordersync.service.build import (
     read_webhook_secrets,
 )
 from ordersync.service.channels import examine_channels
+from ordersync.service.doors import EXPOSED
 from ordersync.service.served import examine_leases
 from ordersync.service.web_door import EXPOSED as API_EXPOSED
 from ordersync.service.web_door import check_exposure
@@ -28,7 +29,6 @@ from ordersync.store.makes import database_at
 from ordersync.sync.retention import judge_size
 from ordersync.sync.zone import compare_times
 from ordersync.venues.hosts import Hosts
-from ordersync.web.webhooks import EXPOSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

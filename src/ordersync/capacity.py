@@ -39,7 +39,7 @@ IDLE_MB = Figure(
     source="PostgreSQL: memory of an idle `ordersync run`, 30 accounts",
 )
 MOST_MB_OF_100_000 = Figure(
-    value=208.4,
+    value=169.2,
     unit="MB",
     source="PostgreSQL: memory with 100,000 tracked open orders, at the highest",
 )

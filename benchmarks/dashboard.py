@@ -45,6 +45,8 @@ BUSY = timedelta(seconds=300)
 """For so long fills come; in it the page is opened, and looked at."""
 ROUNDS = 3
 WINDOW_SECONDS = 20.0
+SETTLED_SECONDS = 8.0
+"""So long after its last part has come a page asks for nothing that it asks for once."""
 BEHIND = timedelta(seconds=1)
 """So far the table may be behind the exchange when counting begins."""
 FIRST_ROWS = """
@@ -106,7 +108,9 @@ def _look(browser: Browser, address: str, server: int, folder: Path, count: int)
     page.wait_for_selector(".row")
     interactive = page.evaluate(DRAWN_AT)
     page.get_by_text(f"{count:,} rows shown").wait_for(timeout=120_000)
-    page.wait_for_timeout(3_000)
+    page.wait_for_selector(".sentence.good")  # the totals were counted
+    page.wait_for_selector(".beside .bots li")
+    page.wait_for_timeout(SETTLED_SECONDS * 1e3)
     session = context.new_cdp_session(page)
     session.send("Performance.enable")
     page.evaluate(FRAMES_DRAWN)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
+import sys
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -15,7 +18,7 @@ from tests.system.house import House, Placed, ago, built
 from tests.virtual import VirtualLoop, run_virtually, virtually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 MINUTE = timedelta(minutes=1)
@@ -147,6 +150,40 @@ def check_nothing_invented(house: House, placed: list[Placed]) -> None:
         row = house.row(one.row_id)
         untouched = row["filled_size"] is None and row["status"] in {"pending", "failed"}
         assert not untrue or untouched, (row, untrue)
+
+
+@contextlib.contextmanager
+def connections() -> Iterator[list[sqlite3.Connection]]:
+    """Every connection that is made in the block. A hook cannot be taken out: it falls asleep."""
+    made: list[sqlite3.Connection] = []
+    listens = True
+
+    def heard(event: str, about: tuple[Any, ...]) -> None:
+        if listens and event == "sqlite3.connect/handle":
+            made.append(about[0])
+
+    sys.addaudithook(heard)
+    try:
+        yield made
+    finally:
+        listens = False
+
+
+def is_closed(connection: sqlite3.Connection) -> bool:
+    try:
+        return connection.total_changes < 0
+    except sqlite3.ProgrammingError:
+        return True
+
+
+def test_a_sync_cancelled_while_it_ends_still_gives_all_back(tmp_path: Path) -> None:
+    expected, count = run_virtually(partial(_whole, folder_in(tmp_path, "whole")))
+    for point in range(count - 12, count):
+        folder = folder_in(tmp_path, str(point))
+        with connections() as made:
+            run_virtually(partial(_cut, folder, point, expected))
+        assert made
+        assert all(map(is_closed, made)), f"cut in step {point} of {count}"
 
 
 @pytest.mark.parametrize("part", range(2))

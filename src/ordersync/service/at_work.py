@@ -350,6 +350,11 @@ async def serving(
             for venue in service.venues.values():
                 await venue.close()
         finally:
-            # Though somebody is too impatient for the above. Together: where commits hang each of
-            # them is patient for a while.
-            await asyncio.gather(service.telling.close(), service.leases.close(), store.close())
+            # Together: where commits hang each of them is patient for a while. Whoever is too
+            # impatient waits with them: what is not given back now nobody gives back.
+            closing = asyncio.gather(service.telling.close(), service.leases.close(), store.close())
+            try:
+                await asyncio.shield(closing)
+            except asyncio.CancelledError:
+                await closing
+                raise

@@ -26,41 +26,41 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ORDER_PASS_MS = Figure(
-    value=0.084, unit="ms", source="processor time an order, 9,900 verified, sighted before"
+    value=0.072, unit="ms", source="processor time an order, 9,900 verified, sighted before"
 )
 ORDER_AT_REST_MS = Figure(
-    value=0.034,
+    value=0.022,
     unit="ms",
     source="processor time an order, 9,900 verified, at rest since the last pass",
 )
 IDLE_MB = Figure(
-    value=116.0,
+    value=116.3,
     unit="MB",
     source="PostgreSQL: memory of an idle `ordersync run`, 30 accounts",
 )
 MOST_MB_OF_100_000 = Figure(
-    value=169.2,
+    value=168.9,
     unit="MB",
     source="PostgreSQL: memory with 100,000 tracked open orders, at the highest",
 )
 COMMITS_A_SECOND = {
     "postgresql": Figure(
-        value=2_900,
+        value=4_832,
         unit="orders/s",
-        source="PostgreSQL: sustained durable updates, 64 reports waiting",
+        source="PostgreSQL: sustained durable updates, 32 reports waiting",
     ),
     "sqlite": Figure(
-        value=5_746,
+        value=5_346,
         unit="orders/s",
         source="sustained durable updates, 64 reports waiting, WAL",
     ),
 }
 VISIT_MS = Figure(
-    value=7.33, unit="ms", source="Celery: one account of 10 open orders, processor time a visit"
+    value=6.75, unit="ms", source="Celery: one account of 10 open orders, processor time a visit"
 )
-WORKER_MB = Figure(value=109.0, unit="MB", source="Celery: memory of a worker process")
+WORKER_MB = Figure(value=110.5, unit="MB", source="Celery: memory of a worker process")
 ACCOUNT_MB = Figure(
-    value=0.021, unit="MB", source="Celery: memory of one more account's connection"
+    value=0.025, unit="MB", source="Celery: memory of one more account's connection"
 )
 
 THOROUGH_EACH = 20

@@ -148,8 +148,9 @@ def test_a_cleanup_on_a_persons_word_says_what_its_preview_cannot_show(
     dialog.get_by_role("checkbox").check()
     dialog.get_by_role("button", name="Preview").click()
     expect(dialog).to_contain_text("so they are not in this preview")
-    dialog.get_by_role("button", name="Ask, and write").click()
-    expect(dialog).to_contain_text("Asking …")
+    with page.expect_request("**/cleanup"):
+        dialog.get_by_role("button", name="Ask, and write").click()
+        expect(dialog).to_contain_text("Asking …")
     assert [(one["dry_run"], one["accept_absent"]) for one in sent] == [
         (True, False),
         (True, True),

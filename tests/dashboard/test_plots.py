@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
@@ -11,6 +12,7 @@ from playwright.sync_api import expect
 from ordersync.metered import LATENCY_BOUNDS
 from ordersync.sampled import Latency, Sample
 from tests.dashboard.house import MAIN, House, now
+from tests.servers.daemon import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +64,8 @@ def test_plots_show_the_hour_before_a_restart_and_say_it_in_words(
     inked = """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
         .data.some(value => value)"""
     for n in range(6):
-        assert plots.nth(n).locator("canvas").evaluate(inked)
+        canvas = plots.nth(n).locator("canvas")
+        until(partial(canvas.evaluate, inked), f"plot {n} is drawn")
     expect(page.locator(".sheet table")).to_contain_text("45 s")
     plots.nth(3).locator(".u-over").hover()
     expect(plots.nth(3).locator(".keys")).to_contain_text("stale 2suspect 1unknown 0")

@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from ordersync.truth.model import Event
 
 LATENCY_BOUNDS = (
+    *(0.001, 0.002, 0.005, 0.01, 0.025),
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0),
     *(60.0, 120.0, 300.0, 900.0, 3_600.0),
 )
-"""Upper bounds, in seconds, of the buckets of how late the truth was; the last one has none."""
+"""Upper bounds, in seconds, of the buckets of how late the truth was; the last bucket has none.
+
+Whole milliseconds, as latency is told in them. Another may be added only before the first: counts
+that are stored have no bounds with them, and are read from the last bucket on.
+"""
 
 DATABASE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 

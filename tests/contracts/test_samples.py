@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from ordersync.metered import LATENCY_BOUNDS
 from ordersync.sampled import HOURS_KEPT, MINUTE, MINUTES_KEPT, Latency, Sample
 from ordersync.store.aside import Aside
 from ordersync.store.samples import SampleLog
+from ordersync.sync.objectives import objectives
 from tests.contracts.bench import TRADES, mapped
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def samples_of(it: Opened) -> SampleLog:
 
 def sample(minute: int = 0, *, account: str = "main", calls: int = 2, stale: int = 0) -> Sample:
     counts = [0] * (len(LATENCY_BOUNDS) + 1)
-    counts[3] = 1
+    counts[LATENCY_BOUNDS.index(0.5)] = 1
     return Sample(
         account=account,
         at=START + minute * MINUTE,
@@ -102,6 +104,23 @@ async def test_of_very_many_minutes_no_hour_is_cut(opened: Open) -> None:
     seen = await it.list_since(START)
     assert len(seen) == 18
     assert sum(one.calls for one in seen) == 2 * counted
+
+
+async def test_what_was_kept_before_there_were_finer_buckets_is_within_its_first_bound(
+    opened: Open,
+) -> None:
+    it = samples_of(await opened())
+    counts = (7, 2, *[0] * 14)  # from 50 ms on: 16 of them
+    late = Latency(counts=counts, seconds=0.2, worst=0.09)
+    await it.keep([msgspec.structs.replace(sample(0), latency=late), sample(1)])
+    read, young = await it.list_since(START)
+    assert (read.latency.within(0.05), read.latency.within(0.1), read.latency.count) == (7, 9, 9)
+    assert read.latency.within(0.025) == 0
+    # Old minutes and new ones are figures of one window, and become one hour.
+    assert objectives([read, young], timedelta(days=30), START + MINUTE).within_30s == 1
+    await it.roll_up("main", START + MINUTES_KEPT + timedelta(hours=1))
+    (hour,) = await it.list_since(START)
+    assert (hour.latency.within(0.05), hour.latency.count) == (7, 10)
 
 
 async def test_before_our_tables_are_there_nothing_is_found(bench: Bench) -> None:

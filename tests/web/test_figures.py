@@ -43,6 +43,16 @@ def test_percentiles_are_of_all_that_changed_in_the_window() -> None:
     assert found.within_2m == 1
 
 
+def test_a_median_of_two_milliseconds_is_told_as_that() -> None:
+    fast = [sample(n, 0.001, 0.002, 0.002, 0.003) for n in range(1, 31)]
+    latency = objectives(fast, HOUR, NOON).latency_seconds
+    assert 0 < (latency.p50 or 0) <= 0.002
+    assert latency.max == 0.003
+    first, *_ = points(fast, "1h", NOON)
+    told = [bound for bound, count in first.latency["buckets"] if count]
+    assert told == [0.001, 0.002, 0.005]
+
+
 def test_the_promises_that_are_missed_are_named() -> None:
     kept = sample(1, 1.0, accuracy_sampled=10, watched_seconds=60.0)
     assert objectives([kept], HOUR, NOON).missed() == []

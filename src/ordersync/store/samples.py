@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ordersync.sampled import HOUR, HOURS_KEPT, MINUTE, MINUTES_KEPT, Sample, joined
+from ordersync.sampled import (
+    HOUR,
+    HOURS_KEPT,
+    MINUTE,
+    MINUTES_KEPT,
+    NO_LATENCIES,
+    Sample,
+    joined,
+)
 from ordersync.store.plan import spell
 from ordersync.store.statement import Ask, Upsert
 
@@ -62,7 +70,7 @@ class SampleLog:
             at = own.spelling.param("since")
             text = f"SELECT body FROM {own.table('samples')} WHERE at >= {at} ORDER BY at, account"
             rows = session.fetch(Ask(text, {"since": spell(since)}))
-            return [_decode(body) for (body,) in rows]
+            return [_read(body) for (body,) in rows]
 
         return await self._aside.read(look, "samples")
 
@@ -78,7 +86,7 @@ class SampleLog:
             text = f"SELECT at, body FROM {old} ORDER BY at LIMIT {ROLLED_AT_ONCE}"
             rows = session.fetch(Ask(text, {**about, "before": spell(before)}))
             # The last hour may go on behind the limit: then it is left for the next time.
-            hours = _by_hour(_decode(body) for _, body in rows)
+            hours = _by_hour(_read(body) for _, body in rows)
             if len(rows) == ROLLED_AT_ONCE and len(hours) > 1:
                 hours.popitem()
             if hours:
@@ -87,7 +95,7 @@ class SampleLog:
                 first = {"account": account, "step": _HOUR, "before": spell(min(hours))}
                 # An hour that was made of some of its minutes already takes in the others.
                 for (body,) in session.fetch(Ask(there, first)):
-                    made = _decode(body)
+                    made = _read(body)
                     if made.at in hours:
                         hours[made.at].append(made)
                 made_of = [
@@ -110,6 +118,20 @@ def _put(session: Session, own: OwnStatements, step: int, samples: Iterable[Samp
     put = msgspec.structs.replace(_SAMPLE, table=own.table("samples"))
     rows = [(one.account, step, spell(one.at), _encode(one).decode()) for one in samples]
     session.upsert(put, rows)
+
+
+def _read(body: str) -> Sample:
+    """A sample as it would be kept today.
+
+    One from before there were finer buckets tells no more than that a latency was within the
+    bound that was the first one then: that is where it goes on being counted.
+    """
+    sample = _decode(body)
+    finer = NO_LATENCIES[len(sample.latency.counts) :]
+    if not finer:
+        return sample
+    late = msgspec.structs.replace(sample.latency, counts=(*finer, *sample.latency.counts))
+    return msgspec.structs.replace(sample, latency=late)
 
 
 def _by_hour(samples: Iterable[Sample]) -> dict[datetime, list[Sample]]:

@@ -75,7 +75,8 @@ async function read() {
 /** The share `q` of what fell into buckets [[le, n], …] took at most so long, in seconds; never longer than the worst. */
 function quantile(buckets, q, worst) {
   const found = within(buckets, q);
-  return found == null || worst == null ? found : Math.min(found, worst);
+  // Told in whole milliseconds: a worst of 0 is only known to be within the first bound.
+  return found == null || !worst ? found : Math.min(found, worst);
 }
 function within(buckets, q) {
   const whole = buckets.reduce((sum, [, n]) => sum + n, 0);
@@ -163,7 +164,7 @@ function Plot({ title, say, columns, lines, isDark, y, marks = [], log = false, 
     const plot = new uPlot({
       width: holder.current.clientWidth, height: 210, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false }, ...(x ? {} : { sync: { key: "ordersync" } }) },
       scales: { x: x?.scale ?? { time: true, range: () => [from, until] }, y: log ? { distr: 3, log: 10, range: range ?? undefined } : { range: range ?? ((u, low, high) => [0, Math.max(1, high * 1.15)]) } },
-      axes: [{ ...axis, values: x?.values ?? times, ...(x ? {} : { space: 70, incrs: STEPS }) }, { ...axis, size: 62, values: y ?? wholes, ...(log ? { splits: powers } : {}) }],
+      axes: [{ ...axis, values: x?.values ?? times, ...(x ? { space: 60, incrs: x.incrs } : { space: 70, incrs: STEPS }) }, { ...axis, size: 62, values: y ?? wholes, ...(log ? { splits: powers } : {}) }],
       series: [{}, ...lines.map(({ label }, n) => ({
         label, stroke: colours[n % colours.length], width: 2, dash: bars ? [] : DASHES[n % DASHES.length], points: { show: false }, spanGaps: false,
         ...(bars || log ? {} : { paths: uPlot.paths.stepped({ align: 1 }) }),
@@ -176,7 +177,7 @@ function Plot({ title, say, columns, lines, isDark, y, marks = [], log = false, 
         c.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
         c.textAlign = "left";
         c.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
-        for (const { at, word, along } of marks) {
+        for (const [n, { at, word, along }] of marks.entries()) {
           const across = along === "x";
           const where = Math.round(u.valToPos(at, across ? "x" : "y", true));
           const { left, top, width, height } = u.bbox;
@@ -190,7 +191,7 @@ function Plot({ title, say, columns, lines, isDark, y, marks = [], log = false, 
             c.lineTo(left + width, where);
           }
           c.stroke();
-          c.fillText(word, across ? where + 4 : left + 6, across ? top + 12 * devicePixelRatio : where - 4);
+          c.fillText(word, across ? where + 4 : left + 6, across ? top + (12 + 13 * n) * devicePixelRatio : where - 4);
         }
         c.restore();
       }] },
@@ -248,7 +249,7 @@ function All({ answer, isDark }) {
   const counted = f.all.reduce((sum, [, n]) => sum + n, 0);
   const within = (limit) => (counted ? f.all.filter(([le]) => le != null && le <= limit).reduce((sum, [, n]) => sum + n, 0) / counted : null);
   // The server knows the worst of all besides, which no bucket tells.
-  const exactly = (name, share) => slo.value?.windows?.[answer.window]?.latency_seconds?.[name] ?? quantile(f.all, share);
+  const exactly = (name, share) => slo.value?.windows?.[answer.window]?.latency_seconds?.[name] ?? quantile(f.all, share, answer.worst);
   const slot = f.all.findIndex(([le]) => le == null || le > SOON);
   const lateSlot = f.all.findIndex(([le]) => le == null || le > LATE);
   const calls = most(f.calls[1]);
@@ -259,10 +260,10 @@ function All({ answer, isDark }) {
   const named = f.step === 86400 ? "day" : f.step === 300 ? "5 minutes" : "hour";
   return html`<div class="plots">
     <${Plot} title="From fill to row, over time" span=${answer.span} isDark=${isDark} columns=${f.times} log y=${seconds} marks=${objectives}
-      range=${(u, min, max) => [Math.max(0.001, Math.min(min ?? 0.01, 0.01)), Math.max(300, (max ?? 1) * 2)]} lines=${[{ label: "median" }, { label: "p99" }]}
+      range=${(u, min, max) => [Math.max(0.0005, Math.min(min ?? 0.01, 0.01)), Math.max(300, (max ?? 1) * 2)]} lines=${[{ label: "median" }, { label: "p99" }]}
       say=${counted ? `Median ${latency(exactly("p50", 0.5) * 1000)}, p99 ${latency(exactly("p99", 0.99) * 1000)}, of ${count(counted, "change")}. The dashed lines are the objectives.` : "Nothing was filled in this time."} />
     <${Plot} title="From fill to row, how many" isDark=${isDark} columns=${f.spread} bars lines=${[{ label: "changes" }]}
-      x=${{ scale: { time: false, range: (u, min, max) => [-0.6, Math.max(max, 1) + 0.6] }, values: (u, values) => values.map((v) => (v % 1 || !f.all[v] ? "" : f.all[v][0] == null ? "more" : `≤ ${latency(f.all[v][0] * 1000)}`)) }}
+      x=${{ scale: { time: false, range: (u, min, max) => [-0.6, Math.max(max, 1) + 0.6] }, incrs: [1, 3, 6, 12], values: (u, values) => values.map((v) => (v % 1 || !f.all[v] ? "" : f.all[v][0] == null ? "more" : `≤ ${latency(f.all[v][0] * 1000)}`)) }}
       marks=${[...(slot > 0 ? [{ at: slot - 0.5, word: "30 s", along: "x" }] : []), ...(lateSlot > 0 ? [{ at: lateSlot - 0.5, word: "2 min", along: "x" }] : [])]}
       say=${counted ? `${percent(within(SOON))} within 30 s, ${percent(within(LATE))} within 2 min.` : "Nothing was filled in this time."} />
     <${Plot} title=${`Discrepancies found each ${named}, by kind`} span=${answer.span} isDark=${isDark} columns=${f.kinds} lines=${f.by.kinds.map((label) => ({ label: label.replaceAll("_", " ") }))}

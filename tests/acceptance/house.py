@@ -250,12 +250,12 @@ class House:
         self.check(said)
         return said
 
-    def anew(self, *arguments: str) -> Said:
+    def anew(self, *arguments: str, **env: str) -> Said:
         """Run a command to its end as a person does: Python starts, and loads what it needs."""
         started = subprocess.run(
             [sys.executable, "-m", "ordersync", *arguments],
             cwd=self.folder,
-            env=self.environment(),
+            env=self.environment(**env),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -40,6 +40,18 @@ def test_status_says_how_it_stands_while_it_runs_and_when_it_does_not(house: Hou
     assert plain.status == 0
 
 
+def test_who_only_reads_the_database_loads_no_client_and_no_server(house: House) -> None:
+    house.place(status="OPEN")
+    house.ready()
+    for command in (["status"], ["history", "1"]):
+        said = house.anew(*command, PYTHONPROFILEIMPORTTIME="1")
+        assert said.out, said
+        loaded = set(re.findall(r"\| +([\w.]+)$", said.err, re.MULTILINE))
+        assert "ordersync.service" in loaded
+        foreign = {"httpx2", "websockets", "starlette", "uvicorn", "prometheus_client"}
+        assert loaded & foreign == set(), command
+
+
 def test_status_shows_the_orders_that_want_to_be_looked_at(house: House, stub: Stub) -> None:
     row, _ = house.place(status="OPEN", created=ago(hours=3))
     house.ready()

@@ -20,7 +20,8 @@ from ordersync.alerts.messages import Cause, Message, Part
 from ordersync.clock import SystemClock
 from ordersync.errors import StoreBusy
 from ordersync.metered import Count
-from ordersync.service.channels import ToldChannels, open_ways, send_test
+from ordersync.service.channels import open_ways, send_test
+from ordersync.service.reached import ToldChannels
 from ordersync.settings import Channel
 from ordersync.sync.tally import Tally
 from tests.alerts.takers import Chat, PostOffice, open_to_all

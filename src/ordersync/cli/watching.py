@@ -16,7 +16,7 @@ from ordersync.cli.logs import set_up_log
 from ordersync.cli.output import Exit
 from ordersync.cli.spans import span
 from ordersync.errors import AskAgain, ConfigError
-from ordersync.service import look_over, send_test
+from ordersync.service import look_over
 from ordersync.truth.urgency import Urgency
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ _COLOURS = {
 
 async def test(output: Output) -> None:
     """Send a message to every channel."""
+    from ordersync.service import send_test  # noqa: PLC0415 - `status` needs no sender
+
     set_up_log(as_json=output.as_json)
     settings = configuration.load(output.config)
     if not settings.alerts.channels:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ordersync.alerted import Alert, ChannelHealth
+from ordersync.alerted import Alert
 from ordersync.alerts.carriers import ByApprise
 from ordersync.alerts.channels import Refused, Way
 from ordersync.alerts.messages import Message, Part
@@ -33,10 +32,6 @@ if TYPE_CHECKING:
     from ordersync.metered import Meter
     from ordersync.ports import Clock
     from ordersync.settings import Channel, Settings
-
-
-LOOKED_AT_EVERY = timedelta(seconds=5)
-"""Pages ask every other second, and each look takes a connection."""
 
 
 class Unusable:
@@ -119,31 +114,6 @@ class _IfThere:
         """Keep it, where that can be done."""
         with contextlib.suppress(OrdersyncError):
             await self._told.keep(name, body)
-
-
-class ToldChannels:
-    """Implements `alerted.Channels`, out of what was kept."""
-
-    def __init__(self, settings: Settings, told: AlertLog, clock: Clock) -> None:
-        self._names = [channel.name for channel in settings.alerts.channels]
-        self._told = told
-        self._clock = clock
-        self._stood: tuple[float, list[ChannelHealth]] | None = None
-
-    async def stand(self) -> list[ChannelHealth]:
-        """How each last did; those that the configuration does not have any more are nobody's."""
-        now = self._clock.monotonic()
-        if self._stood is not None and now - self._stood[0] < LOOKED_AT_EVERY.total_seconds():
-            return self._stood[1]
-        kept = await self._told.read() if self._names else {}
-        found = [
-            msgspec.json.decode(body, type=ChannelHealth)
-            if (body := kept.get(f"channel {name}"))
-            else ChannelHealth(name=name)
-            for name in self._names
-        ]
-        self._stood = now, found
-        return found
 
 
 async def open_ways(settings: Settings, clock: Clock, meter: Meter, told: AlertLog) -> list[Way]:

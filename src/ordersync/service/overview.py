@@ -19,7 +19,7 @@ from ordersync.service.build import (
     build_told,
     words_meaning,
 )
-from ordersync.service.channels import ToldChannels
+from ordersync.service.reached import ToldChannels
 from ordersync.sync.objectives import WINDOWS, Objectives, objectives
 from ordersync.sync.standing import ListedStandings
 from ordersync.truth.urgency import Urgency

@@ -15,7 +15,8 @@ import structlog
 from ordersync.metered import Level, Span
 from ordersync.ports import Meaning
 from ordersync.service.build import build_lists, build_samples, build_told, words_meaning
-from ordersync.service.channels import ToldChannels, open_ways
+from ordersync.service.channels import open_ways
+from ordersync.service.reached import ToldChannels
 from ordersync.sync.standing import ListedStandings
 from ordersync.sync.stream import State
 from ordersync.sync.watching import Watcher

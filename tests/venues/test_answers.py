@@ -101,6 +101,7 @@ def test_other_refusals_are_asked_to_pause_only_by_the_venue(status: int) -> Non
         ("Fri, 20 Nov 2026 11:59:30 GMT", 0.0),
         ("Fri, 99 Nov 2026 11:59:30 GMT", None),
         ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+        ("Fri, 31 Dec 99999999999 23:59:59 GMT", None),
     ],
 )
 def test_every_form_of_retry_after_is_understood_or_left_alone(
@@ -120,6 +121,7 @@ def test_no_header_is_no_pause() -> None:
         (httpx2.ConnectTimeout("x"), "in time"),
         (httpx2.ReadTimeout("x"), "in time"),
         (httpx2.PoolTimeout("x"), "in time"),
+        (TimeoutError("x"), "in time"),
         (httpx2.ConnectError("x"), "reached"),
         (httpx2.ReadError("x"), "broke"),
         (httpx2.RemoteProtocolError("x"), "broke"),
@@ -127,7 +129,9 @@ def test_no_header_is_no_pause() -> None:
     ],
     ids=repr,
 )
-def test_no_answer_is_silence_and_may_be_asked_again(error: httpx2.RequestError, word: str) -> None:
+def test_no_answer_is_silence_and_may_be_asked_again(
+    error: httpx2.RequestError | TimeoutError, word: str
+) -> None:
     answer = no_answer(error)
     assert answer.blame is Blame.SILENT
     assert word in answer.why

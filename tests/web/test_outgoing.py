@@ -264,6 +264,18 @@ async def test_a_pause_that_is_asked_for_is_told() -> None:
         assert answered.pause == timedelta(seconds=90)
 
 
+@virtually
+async def test_headers_that_make_no_sense_end_nothing() -> None:
+    async with receiving() as (receiver, outgoing):
+        for status, headers in (
+            (302, {"location": "//:80"}),
+            (503, {"retry-after": "Fri, 31 Dec 99999999999 23:59:59 GMT"}),
+        ):
+            receiver.answer = Response(status_code=status, headers=headers)
+            answered = await outgoing.post(f"http://127.0.0.1:{PORT}/", b"", {})
+            assert (answered.is_taken, answered.pause) == (False, None)
+
+
 async def test_the_certificate_is_that_of_the_name_and_not_of_the_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

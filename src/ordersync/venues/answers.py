@@ -111,9 +111,9 @@ def judge(response: httpx2.Response, now: datetime) -> Answer:
     return Unusable(why=f"an answer that nobody expected ({status})", blame=Blame.GARBLED, raw=raw)
 
 
-def no_answer(error: httpx2.RequestError) -> Unusable:
+def no_answer(error: httpx2.RequestError | TimeoutError) -> Unusable:
     """What a failed request is worth: nothing, but asking again may help."""
-    if isinstance(error, httpx2.TimeoutException):
+    if isinstance(error, httpx2.TimeoutException | TimeoutError):
         why = "the venue did not answer in time"
     elif isinstance(error, httpx2.ConnectError):
         why = "the venue cannot be reached"
@@ -151,6 +151,6 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
         return timedelta(seconds=min(float(text), _A_DAY))
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # no date, or of a year that no calendar has
         return None
     return max(until - now, timedelta(0)) if until.tzinfo else None

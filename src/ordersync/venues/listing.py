@@ -39,12 +39,13 @@ class Listing:
         self._again: dict[str, datetime] = {}
         self._pages = 0
 
-    def add(self, orders: Sequence[msgspec.Raw | bytes], as_of: datetime) -> None:
-        """One more page, as it was asked for at `as_of`.
+    def add(self, orders: Sequence[msgspec.Raw | bytes], as_of: datetime) -> bool:
+        """One more page, as it was asked for at `as_of`; whether it names an order that is new.
 
         Pages shift while they are turned: an order may come twice, the later one was said later.
         """
         known, again, read = self._heard.get, self._again, self._read
+        before, nameless = len(self), 0
         self._pages += 1
         for n, raw in enumerate(orders):
             words = bytes(raw)
@@ -55,9 +56,12 @@ class Listing:
                     read.pop(order, None)
                 continue
             one = self._read_order(words, self._endpoint, as_of)
-            name = _name(one) or f"{self._pages} {n}"
+            name = _name(one)
+            if name is None:
+                name, nameless = f"{self._pages} {n}", nameless + 1
             read[name] = one
             again.pop(name, None)
+        return len(self) > before + nameless
 
     def __len__(self) -> int:
         """How many orders were listed, whether they could be read or not."""

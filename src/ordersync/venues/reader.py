@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from datetime import timedelta
 from functools import cache
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 FIRST_BACKOFF = timedelta(milliseconds=400)
 TIMEOUT = timedelta(seconds=10)
+WHOLE_ANSWER = timedelta(seconds=30)
+"""So long a whole answer may take: `TIMEOUT` is for each part of it, and who drips never ends."""
 
 
 @cache
@@ -109,10 +112,15 @@ class Reader:
         headers = {"accept": accept, **({} if public else self._sign(path))}
         self._owe()
         try:
-            response = await self._client.get(path, params=list(query), headers=headers)
-        except httpx2.RequestError as error:
+            async with asyncio.timeout(WHOLE_ANSWER.total_seconds()):
+                response = await self._client.get(path, params=list(query), headers=headers)
+        except (httpx2.RequestError, TimeoutError) as error:
             self._count(CallEnd.FAILED)
             return no_answer(error)
+        except ValueError as error:
+            # Cannot be understood: the client reads where a redirect leads, though it goes nowhere.
+            self._count(CallEnd.FAILED)
+            return Unusable(why=f"an answer that cannot be read ({error})", blame=Blame.GARBLED)
         budget.learn(response.headers, self._venue_now())
         answer = judge(response, self._venue_now())
         limited = response.status_code == TOO_MANY

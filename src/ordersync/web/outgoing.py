@@ -235,7 +235,8 @@ class Outgoing:
             response = await self._client.send(request, stream=True)
         except httpx2.TimeoutException:
             return Answered(why="no answer in time.")
-        except httpx2.RequestError as error:
+        except (httpx2.RequestError, ValueError) as error:
+            # A ValueError is a redirect to nowhere: the client reads it, though it is not followed.
             return Answered(why=f"no answer: {_brief(error)}")
         try:
             await _read_away(response)
@@ -289,7 +290,7 @@ def _pause(headers: httpx2.Headers) -> timedelta | None:
     try:
         until = parsedate_to_datetime(text)
         said_at = parsedate_to_datetime(headers.get("date", ""))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     aware = [t if t.tzinfo else t.replace(tzinfo=UTC) for t in (until, said_at)]
     return max(aware[0] - aware[1], timedelta())

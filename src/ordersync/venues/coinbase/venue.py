@@ -322,7 +322,8 @@ class Coinbase:
 
     async def _ask_fills(self, ids: list[str]) -> Reading:
         endpoint, as_of = "fills", self.now()
-        fills: list[parse.Fill] = []
+        # What two pages list alike was filled once; and a page that adds nothing is the last.
+        fills: dict[parse.Fill, None] = {}
         cursor: str | None = None
         while True:
             query = [("order_ids", i) for i in ids] + ([("cursor", cursor)] if cursor else [])
@@ -330,8 +331,9 @@ class Coinbase:
             page = page_of(answer, parse.FILLS)
             if isinstance(page, Unusable):
                 return Reading(silences=(silence_of(endpoint, page, ids),))
-            fills += page.fills
-            if not page.cursor or page.cursor == cursor or not page.fills:
+            before = len(fills)
+            fills.update(dict.fromkeys(page.fills))
+            if not page.cursor or len(fills) == before:
                 break
             cursor = page.cursor
         sightings = parse.parse_fills([f for f in fills if f.order_id in ids], endpoint, as_of)
@@ -369,11 +371,12 @@ class Coinbase:
                     continue
                 listing.trouble = found
                 return listing
-            listing.add(found.orders, as_of)
+            goes_on = listing.add(found.orders, as_of)
             spared = bool(wanted) and len(listing.lacks(wanted)) <= self.batch_size
             if spared or not found.has_next:
                 return listing
-            if found.next_cursor is None or found.next_cursor == cursor:
+            if found.next_cursor is None or not goes_on:
+                # No cursor, or one that leads in a circle, or ever new ones that lead to nothing.
                 listing.trouble = Unusable(why="a list without an end", blame=Blame.GARBLED)
                 return listing
             cursor = found.next_cursor

@@ -124,6 +124,12 @@ def test_an_order_by_amount_has_no_quantity_of_its_own() -> None:
     assert (said.quantity, said.filled_qty) == (None, Decimal("3.334222814"))
 
 
+def test_a_quantity_of_zero_is_none() -> None:
+    said = sighted(but("filled", qty="0"))
+    assert said.quantity is None
+    assert said.filled_qty
+
+
 @pytest.mark.parametrize("qty", [None, "0", 0, ""])
 def test_filled_without_a_quantity_is_silence(qty: object) -> None:
     silent(but("filled", filled_qty=qty))

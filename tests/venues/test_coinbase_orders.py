@@ -137,7 +137,14 @@ def test_a_base_size_in_an_order_sized_in_quote_is_not_believed() -> None:
 
 @pytest.mark.parametrize(
     "terms",
-    [None, {}, {"a_kind_of_tomorrow": {}}, {"limit_limit_gtc": {"base_size": ""}}, {"x": None}],
+    [
+        None,
+        {},
+        {"a_kind_of_tomorrow": {}},
+        {"limit_limit_gtc": {"base_size": ""}},
+        {"market_market_ioc": {"quote_size": "250", "base_size": "0"}},
+        {"x": None},
+    ],
     ids=str,
 )
 def test_an_order_without_a_readable_size_has_no_quantity(terms: object) -> None:

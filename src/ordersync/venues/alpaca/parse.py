@@ -282,7 +282,7 @@ def _report(wire: WireOrder, as_of: datetime) -> Report:
         filled_qty=filled_qty,
         avg_price=number(wire.filled_avg_price) if has_fills else None,
         fee=number(wire.commission) if has_fills else None,
-        quantity=number(wire.qty),
+        quantity=number(wire.qty) or None,  # no order is of nothing: 0 says no size
         created_at=moment(wire.created_at),
         changed_at=moment(wire.updated_at),
         # What is canceled or expired after fills keeps the time of its last fill to itself.

@@ -241,7 +241,7 @@ def _quantity(wire: WireOrder) -> Decimal | None:
         return None
     for terms in (wire.order_configuration or {}).values():
         if isinstance(terms, dict) and isinstance(terms.get("base_size"), str):
-            return number(terms["base_size"])
+            return number(terms["base_size"]) or None  # no order is of nothing: "0" says no size
     return None
 
 

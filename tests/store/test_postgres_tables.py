@@ -553,12 +553,20 @@ async def test_a_column_that_two_rows_may_share_is_no_key(
     assert "orders.id" in refused.value.where
 
 
-@pytest.mark.xfail(strict=True, reason="reflection: whether an index is valid is not asked")
 async def test_a_unique_index_that_could_not_be_made_is_no_key(house: House) -> None:
     house.run(made(id="bigint"))
     house.run("INSERT INTO trades (id, status) VALUES (1, 'pending'), (1, 'pending')")
     with pytest.raises(Exception, match="could not create unique index"):
         house.run("CREATE UNIQUE INDEX CONCURRENTLY half ON trades (id)")
+    with pytest.raises(ConfigError, match="is no key"):
+        await house.open()
+
+
+@pytest.mark.parametrize("key", ["PRIMARY KEY (id)", "UNIQUE (id)"])
+async def test_a_key_that_the_partitions_lack_is_no_key(house: House, key: str) -> None:
+    house.run(made(id="bigint NOT NULL", order_id="text", after=" PARTITION BY HASH (id)"))
+    house.run("CREATE TABLE all_of_it PARTITION OF trades FOR VALUES WITH (MODULUS 1, REMAINDER 0)")
+    house.run(f"ALTER TABLE ONLY trades ADD {key}")
     with pytest.raises(ConfigError, match="is no key"):
         await house.open()
 

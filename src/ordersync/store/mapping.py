@@ -236,7 +236,8 @@ class Mapping:
             raise ConfigError(
                 f"the column {key!r} is no key: two rows may hold the same value.",
                 where=f"{self.where}: orders.id",
-                mend="Name the primary key, or put a UNIQUE index on the column.",
+                mend="Name the primary key, or put a UNIQUE index on the column; "
+                "one that PostgreSQL calls INVALID is none.",
             )
         seen: dict[str, str] = {}
         for field, column in self.columns.items():

@@ -123,6 +123,8 @@ def _shape(inspector: Inspector, table: str, schema: str | None) -> TableShape:
         uniques = inspector.get_unique_constraints(table, schema)
         checks = _checks(inspector, table, schema)
         found = inspector.get_columns(table, schema)
+    failed = _failed_indexes(inspector, table, schema)
+    key = inspector.get_pk_constraint(table, schema)
     indexes = [
         IndexShape(
             columns=_leading(index["column_names"]),
@@ -130,19 +132,40 @@ def _shape(inspector: Inspector, table: str, schema: str | None) -> TableShape:
             where=_condition(index.get("dialect_options", {})),
         )
         for index in listed
+        if index["name"] not in failed
     ]
     indexes += [
-        IndexShape(columns=tuple(unique["column_names"]), unique=True) for unique in uniques
+        IndexShape(columns=tuple(unique["column_names"]), unique=True)
+        for unique in uniques
+        if unique["name"] not in failed
     ]
     columns = {column["name"]: _column(inspector, column, checks) for column in found}
     return TableShape(
         name=table,
         schema=schema,
         columns=columns,
-        primary_key=tuple(inspector.get_pk_constraint(table, schema)["constrained_columns"]),
+        primary_key=() if key["name"] in failed else tuple(key["constrained_columns"]),
         indexes=tuple(indexes),
         is_view=table in _view_names(inspector, schema),
     )
+
+
+_FAILED_INDEXES = """
+SELECT c.relname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+WHERE i.indrelid = to_regclass(:name) AND NOT i.indisvalid"""
+
+
+def _failed_indexes(inspector: Inspector, table: str, schema: str | None) -> frozenset[str]:
+    """What CREATE INDEX CONCURRENTLY leaves where it fails: it keeps no two rows apart, finds none.
+
+    A table's own index that its partitions lack is another. SQLAlchemy lists them like all others.
+    """
+    if inspector.dialect.name != "postgresql" or not isinstance(inspector.bind, Connection):
+        return frozenset()
+    quote = inspector.dialect.identifier_preparer.quote_identifier
+    name = ".".join(quote(part) for part in (schema, table) if part)
+    asked = statement(_FAILED_INDEXES).bindparams(name=name)
+    return frozenset(inspector.bind.scalars(asked))
 
 
 _BESIDE_A_COLUMN = """

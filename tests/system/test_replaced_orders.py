@@ -8,15 +8,22 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
 from ordersync import settings as configuration
+from ordersync.metered import Count
+from ordersync.ports import OrderName
+from ordersync.service import Visits
 from ordersync.service import serving as serving_orders
 from ordersync.simulator import serving
+from ordersync.sync.accuracy import EVERY, SETTLED_FOR
 from ordersync.sync.audit import Difference
+from ordersync.sync.operator import Word
+from ordersync.truth.model import Facts
 from tests.system.house import WORDS, naive
 from tests.venues.broker import PORT, Broker
 from tests.virtual import VirtualClock, virtually
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ordersync.service import Service
+    from ordersync.settings import Settings
     from ordersync.sync.audit import Audit
     from ordersync.sync.work import PassReport
 
@@ -82,8 +90,7 @@ class Desk:
         order["filled_at"] = now.isoformat() if status == "filled" else None
         self.broker.fill(order_id, now, qty)
 
-    @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[Service]:
+    def settings(self) -> Settings:
         content: dict[str, Any] = {
             "database": {"url": f"sqlite:///{self.folder / 'bot.db'}"},
             "orders": {
@@ -109,8 +116,12 @@ class Desk:
                 }
             },
         }
-        made = configuration.build(self.folder / "ordersync.toml", content)
-        async with serving_orders(made, create=True, clock=self.broker.clock) as service:
+        return configuration.build(self.folder / "ordersync.toml", content)
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[Service]:
+        made, clock = self.settings(), self.broker.clock
+        async with serving_orders(made, create=True, clock=clock) as service:
             yield service
 
     async def sync(self) -> PassReport:
@@ -356,6 +367,66 @@ async def test_where_the_user_says_so_the_id_moves_along_and_the_fills_stay(
         before = at.dump()
         await at.sync()
         assert at.dump() == before
+
+
+@virtually
+async def test_an_audit_by_a_worker_finds_nothing_wrong_with_an_id_that_moved_along(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path, follow_replace=True) as at:
+        order = at.broker.place(qty="10")
+        at.insert(order)
+        at.fill(order, "partially_filled", "1", "100")
+        at.replace(order, qty="9")
+        await at.sync()
+        visits = Visits(at.settings(), at.broker.clock)
+        visited = await visits.audit("main", timedelta(days=1))
+        assert (visited.differences, visited.failed) == (0, 0)
+        await visits.close()
+
+
+@virtually
+async def test_a_sample_finds_nothing_wrong_with_an_ended_row_whose_id_moved_along(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path, follow_replace=True) as at:
+        order = at.broker.place(qty="10")
+        row = at.insert(order)
+        at.fill(order, "partially_filled", "1", "100")
+        heir = at.replace(order, qty="9")
+        at.fill(heir, "filled", "2", "100")
+        await at.sync()
+        await at.broker.clock.sleep(120)
+        await at.sync()
+        assert at.row(row)[:3] == (heir, "completed", 3.0)
+        await at.broker.clock.sleep(SETTLED_FOR.total_seconds())
+        async with at.serving() as service, asyncio.TaskGroup() as group:
+            working = group.create_task(service.run())
+            await at.broker.clock.sleep(EVERY.total_seconds() + 5)
+            assert service.tally.total(Count.ACCURACY_SAMPLED, "main") == 1
+            assert service.tally.total(Count.ACCURACY_WRONG, "main") == 0
+            working.cancel()
+
+
+@virtually
+async def test_what_an_act_would_write_is_what_it_writes_where_ids_move_along(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path, follow_replace=True) as at:
+        order = at.broker.place(qty="10")
+        row = at.insert(order)
+        at.fill(order, "partially_filled", "1", "100")
+        heir = at.replace(order, qty="9")
+        at.fill(heir, "filled", "2", "100")
+        await at.sync()
+        word = Word(by="anna", reason="a bust", facts=Facts(avg_price=Decimal(90)))
+        async with at.serving() as service:
+            correct = service.operator.correct
+            would = await correct("main", OrderName(heir), word, dry_run=True)
+            await correct("main", OrderName(heir), word)
+        told = [str(change.true) for change in would.changes if change.field == "avg_price"]
+        assert told == [str(at.row(row)[3])]
+        assert at.row(row)[:3] == (heir, "completed", 3.0)
 
 
 @virtually

@@ -272,6 +272,7 @@ class Service:
             self.clock,
             venue_now={name: venue.now for name, venue in self.venues.items()},
             stir=lambda account, orders: self.reconcilers[account].demand.stir(orders),
+            follow_replace=self.settings.orders.follow_replace,
         )
 
     async def _run_account(self, name: str) -> None:

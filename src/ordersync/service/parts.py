@@ -44,6 +44,7 @@ class Parts:
         self._store = store
         self._ingest = ingest
         self._clock = clock
+        self._follow_replace = settings.orders.follow_replace
         self.reconciler = Reconciler(
             account, venue=venue, store=store, ingest=ingest, clock=clock, settings=settings.sync
         )
@@ -94,6 +95,7 @@ class Parts:
                     ingest=self._ingest,
                     clock=self._clock,
                     meter=meter,
+                    follow_replace=self._follow_replace,
                 )
                 group.create_task(accuracy.run(), name=f"accuracy {name}")
             if retention is not None:

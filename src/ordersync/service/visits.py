@@ -130,6 +130,7 @@ class Visits:
                 store=store,
                 clock=self._clock,
                 since=self._clock.now() - since,
+                follow_replace=self._settings.orders.follow_replace,
             )
             for row in found.rows[:20]:
                 order = row.venue_order_id or row.client_order_id or "-"

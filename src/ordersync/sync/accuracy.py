@@ -17,7 +17,6 @@ from ordersync.metered import Count
 from ordersync.ports import Advance, Known, Overlay
 from ordersync.sync.chains import Chains
 from ordersync.sync.parcels import Parcel
-from ordersync.truth.evidence import Reading, Sighting
 from ordersync.truth.merge import merge, objection
 from ordersync.truth.model import EventEvidence, Source
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from ordersync.metered import Meter
     from ordersync.ports import Clock, OrderStore, Venue
     from ordersync.sync.ingest import Ingest
+    from ordersync.truth.evidence import Sighting
 
 EVERY = timedelta(minutes=5)
 RECENT = timedelta(hours=24)
@@ -41,7 +41,10 @@ log = structlog.get_logger("ordersync")
 
 
 class Accuracy:
-    """Samples one account. `run` ends only by cancellation."""
+    """Samples one account; `run` ends only by cancellation.
+
+    `follow_replace` is whether a row's venue id moves with its order.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Accuracy:
         ingest: Ingest,
         clock: Clock,
         meter: Meter,
+        follow_replace: bool,
     ) -> None:
         self._account = account
         self._venue = venue
@@ -59,7 +63,7 @@ class Accuracy:
         self._ingest = ingest
         self._clock = clock
         self._meter = meter
-        self._chains = Chains(store)
+        self._chains = Chains(store, moves_ids=follow_replace)
 
     async def run(self) -> None:
         """Take a sample every few minutes."""
@@ -98,7 +102,7 @@ class Accuracy:
                 source=Source.POLL,
                 asked_at=asked_at,
                 venue_now=self._venue.now(),
-                sightings=Reading(sightings=tuple(seen)).sightings,
+                sightings=seen,
                 known=known,
             )
         )

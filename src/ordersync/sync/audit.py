@@ -13,6 +13,7 @@ from ordersync.sync.parcels import key_of
 from ordersync.sync.reading import told_apart, without_namesakes
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import NOT_PROVEN
+from ordersync.truth.chain import is_replaced
 from ordersync.truth.evidence import Reading, Sighting, account_proves_itself
 from ordersync.truth.merge import contradicts, merge, objection
 from ordersync.truth.model import EventEvidence, Source
@@ -73,7 +74,7 @@ async def audit(
     store: OrderStore,
     clock: Clock,
     since: datetime | None,
-    follow_replace: bool = False,
+    follow_replace: bool,
     progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
     """Ask for every order of `work` and write nothing.
@@ -100,7 +101,7 @@ async def audit(
     reading += Reading(sightings=of_heirs.sightings, silences=of_heirs.silences)
     chains = Chains(store, moves_ids=follow_replace)
     await _compare(found, reading, work, heirs, venue, store, chains, clock)
-    await _find_orphans(found, everyone.sightings, heirs, store)
+    await _find_orphans(found, everyone.sightings, heirs, store, follow_replace=follow_replace)
     _list_absent(found, reading, work)
     for silence in (*reading.silences, *everyone.silences):
         for order in silence.orders or (silence.endpoint,):
@@ -199,7 +200,12 @@ def _step(known: Known, truth: Order | None, now: datetime) -> Advance:
 
 
 async def _find_orphans(
-    found: Audit, sightings: Sequence[Sighting], heirs: Collection[str], store: OrderStore
+    found: Audit,
+    sightings: Sequence[Sighting],
+    heirs: Collection[str],
+    store: OrderStore,
+    *,
+    follow_replace: bool,
 ) -> None:
     """Orders at the venue that the table does not have."""
     by_id = {s.report.venue_order_id: s.report for s in sightings}
@@ -211,6 +217,8 @@ async def _find_orphans(
             order = merge(known.truth, report)
             if without_namesakes(known, order).claims:
                 continue
+            if follow_replace and is_replaced(order):
+                continue  # its row went on with the order that replaced it
             if order.replaces and await chains.roots(found.account, [order]):
                 continue  # the row of the order that it replaced follows it
             found.rows.append(

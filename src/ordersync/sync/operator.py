@@ -60,7 +60,8 @@ class Operator:
     """Takes a person's word about the orders of all accounts.
 
     `venue_now` gives each account's clock; `stir` tells who remembers an account's orders that
-    something of these (venue ids) was written.
+    something of these (venue ids) was written; `follow_replace` is whether a row's venue id moves
+    with its order.
     """
 
     def __init__(
@@ -71,13 +72,14 @@ class Operator:
         *,
         venue_now: Mapping[str, Callable[[], datetime]],
         stir: Callable[[str, list[str]], None],
+        follow_replace: bool,
     ) -> None:
         self._store = store
         self._ingest = ingest
         self._clock = clock
         self._venue_now = venue_now
         self._stir = stir
-        self._chains = Chains(store)
+        self._chains = Chains(store, moves_ids=follow_replace)
 
     async def resolve(
         self, account: str, name: OrderName, word: Word, *, dry_run: bool = False

@@ -146,6 +146,12 @@ def test_bare_numbers_are_read_as_well() -> None:
     assert said.avg_price == Decimal("149.995")
 
 
+def test_a_bare_number_keeps_all_its_digits() -> None:
+    digits = "0.123456789012345678901"
+    raw = but("filled", filled_qty="DIGITS").replace(b'"DIGITS"', digits.encode())
+    assert sighted(raw).filled_qty == Decimal(digits)
+
+
 @pytest.mark.parametrize("cell", ["NaN", "Infinity", "2,5", "two", True, {"a": 1}])
 def test_what_is_no_number_is_silence(cell: object) -> None:
     silent(but("new", filled_qty=cell))

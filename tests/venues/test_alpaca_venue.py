@@ -426,6 +426,18 @@ async def test_the_last_fill_of_an_ended_order_is_found_backwards() -> None:
 
 
 @virtually
+@pytest.mark.parametrize("cum_qty", [None, "", "two"])
+async def test_a_fill_that_does_not_say_how_much_was_filled_is_silence(
+    cum_qty: str | None,
+) -> None:
+    async with trading() as (broker, venue):
+        order = broker.place("canceled", filled_qty="1")
+        broker.fill(order, broker.now(), "1")
+        broker.fills[-1]["cum_qty"] = cum_qty
+        assert unanswered(await venue.ask_fills([order])) == [order]
+
+
+@virtually
 async def test_fills_that_are_not_found_are_silence_after_some_pages() -> None:
     async with trading() as (broker, venue):
         for n in range(1200):

@@ -8,9 +8,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from typing import Any, TypeVar
+
+import msgspec
+
+_T = TypeVar("_T")
 
 _YEAR_ONE = 1
-Number = str | int | float | None
+Number = Any
+"""A cell that should be text or a bare number or null. What it is, `number` says: a type that
+names numbers would have msgspec read a bare one as a float before anybody sees its digits."""
+
+
+def decoder_of(kind: type[_T]) -> msgspec.json.Decoder[_T]:
+    """Reads objects that have a `Number`, bare ones with all their digits."""
+    return msgspec.json.Decoder(kind, float_hook=Decimal)
 
 
 def number(cell: Number) -> Decimal | None:

@@ -19,7 +19,7 @@ from ordersync.pushed import Heard
 from ordersync.truth.evidence import Sighting, Silence, mark_of
 from ordersync.truth.model import Report, Status
 from ordersync.venues.answers import UNREADABLE, excerpt
-from ordersync.venues.wire import Number, moment, number
+from ordersync.venues.wire import Number, decoder_of, moment, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +85,7 @@ class Activity(msgspec.Struct, frozen=True, gc=False):
 
     id: str
     order_id: str
-    cum_qty: str | int | float
+    cum_qty: Number
     transaction_time: str
 
 
@@ -143,14 +143,14 @@ class _Legs(msgspec.Struct, frozen=True):
 
 PAGE = msgspec.json.Decoder(list[msgspec.Raw])
 ONE = msgspec.json.Decoder(msgspec.Raw)
-ACTIVITIES = msgspec.json.Decoder(list[Activity])
+ACTIVITIES = decoder_of(list[Activity])
 ACCOUNT = msgspec.json.Decoder(Account)
 CLOCK = msgspec.json.Decoder(MarketClock)
 FRAME = msgspec.json.Decoder(Frame)
 AUTHORIZATION = msgspec.json.Decoder(Authorization)
 LISTENING = msgspec.json.Decoder(Listening)
 _UPDATE = msgspec.json.Decoder(Update | None)
-_ORDER = msgspec.json.Decoder(WireOrder)
+_ORDER = decoder_of(WireOrder)
 _ERROR = msgspec.json.Decoder(_ErrorBody)
 _PLACE = msgspec.json.Decoder(_Place)
 _LEGS = msgspec.json.Decoder(_Legs)
@@ -204,10 +204,13 @@ def says_not_found(body: bytes) -> bool:
 
 def parse_fill(fill: Activity, endpoint: str, as_of: datetime) -> Sighting:
     """The last fill of an order as a Report without standing. Raises ValueError."""
+    filled_qty = number(fill.cum_qty)
+    if filled_qty is None:
+        raise ValueError("a fill without a cum_qty")
     report = Report(
         as_of=as_of,
         venue_order_id=fill.order_id,
-        filled_qty=number(fill.cum_qty),
+        filled_qty=filled_qty,
         last_fill_at=moment(fill.transaction_time),
     )
     return Sighting(report=report, endpoint=endpoint)

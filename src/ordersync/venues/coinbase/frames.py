@@ -21,7 +21,7 @@ from ordersync.truth.evidence import Sighting, Silence
 from ordersync.truth.model import Report, Status
 from ordersync.venues.answers import UNREADABLE, excerpt
 from ordersync.venues.coinbase.parse import NO_INFORMATION, STATUSES, id_in
-from ordersync.venues.wire import Number, moment, number
+from ordersync.venues.wire import Number, decoder_of, moment, number
 
 ENDPOINT = "user_channel"
 """How evidence names this source."""
@@ -99,7 +99,7 @@ _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _EVENT = msgspec.json.Decoder(_OrdersEvent)
 _BEAT = msgspec.json.Decoder(_Beat)
 _SUBSCRIPTIONS = msgspec.json.Decoder(_Subscriptions)
-_ORDER = msgspec.json.Decoder(WireOrder)
+_ORDER = decoder_of(WireOrder)
 
 
 def parse_message(raw: bytes, portfolio: str | None) -> Message | Silence:

@@ -18,7 +18,7 @@ import msgspec
 from ordersync.truth.evidence import Sighting, Silence, mark_of
 from ordersync.truth.model import Report, Status
 from ordersync.venues.answers import UNREADABLE, Blame, Unusable, excerpt
-from ordersync.venues.wire import Number, moment, number
+from ordersync.venues.wire import Number, decoder_of, moment, number
 
 STATUSES: dict[str, Status] = {
     "PENDING": Status.PENDING_NEW,
@@ -132,10 +132,10 @@ class _ErrorBody(msgspec.Struct, frozen=True):
 
 PAGE = msgspec.json.Decoder(Page)
 ONE = msgspec.json.Decoder(One)
-FILLS = msgspec.json.Decoder(FillsPage)
+FILLS = decoder_of(FillsPage)
 PERMISSIONS = msgspec.json.Decoder(KeyPermissions)
 SERVER_TIME = msgspec.json.Decoder(ServerTime)
-_ORDER = msgspec.json.Decoder(WireOrder)
+_ORDER = decoder_of(WireOrder)
 _ERROR = msgspec.json.Decoder(_ErrorBody)
 _ID = msgspec.json.Decoder(dict[str, Any])
 

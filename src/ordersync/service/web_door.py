@@ -6,6 +6,7 @@ that is away, is told and tried again. Only what would let strangers in ends the
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,7 +51,8 @@ async def check_exposure(settings: Settings, clock: Clock) -> None:
     web = settings.web
     if not web.enabled or not (web.is_exposed or web.require_token):
         return
-    if await Keyring(build_tokens(settings), clock).has_any():
+    tokens = await asyncio.to_thread(build_tokens, settings)
+    if await Keyring(tokens, clock).has_any():
         return
     why = "other machines may reach it" if web.is_exposed else "web.require_token is set"
     raise ConfigError(
@@ -79,7 +81,9 @@ async def serve_api(service: Served) -> None:
     settings, clock = service.settings, service.clock
     while True:
         try:
-            lists = build_lists(settings, clock, service.vouched)
+            # Both look at the table, which may take as long as the database lets them wait.
+            lists = await asyncio.to_thread(build_lists, settings, clock, service.vouched)
+            tokens = await asyncio.to_thread(build_tokens, settings)
             break
         except AskAgain as error:
             log.warning(f"The API is not served yet: {error}")
@@ -94,7 +98,7 @@ async def serve_api(service: Served) -> None:
         pasts=Pasts(lists, service.archive),
         outbox=service.telling.outbox,
         subscriptions=service.telling.subscriptions,
-        keyring=Keyring(build_tokens(settings), clock),
+        keyring=Keyring(tokens, clock),
         rules=Rules(
             exposed=web.is_exposed,
             require_token=web.require_token,

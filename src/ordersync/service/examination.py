@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -44,10 +45,24 @@ if TYPE_CHECKING:
 async def examine(settings: Settings, clock: Clock | None = None) -> list[Finding]:
     """What every part finds about itself, each for itself: one mistake hides no other."""
     clock = clock or SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        found, store = await _about_database(settings, clock, stack)
+        hosts = Hosts(clock)
+        for name in settings.served_accounts:
+            found += await _about_account(settings, name, clock, hosts, store)
+    found += _about_webhooks(settings)
+    found += await _about_web(settings, clock)
+    return [*found, *await examine_broker(settings), *await examine_channels(settings)]
+
+
+async def _about_database(
+    settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack
+) -> tuple[list[Finding], OrderStore | None]:
+    """What the store finds, and the store, which `stack` closes; None where it cannot be used."""
     found: list[Finding] = []
-    store = None
     try:
         store = build_store(settings, clock)
+        stack.push_async_callback(store.close)
         await store.open(create=False)
         found += await store.findings()
         found += await _about_retention(settings, store)
@@ -57,32 +72,30 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
         finally:
             await leases.close()
     except OrdersyncError as error:
-        found.append(_mistake("database", error))
-        store = None
-    hosts = Hosts(clock)
-    for name, account in settings.served_accounts.items():
-        try:
-            venue = build_venue(settings, name, account, clock, hosts=hosts)
-        except OrdersyncError as error:
-            found.append(_mistake(f"{name}: key", error))
-            continue
-        try:
-            about = await venue.findings()
-            if venue.push is not None and not any(f.severity is Severity.ERROR for f in about):
-                about.append(await _try_push(venue.push))
-            if store is not None and not any(f.severity is Severity.ERROR for f in about):
-                times = await compare_times(name, venue=venue, store=store)
-                about += [times] if times is not None else []
-            found += [msgspec.structs.replace(f, about=f"{name}: {f.about}") for f in about]
-        except OrdersyncError as error:
-            found.append(_mistake(name, error))
-        finally:
-            await venue.close()
-    if store is not None:
-        await store.close()
-    found += _about_webhooks(settings)
-    found += await _about_web(settings, clock)
-    return [*found, *await examine_broker(settings), *await examine_channels(settings)]
+        return [*found, _mistake("database", error)], None
+    return found, store
+
+
+async def _about_account(
+    settings: Settings, name: str, clock: Clock, hosts: Hosts, store: OrderStore | None
+) -> list[Finding]:
+    """What the venue finds; whether it lets us listen, and the table's times are its own."""
+    try:
+        venue = build_venue(settings, name, settings.served_accounts[name], clock, hosts=hosts)
+    except OrdersyncError as error:
+        return [_mistake(f"{name}: key", error)]
+    try:
+        about = await venue.findings()
+        if venue.push is not None and not any(f.severity is Severity.ERROR for f in about):
+            about.append(await _try_push(venue.push))
+        if store is not None and not any(f.severity is Severity.ERROR for f in about):
+            times = await compare_times(name, venue=venue, store=store)
+            about += [times] if times is not None else []
+    except OrdersyncError as error:
+        return [_mistake(name, error)]
+    finally:
+        await venue.close()
+    return [msgspec.structs.replace(f, about=f"{name}: {f.about}") for f in about]
 
 
 def _about_webhooks(settings: Settings) -> list[Finding]:

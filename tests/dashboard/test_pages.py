@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 import zipfile
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from ordersync.web.dashboard.pages import PAGE, dashboard_routes, policy, read_f
 
 VENDOR = PAGE / "vendor"
 OURS = sorted(path for path in PAGE.iterdir() if path.suffix in {".js", ".css", ".html", ".svg"})
+MODULES = [path for path in OURS if path.suffix == ".js"]
+LINES = 400
 WHOLE = 150_000
 TO_READ = 170_000
 """Our part before it is compressed: nobody waits for that, but somebody has to read it."""
@@ -45,6 +48,19 @@ def test_the_whole_page_weighs_less_than_150_kb_as_it_travels() -> None:
     assert sum(path.stat().st_size for path in OURS) < TO_READ
 
 
+def test_no_module_of_the_page_is_longer_than_its_ceiling() -> None:
+    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {name: lines for name, lines in lengths.items() if lines > LINES} == {}
+
+
+def test_no_module_of_the_page_imports_itself_by_a_detour() -> None:
+    imports = {
+        path.name: set(re.findall(r'"\./(\w+\.js)"', path.read_text(encoding="utf-8")))
+        for path in MODULES
+    }
+    TopologicalSorter(imports).prepare()  # raises CycleError, which names them
+
+
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
 def test_the_page_asks_nobody_else_and_makes_no_markup_of_text(path: Path) -> None:
     text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
@@ -57,7 +73,7 @@ def test_every_module_that_is_imported_at_once_is_fetched_at_once() -> None:
     """Else the browser would find them one after the other."""
     index = (PAGE / "index.html").read_text(encoding="utf-8")
     late = {"plots.js", "first.js"}
-    modules = {path.name for path in OURS if path.suffix == ".js"} - late
+    modules = {path.name for path in MODULES} - late
     for name in modules - {"app.js"}:
         assert f'rel="modulepreload" href="dashboard/{name}"' in index
     for name in re.findall(r'(?:href|src)="dashboard/(\S+?)"', index):

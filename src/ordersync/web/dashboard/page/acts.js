@@ -2,8 +2,12 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { get, post } from "./api.js";
-import { accounts, askNow, drawSoon, everyRow, heardFrom, isShadow, loadAll, loadEnded, now, put } from "./state.js";
+import { loadAll } from "./asked.js";
+import { accounts, everyRow, isShadow, put } from "./held.js";
+import { heardFrom } from "./link.js";
+import { askNow } from "./live.js";
 import { Text, html } from "./parts.js";
+import { drawSoon, now } from "./shown.js";
 import { count, digits, exchangeSays, moment, number, span } from "./words.js";
 
 /** {kind, row, phase: ask | doing | preview | done | lost | refused, answer, trouble, form}. */
@@ -60,7 +64,6 @@ function settle(answer) {
   if (answer.after) put(answer.after);
   changed.value += 1;
   drawSoon();
-  loadEnded();
   if (!answer.after) loadAll().catch(() => {});
   askNow();
 }

@@ -3,12 +3,16 @@ import { render } from "preact";
 import { signal, effect } from "@preact/signals";
 import { Acts, act, ask } from "./acts.js";
 import { giveToken, hasToken, wanted } from "./api.js";
+import { openLinked } from "./asked.js";
 import { Detail } from "./detail.js";
 import { Bots, Health, Numbers } from "./health.js";
+import { everyRow, isShadow, rowAt } from "./held.js";
+import { cannotAct, isAway, link } from "./link.js";
+import { live, wake } from "./live.js";
 import { Orders, openCursor, step } from "./orders.js";
 import { Shape, html } from "./parts.js";
 import { sentence } from "./sentence.js";
-import { cannotAct, choose, cursor, everyRow, isAway, isShadow, link, live, now, opened, openLinked, rowAt, wake } from "./state.js";
+import { choose, cursor, now, opened } from "./shown.js";
 import { span } from "./words.js";
 
 const VIEWS = [["orders", "Orders"], ["bots", "Bots"], ["health", "Health"], ["plots", "Plots"]];

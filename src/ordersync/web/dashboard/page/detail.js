@@ -3,8 +3,11 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { Change, ask, changed } from "./acts.js";
 import { get } from "./api.js";
-import { cannotAct, drawn, heard, heardFrom, isShadow, now, opened, rowAt } from "./state.js";
+import { heard } from "./heard.js";
+import { isShadow, rowAt } from "./held.js";
+import { cannotAct, heardFrom } from "./link.js";
 import { Badge, Fill, Text, html } from "./parts.js";
+import { drawn, now, opened } from "./shown.js";
 import { DISCREPANCIES, KINDS, SOURCES, count, digits, exchangeSays, isFinal, latency, markOf, moment, span, wholeMoment } from "./words.js";
 
 const LINE = 46;

@@ -2,8 +2,10 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { get } from "./api.js";
-import { accounts, channels, choose, cursor, everyRow, isAway, now, opened, owners, slo, standing, totals, visible } from "./state.js";
+import { accounts, channels, everyRow, owners, slo, standing, totals } from "./held.js";
+import { isAway } from "./link.js";
 import { Badge, Term, Text, html } from "./parts.js";
+import { choose, cursor, now, opened, visible } from "./shown.js";
 import { MARKS, count, isBehind, latency, number, percent, silence, span, venueName, wholeMoment } from "./words.js";
 
 const since = (iso, at) => (iso == null ? "–" : span((at - Date.parse(iso)) / 1000));

@@ -1,12 +1,12 @@
 // The orders: ten thousand rows of which only those in sight are in the page.
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { ask } from "./acts.js";
-import {
-  accounts, arrange, cannotAct, choose, cursor, drawn, ended, filter, isShadow, link, loadEnded, loaded, names, now, opened, orphans,
-  sort, sortBy, standing, totals, visible,
-} from "./state.js";
+import { loadNewest, loadOlder } from "./ended.js";
+import { accounts, ended, isShadow, loaded, orphans, standing, totals } from "./held.js";
+import { cannotAct, link } from "./link.js";
 import { Badge, Fill, Shape, Text, html } from "./parts.js";
+import { arrange, choose, cursor, drawn, filter, fits, names, now, opened, scroll, sort, sortBy, visible } from "./shown.js";
 import { count, digits, exchangeSays, markOf, number, span, venueName, wholeMoment } from "./words.js";
 
 const BEYOND = 6;
@@ -16,7 +16,6 @@ narrow.addEventListener("change", () => {
   height.value = narrow.matches ? 68 : 34;
 });
 
-const scroll = signal(0);
 const sight = signal(600);
 let pane = null;
 
@@ -88,8 +87,8 @@ function Empty() {
     return html`<p>No order fits. <button type="button" class="link" onClick=${() => choose({ text: "", owner: "", account: "" })}>Show all</button></p>`;
   }
   if (which === "ended") {
-    const { loading, trouble } = ended.value;
-    return html`<p>${loading ? "Reading …" : trouble || "No order has ended yet."}</p>`;
+    const { isRead, trouble } = ended.value;
+    return html`<p>${trouble || (isRead ? "No order has ended yet." : "Reading …")}</p>`;
   }
   if (which === "orphans") {
     const { isRead, trouble } = orphans.value;
@@ -102,11 +101,11 @@ function Empty() {
 
 /** What is watched while there is nothing to show, and what comes next. */
 function Awaiting() {
-  useEffect(() => {
-    if (!ended.peek().isRead) loadEnded();
-  }, []);
   const at = now.value;
   const { isRead, rows } = ended.value;
+  useEffect(() => {
+    if (!isRead) loadNewest();
+  }, [isRead]);
   return html`<div class="first">
     <h3>No open orders.</h3>
     <p>${!isRead ? "" : rows.length ? html`All that there were have ended: they are under <button type="button" class="link" onClick=${() => choose({ which: "ended" })}>Ended</button>.`
@@ -148,6 +147,27 @@ function Choice({ of, all }) {
   </select>`;
 }
 
+/** How many have ended while the reader was further down, of those that would be shown: " (3)"; "" where none has. */
+function unseen() {
+  const { rows, newest } = ended.value;
+  if (!newest) return "";
+  const known = new Set(rows.map((row) => row.key));
+  const fresh = newest.rows.filter((row) => !known.has(row.key));
+  const isMore = fresh.length === newest.rows.length && newest.next !== null; // than one page of them
+  const n = fresh.filter(fits(filter.value)).length;
+  return n ? ` (${number(n)}${isMore ? "+" : ""})` : "";
+}
+
+function toTop() {
+  if (pane) pane.scrollTop = 0;
+  scroll.value = 0;
+}
+
+function toNewest() {
+  toTop();
+  loadNewest();
+}
+
 function Bar() {
   const { open: all, trouble } = standing.value ?? {};
   const { which } = filter.value;
@@ -166,8 +186,8 @@ function Bar() {
       <${Choice} of="account" all="All accounts" />
       <span class="grow"></span>
       <span class="quiet" aria-live="off">${count(visible.value.length, which === "orphans" ? "order" : "row")} shown${which === "ended" ? ", the latest end first" : ""}</span>
-      ${which === "ended" ? html`<button type="button" disabled=${ended.value.loading} onClick=${() => loadEnded()}>Newest</button>` : null}
-      ${which === "ended" && ended.value.next ? html`<button type="button" disabled=${ended.value.loading} onClick=${() => loadEnded(true)}>Older ones</button>` : null}
+      ${which === "ended" ? html`<button type="button" onClick=${toNewest}>Newest${unseen()}</button>` : null}
+      ${which === "ended" && ended.value.next ? html`<button type="button" disabled=${ended.value.loading} onClick=${loadOlder}>Older ones</button>` : null}
       <button type="button" disabled=${cannotAct.value !== ""} title=${cannotAct.value} onClick=${() => ask("cleanup", {})}>Clean up …</button>
     </div>`;
 }
@@ -188,10 +208,11 @@ export function Orders() {
       pane = null;
     };
   }, []);
+  const { which } = filter.value;
+  useLayoutEffect(toTop, [which]); // another list begins at its beginning
   const first = Math.max(0, Math.floor(scroll.value / height.value) - BEYOND);
   const last = Math.min(list.length, Math.ceil((scroll.value + sight.value) / height.value) + BEYOND);
   const at = drawn.value >= 0 ? now.value : 0;
-  const { which } = filter.value;
   const here = cursor.value === null ? -1 : list.findIndex((row) => row.key === cursor.value);
   return html`
     <${Bar} />
@@ -199,7 +220,7 @@ export function Orders() {
       aria-activedescendant=${here >= first && here < last ? `row-${here}` : undefined}
       onScroll=${(event) => {
         scroll.value = event.target.scrollTop;
-        if (which === "ended" && last >= list.length - 20) loadEnded(true);
+        if (which === "ended" && last >= list.length - 20) loadOlder();
       }}>
       <div role="rowgroup"><${Head} /></div>
       <div role="rowgroup" class="rows" style=${{ height: `${list.length * height.value}px` }}>

@@ -2,7 +2,8 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { get } from "./api.js";
-import { heardFrom, slo } from "./state.js";
+import { slo } from "./held.js";
+import { heardFrom } from "./link.js";
 import { html } from "./parts.js";
 import { count, latency, moment, number, percent, span } from "./words.js";
 

@@ -1,6 +1,8 @@
 // The one sentence at the top: what is true now, and what to do about it.
-import { accounts, everyRow, isAway, isShadow, link, loaded, now, standing, totals } from "./state.js";
 import { wanted } from "./api.js";
+import { accounts, everyRow, isShadow, loaded, standing, totals } from "./held.js";
+import { isAway, link } from "./link.js";
+import { now } from "./shown.js";
 import { count, isBehind, number, silence, span, venueName } from "./words.js";
 
 const away = (at) => {

@@ -73,6 +73,15 @@ def ago(**spell: float) -> timedelta:
     return timedelta(**spell)
 
 
+class SetClock(VirtualClock):
+    """A machine whose time of day is wrong by `off`, and may be set at any time."""
+
+    off = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.off
+
+
 @dataclass
 class Placed:
     """An order at the exchange, and the bot's row about it."""

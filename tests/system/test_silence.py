@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ordersync.simulator import Fault, Kind, Life
-from tests.system.house import OPEN, House, Placed, ago, built
+from tests.system.house import OPEN, House, Placed, SetClock, ago, built
 from tests.virtual import run_virtually, virtually
 
 if TYPE_CHECKING:
@@ -288,6 +288,28 @@ def test_a_clock_that_is_set_while_the_service_runs_needs_no_restart(
             assert house.events("conflict", "quarantined", "unknown") == []
 
     run_virtually(main)
+
+
+@virtually
+async def test_a_clock_that_is_set_back_a_day_keeps_nobody_waiting_for_a_day(
+    tmp_path: Path,
+) -> None:
+    async with built(tmp_path) as house:
+        clock = house.service_clock = SetClock()
+        late = house.place(Life.filled(timedelta(minutes=61)))
+        lost = house.invent(age=timedelta(hours=3))
+        async with house.running():
+            await house.wait(seconds=50)
+            clock.off = timedelta(days=-1)
+            await house.until_true(late, within=45)
+            house.forget_asked()
+            await house.wait(minutes=3)
+            # What was suspect goes on being asked about, and what a bot finishes is verified.
+            assert len(house.asked("get")) >= 3
+            finished = house.place(status="completed")
+            await house.wait(minutes=2)
+            assert house.untrue(finished) == []
+            assert house.absences() == {lost.order_id: "suspect"}
 
 
 @virtually

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,8 @@ from ordersync.simulator import Fault, Kind, Life
 from ordersync.standard_webhooks import Secret, is_signed
 from ordersync.sync.objectives import WINDOWS, objectives
 from ordersync.web.guest import listening
-from tests.system.house import built
-from tests.virtual import VirtualClock, virtually
+from tests.system.house import SetClock, built
+from tests.virtual import virtually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -371,17 +371,6 @@ async def test_hours_in_the_shadow_write_no_row_fill_no_log_and_then_all_is_repa
             await house.until_true(*placed, within=60)
 
 
-class JumpingClock(VirtualClock):
-    """A machine's clock that somebody sets."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.off = timedelta(0)
-
-    def now(self) -> datetime:
-        return super().now() + self.off
-
-
 @virtually
 async def test_a_clock_that_jumps_makes_no_minute_longer_and_wakes_nobody(tmp_path: Path) -> None:
     listener = Listener()
@@ -389,7 +378,7 @@ async def test_a_clock_that_jumps_makes_no_minute_longer_and_wakes_nobody(tmp_pa
         built(tmp_path, more=alerting(tmp_path)) as house,
         listening(listener.app, "127.0.0.1", ALERT_PORT),
     ):
-        clock = house.service_clock = JumpingClock()
+        clock = house.service_clock = SetClock()
         house.place(Life.open())
         async with house.running():
             await house.wait(minutes=5)

@@ -64,13 +64,13 @@ class Orphans:
     async def run(self) -> None:
         """Tell of orphans, and look for them at the exchange, for ever."""
         first = min(FIRST_LOOK, self._rules.look_every)
-        next_look = self._clock.now() + first
+        next_look = self._clock.monotonic() + first.total_seconds()
         while True:
             # Twice in the time that a bot has: told of when that is over, and half of it later.
             await self._clock.sleep(min(self._rules.grace / 2, first))
             try:
-                if self._clock.now() >= next_look:
-                    next_look = self._clock.now() + self._rules.look_every
+                if (now := self._clock.monotonic()) >= next_look:
+                    next_look = now + self._rules.look_every.total_seconds()
                     await self.look()
                 await self.tell()
             except OrdersyncError as error:

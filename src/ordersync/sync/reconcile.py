@@ -45,6 +45,9 @@ LOOK_UNTOLD_EVERY = timedelta(seconds=1)
 AWAY_EVERY = timedelta(seconds=1)
 """How often a store that is away is tried again."""
 
+SET_BACK = timedelta(seconds=1)
+"""From how far on a clock that went back was set, and did not only waver."""
+
 FINISHED_EVERY = timedelta(minutes=1)
 THOROUGH_EVERY = 20
 """Every so many passes nothing is remembered: neither how many orders are open at the venue (an
@@ -93,6 +96,7 @@ class Reconciler:
         self._steps = Steps()
         self._patience = Patience()
         self._looked_for_finished_at: datetime | None = None
+        self._looked_at = self._next_look = clock.now()
         self._log = PassLog(account)
         self._has_asked = False
         self._full_pass_at: datetime | None = None
@@ -234,19 +238,18 @@ class Reconciler:
 
     async def run(self) -> None:
         """Verify for ever; ends only by cancellation. Failures are logged and asked again."""
-        next_look = self._clock.now()
         revision: int | None = None
         pause = AWAY_EVERY / 2
         while True:
-            now = self._clock.now()
+            now = self._mind_clock()
             try:
                 before, revision = revision, await self._store.revision()
                 if self.demand.has_gap or now >= self._next_full(now):
                     await self._pass_for_all(now)
                     pause = AWAY_EVERY / 2
                 else:
-                    if revision != before or (revision is None and now >= next_look):
-                        next_look = now + LOOK_UNTOLD_EVERY
+                    if revision != before or (revision is None and now >= self._next_look):
+                        self._next_look = now + LOOK_UNTOLD_EVERY
                         await self._discover(now)
                     await self._ask_young(now)
                     await self._ask_wanted(now)
@@ -263,8 +266,17 @@ class Reconciler:
                 # A person has to mend it; when it is mended, no restart should be needed.
                 log.error(f"Failed to sync: {error}", account=self.account)  # noqa: TRY400 - explained
                 await self._clock.sleep(self._settings.interval)
-            now = self._clock.now()
+            now = self._mind_clock()
             await self.demand.wait(min(LOOK_EVERY, self._next_full(now) - now))
+
+    def _mind_clock(self) -> datetime:
+        """The time of day; where somebody set it back, what was planned by it is due at once."""
+        now = self._clock.now()
+        if now < self._looked_at - SET_BACK:
+            self._full_pass_at = self._looked_for_finished_at = None
+            self._next_look, self._patience = now, Patience()
+        self._looked_at = now
+        return now
 
     def _next_full(self, now: datetime) -> datetime:
         """When everything is due: at the latest an interval after the last time.

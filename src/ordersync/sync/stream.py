@@ -69,9 +69,9 @@ log = structlog.get_logger("ordersync")
 
 
 class _Told(msgspec.Struct, gc=False):
-    """What the stream last told of an order, and when that came."""
+    """What the stream last told of an order, and when that came, on the steady clock."""
 
-    at: datetime
+    at: float
     is_final: bool
     filled_qty: Decimal
 
@@ -104,7 +104,7 @@ class Stream:
         self._confirmed_at: float | None = None
         self._is_mute = ""
         self._relied_on_since: datetime | None = None
-        self._untold: OrderedDict[str, datetime] = OrderedDict()
+        self._untold: OrderedDict[str, float] = OrderedDict()
         self._told: OrderedDict[str, _Told] = OrderedDict()
         self._told_until: datetime | None = None
         self._warn = RareWarnings(account, clock).say
@@ -187,7 +187,7 @@ class Stream:
             lost = self.backlog.add(heard.sightings, heard.silences, now) or lost
             self._arrived.set()
             if not heard.is_snapshot:
-                self._note_told(heard, now)
+                self._note_told(heard)
         for silence in heard.silences:
             self.health.unreadable += 1
             count = self.health.unreadable
@@ -306,9 +306,9 @@ class Stream:
 
     # --- what it does not say ----------------------------------------------------------------
 
-    def _note_told(self, heard: Heard, now: datetime) -> None:
+    def _note_told(self, heard: Heard) -> None:
         """It told of these changes, so it is no mute stream."""
-        told = {}
+        now, told = self._clock.monotonic(), {}
         for report in (sighting.report for sighting in heard.sightings):
             is_final = report.status is not None and report.status.is_final
             told[report.venue_order_id or ""] = _Told(now, is_final, report.filled_qty or ZERO)
@@ -330,7 +330,7 @@ class Stream:
         """Asking found these changes. Those of a live stream should have been told by it."""
         for event in events:
             if event.account == self.account and self._should_have_told(event):
-                self._untold.setdefault(event.order.venue_order_id or "", self._clock.now())
+                self._untold.setdefault(event.order.venue_order_id or "", self._clock.monotonic())
                 self._doubt.set()
 
     def _should_have_told(self, event: Event) -> bool:
@@ -349,7 +349,7 @@ class Stream:
         # A label may say more than a status: `canceled+fills`.
         is_final = Status((after.status or "unknown").partition("+")[0]).is_final
         says_it = told.is_final >= is_final and told.filled_qty >= Decimal(after.filled_qty or 0)
-        return not says_it and self._clock.now() - told.at > TOLD_WITHIN
+        return not says_it and self._clock.monotonic() - told.at > TOLD_WITHIN.total_seconds()
 
     async def _look_for_untold(self) -> None:
         """A change that asking found, and the stream did not tell in time, makes it doubtful."""
@@ -359,9 +359,9 @@ class Stream:
                 await self._doubt.wait()
                 continue  # it may have been told in the same turn
             order, since = next(iter(self._untold.items()))
-            left = since + TOLD_WITHIN - self._clock.now()
-            if left > timedelta(0):
-                await self._clock.sleep(left)
+            left = since + TOLD_WITHIN.total_seconds() - self._clock.monotonic()
+            if left > 0:
+                await self._clock.sleep(timedelta(seconds=left))
                 continue
             self.health.is_proven = False
             self._is_mute = f"the stream is open but did not tell of order {order}."

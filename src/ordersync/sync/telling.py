@@ -13,7 +13,7 @@ from ordersync.truth.model import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from ordersync.ports import Advance, Clock
     from ordersync.sync.work import PassReport
@@ -134,12 +134,12 @@ class RareWarnings:
     def __init__(self, account: str, clock: Clock) -> None:
         self._account = account
         self._clock = clock
-        self._said_at: dict[str, datetime] = {}
+        self._said_at: dict[str, float] = {}
 
     def say(self, about: str, what: str, *, every: timedelta) -> bool:
         """Warn of this kind of thing, unless that was done a moment ago; whether it was."""
-        now, before = self._clock.now(), self._said_at.get(about)
-        if before is not None and now - before < every:
+        now, before = self._clock.monotonic(), self._said_at.get(about)
+        if before is not None and now - before < every.total_seconds():
             return False
         self._said_at[about] = now
         log.warning(what, account=self._account)

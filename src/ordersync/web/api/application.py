@@ -25,6 +25,7 @@ from ordersync.web.api import (
 )
 from ordersync.web.api.described import complete
 from ordersync.web.api.guard import Guard
+from ordersync.web.api.heads import Heads
 from ordersync.web.api.parameters import check_parameters
 from ordersync.web.dashboard.pages import dashboard_routes
 
@@ -52,7 +53,7 @@ Errors are problems (RFC 9457). Times are RFC 3339 in UTC; money and quantities 
 
 def application(faces: Faces) -> ASGIApp:
     """What answers the calls, behind its guard."""
-    return Guard(routes(faces), faces.rules, faces.keyring)
+    return Guard(Heads(routes(faces)), faces.rules, faces.keyring)
 
 
 def routes(faces: Faces) -> FastAPI:

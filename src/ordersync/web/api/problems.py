@@ -189,12 +189,14 @@ def _methods_of(request: Request) -> set[str]:
     """All that the path takes; Starlette names those of the first route that has it."""
     path: str = request.scope["path"]
     calls: Mapping[str, Mapping[str, object]] = request.app.openapi()["paths"]
-    return {
+    described = {
         method.upper()
         for template, methods in calls.items()
         if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path)
         for method in methods
     }
+    # See `heads`: OpenAPI has no call twice.
+    return described | {"HEAD"} if "GET" in described else described
 
 
 async def _explained(request: Request, error: Exception) -> Response:

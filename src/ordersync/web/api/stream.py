@@ -22,6 +22,7 @@ from ordersync.errors import OrdersyncError
 from ordersync.sync.page import Wanted
 from ordersync.truth.model import EventKind
 from ordersync.web.api.described import problems
+from ordersync.web.api.heads import is_only_head
 from ordersync.web.api.parts import Parts
 from ordersync.web.api.problems import of_error
 from ordersync.web.guest import ABORT
@@ -160,6 +161,9 @@ class Stream(Response):
                 await of_error(error).response(scope, receive, send)
                 return
             await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
+            if is_only_head(scope):
+                await send({"type": "http.response.body"})
+                return
             async with asyncio.TaskGroup() as group:
                 telling = group.create_task(self._tell(listener, scope, send))
                 while (await receive())["type"] != "http.disconnect":

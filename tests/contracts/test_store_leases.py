@@ -123,6 +123,18 @@ async def test_the_lease_of_a_dead_holder_is_taken_by_its_token_alone(
     assert again.holder == TWO
 
 
+async def test_a_lease_from_before_the_clock_was_set_back_keeps_nobody_out(
+    opened: Open, leases_of: Leases
+) -> None:
+    it = await opened()
+    leases = leases_of(it)
+    await leases.claim_lease(ACCOUNT, ONE, TERM)
+    end(it, ago="2099-01-01T00:00:00.000000Z")
+    taken = await leases.claim_lease(ACCOUNT, TWO, TERM)
+    assert (taken.holder, taken.token) == (TWO, 2)
+    assert taken.left <= TERM
+
+
 async def test_of_many_who_take_it_at_once_one_has_it(opened: Open, leases_of: Leases) -> None:
     first = await opened()
     others = [first, *[await opened(table=None) for _ in range(3)]]

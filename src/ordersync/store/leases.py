@@ -51,6 +51,10 @@ LOOK_EVERY_IN_A_FILE = timedelta(seconds=1)
 the bot may have to wait for, and goes to the disk."""
 
 
+TERMS_AT_MOST = 10
+"""How many of our terms another's lease may last: older and newer programs may have others."""
+
+
 class LeaseTexts:
     """The statements for one database."""
 
@@ -165,9 +169,12 @@ class TableLeases:
                 session.upsert(texts.unheld, [(account, "", "", 0, _NEVER, "{}")])
                 rows = session.fetch(read)
             lease = _lease(rows[0])
-            if lease.is_live and lease.token != over:
+            # No holder's own renewal reaches so far: the clock was set back since.
+            reaches_too_far = lease.left > TERMS_AT_MOST * term
+            if lease.is_live and lease.token != over and not reaches_too_far:
                 return lease
-            wanted = {**about, "token": lease.token, "over": -1 if over is None else over}
+            beyond = lease.token if reaches_too_far else over
+            wanted = {**about, "token": lease.token, "over": -1 if beyond is None else beyond}
             wanted |= {"holder": holder.name, "process": holder.process}
             wanted["config"] = msgspec.json.encode(holder.config).decode()
             session.run(Ask(texts.take, {**arguments(self._clock, term), **wanted}))

@@ -48,6 +48,8 @@ BURST = 5
 CONCURRENT_CALLS = 8
 
 MODEST_PAGE = 100
+BARREN_PAGES = 3
+"""So many pages in a row may name no new order, as where a filter leaves nothing of them."""
 SOURCES = ("RETAIL_ADVANCED", "RETAIL_SIMPLE")
 """Both placement sources: the list shows only the first unless asked for the other."""
 
@@ -322,20 +324,25 @@ class Coinbase:
 
     async def _ask_fills(self, ids: list[str]) -> Reading:
         endpoint, as_of = "fills", self.now()
-        # What two pages list alike was filled once; and a page that adds nothing is the last.
-        fills: dict[parse.Fill, None] = {}
+        fills: list[parse.Fill] = []
+        before: list[parse.Fill] = []
         cursor: str | None = None
+        turned: set[str] = set()
         while True:
             query = [("order_ids", i) for i in ids] + ([("cursor", cursor)] if cursor else [])
             answer = await self._get(f"{PREFIX}/orders/historical/fills", query)
             page = page_of(answer, parse.FILLS)
             if isinstance(page, Unusable):
                 return Reading(silences=(silence_of(endpoint, page, ids),))
-            before = len(fills)
-            fills.update(dict.fromkeys(page.fills))
-            if not page.cursor or len(fills) == before:
+            fills += page.fills
+            if not page.cursor or page.cursor == cursor or not page.fills:
                 break
-            cursor = page.cursor
+            if page.cursor in turned or page.fills == before:
+                # A circle. Fills without ids cannot be told from their like, so nothing is counted.
+                endless = Unusable(why="fills without an end", blame=Blame.GARBLED)
+                return Reading(silences=(silence_of(endpoint, endless, ids),))
+            before, cursor = page.fills, page.cursor
+            turned.add(cursor)
         sightings = parse.parse_fills([f for f in fills if f.order_id in ids], endpoint, as_of)
         if isinstance(sightings, Unusable):
             return Reading(silences=(silence_of(endpoint, sightings, ids),))
@@ -357,6 +364,7 @@ class Coinbase:
         """
         listing = Listing(endpoint, self._read, heard or {})
         cursor: str | None = None
+        barren = 0
         while True:
             as_of = self.now()
             size = self._page if page == 0 else page
@@ -371,11 +379,11 @@ class Coinbase:
                     continue
                 listing.trouble = found
                 return listing
-            goes_on = listing.add(found.orders, as_of)
+            barren = 0 if listing.add(found.orders, as_of) else barren + 1
             spared = bool(wanted) and len(listing.lacks(wanted)) <= self.batch_size
             if spared or not found.has_next:
                 return listing
-            if found.next_cursor is None or not goes_on:
+            if found.next_cursor is None or barren > BARREN_PAGES:
                 # No cursor, or one that leads in a circle, or ever new ones that lead to nothing.
                 listing.trouble = Unusable(why="a list without an end", blame=Blame.GARBLED)
                 return listing

@@ -138,7 +138,7 @@ def test_a_key_that_is_refused_reaches_prometheus_a_chat_and_a_mailbox(
         with scraping(house.folder, told[1]) as prometheus:
             up = 'up{job="ordersync"} == 1 and on () ordersync_open_orders == 1'
             eventually(lambda: bool(prometheus.ask("query", query=up)["result"]), "a scrape")
-            assert prometheus.firing() == {}
+            eventually(lambda: prometheus.firing() == {}, "no alert")
             stub.turn("401")
             eventually(lambda: "OrdersyncKeyRefused" in prometheus.firing(), "the alert")
             assert prometheus.firing()["OrdersyncKeyRefused"]["account"] == "main"

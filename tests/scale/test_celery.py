@@ -90,7 +90,7 @@ def test_two_workers_and_redelivered_messages_leave_each_other_in_peace(
         with yard.exchange.held():
             yard.send("verify_account", {"accounts": ["a0"]})
             assert yard.exchange.waiting.wait(40), yard.logs()
-            # The worker that waits may have fetched one more; the other one gets what is beyond that.
+            # Who waits may have fetched one more; what is beyond that the other one gets.
             yard.send("verify_account", {"accounts": ["a0"]}, {"accounts": ["a0"]})
             until(lambda: "Left alone: celery at" in yard.logs(), yard.logs())
             assert yard.untrue()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -42,16 +43,26 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    """A house whose service is not started yet: `open` starts it."""
-    built = House(tmp_path)
-    yield built
-    built.close()
+def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    """Build the one house of a test, whose service is not started yet: `open` starts it."""
+    with contextlib.ExitStack() as built:
+
+        def one(**settings: Any) -> House:  # noqa: ANN401
+            return built.enter_context(contextlib.closing(House(tmp_path, **settings)))
+
+        yield one
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+def house(build: Callable[..., House]) -> House:
+    """A house as most tests want it."""
+    return build()
+
+
+@pytest.fixture
+def visit(browser: Browser, build: Callable[..., House]) -> Iterator[Callable[..., Page]]:
     """Open a page in a profile of its own; nothing on it may fail or be refused by its policy."""
+    del build  # closed after the pages: they would knock at a house that is being closed
     contexts = []
     complaints: list[str] = []
 

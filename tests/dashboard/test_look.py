@@ -146,39 +146,35 @@ def test_nothing_jumps_while_it_loads_and_lives(
 
 
 def test_beyond_loopback_a_token_is_asked_for_and_kept_in_the_tab_alone(
-    tmp_path_factory: pytest.TempPathFactory, visit: Callable[..., Page]
+    build: Callable[..., House], visit: Callable[..., Page]
 ) -> None:
-    folder = tmp_path_factory.mktemp("guarded")
-    house = House(folder, web="require_token = true")
-    try:
-        resting, _ = house.place()
-        house.prepare()
-        made = subprocess.run(
-            [sys.executable, "-m", "ordersync", "token", "new", "--name", "eye", "--scope", "read"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        token = next(word for word in made.stdout.split() if word.startswith("ost_"))
-        house.start()
-        page = visit(house.address)
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.get_by_label("Token").fill("ost_wrong")
-        page.get_by_role("button", name="Continue").click()
-        expect(page.get_by_role("alert")).to_contain_text("does not accept this token")
-        page.get_by_label("Token").fill(token)
-        page.get_by_role("button", name="Continue").click()
-        expect(page.locator(f'.row[data-row="{resting}"]')).to_be_visible()
-        page.reload()
-        expect(page.locator(f'.row[data-row="{resting}"]')).to_be_visible()
-        expect(page.locator(".link-state.good")).to_have_text("connected")
-        verify = page.get_by_role("button", name=f"Verify order {resting}")
-        expect(verify).to_be_disabled()
-        expect(verify).to_have_attribute("title", re.compile("may only read"))
-        expect(page.get_by_role("button", name="Clean up …")).to_be_disabled()
-        assert page.evaluate("JSON.stringify(localStorage) + document.cookie").count(token) == 0
-        assert [url for url in asked if token in url] == []
-    finally:
-        house.close()
+    house = build(web="require_token = true")
+    resting, _ = house.place()
+    house.prepare()
+    made = subprocess.run(
+        [sys.executable, "-m", "ordersync", "token", "new", "--name", "eye", "--scope", "read"],
+        cwd=house.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    token = next(word for word in made.stdout.split() if word.startswith("ost_"))
+    house.start()
+    page = visit(house.address)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_label("Token").fill("ost_wrong")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("alert")).to_contain_text("does not accept this token")
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator(f'.row[data-row="{resting}"]')).to_be_visible()
+    page.reload()
+    expect(page.locator(f'.row[data-row="{resting}"]')).to_be_visible()
+    expect(page.locator(".link-state.good")).to_have_text("connected")
+    verify = page.get_by_role("button", name=f"Verify order {resting}")
+    expect(verify).to_be_disabled()
+    expect(verify).to_have_attribute("title", re.compile("may only read"))
+    expect(page.get_by_role("button", name="Clean up …")).to_be_disabled()
+    assert page.evaluate("JSON.stringify(localStorage) + document.cookie").count(token) == 0
+    assert [url for url in asked if token in url] == []

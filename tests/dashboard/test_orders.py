@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from datetime import timedelta
 from decimal import Decimal
@@ -11,14 +10,14 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import expect
 
 from ordersync.simulator import Life
-from tests.dashboard.house import House
 from tests.servers.daemon import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from playwright.sync_api import Locator, Page
+
+    from tests.dashboard.house import House
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>window.taken=1</script>"
 BACKWARDS = "\u202egrid\u202c \u200f\u05d0"
@@ -207,55 +206,54 @@ def test_what_stands_in_the_table_is_text_whatever_it_is(
 
 
 def test_a_table_of_an_id_a_status_and_a_time_is_shown_as_it_is(
-    tmp_path: Path, visit: Callable[..., Page]
+    build: Callable[..., House], visit: Callable[..., Page]
 ) -> None:
-    with contextlib.closing(House(tmp_path, columns="")) as house:
-        known, _ = house.place()
-        nameless = house.write(None)
-        house.open()
-        page = visit(house.address)
-        expect(row(page, known).locator(".c-exchange_status")).to_have_text("new")
-        expect(row(page, known).locator(".c-owner")).to_have_text("\u2013")
-        expect(row(page, nameless).locator(".c-fill")).to_have_text("\u2013")
-        expect(row(page, nameless).locator(".c-verified")).to_have_text("never")
-        expect(page.locator(".beside")).to_contain_text("No bots to tell apart")
-        row(page, nameless).get_by_role("button").click()
-        page.locator("dialog").get_by_role("button", name="Verify now").click()
-        expect(page.locator("dialog")).to_contain_text("nobody can be asked")
+    house = build(columns="")
+    known, _ = house.place()
+    nameless = house.write(None)
+    house.open()
+    page = visit(house.address)
+    expect(row(page, known).locator(".c-exchange_status")).to_have_text("new")
+    expect(row(page, known).locator(".c-owner")).to_have_text("\u2013")
+    expect(row(page, nameless).locator(".c-fill")).to_have_text("\u2013")
+    expect(row(page, nameless).locator(".c-verified")).to_have_text("never")
+    expect(page.locator(".beside")).to_contain_text("No bots to tell apart")
+    row(page, nameless).get_by_role("button").click()
+    page.locator("dialog").get_by_role("button", name="Verify now").click()
+    expect(page.locator("dialog")).to_contain_text("nobody can be asked")
 
 
 def test_ten_thousand_rows_are_searched_sorted_and_walked_with_the_keyboard(
-    tmp_path: Path, visit: Callable[..., Page]
+    build: Callable[..., House], visit: Callable[..., Page]
 ) -> None:
-    house = House(tmp_path, stale_after="1h")
-    with contextlib.closing(house):
-        house.write_many(MANY)
-        house.open()
-        page = visit(house.address)
-        shown = page.locator(".row")
-        expect(page.locator(".bar .quiet")).to_have_text("10,000 rows shown")
-        # Only those in sight are in the page.
-        until(lambda: shown.count() < 60, "what is out of sight is left out")
-        page.locator(".pane").evaluate("pane => pane.scrollTo(0, pane.scrollHeight)")
-        expect(page.locator('.row[aria-rowindex="10001"]')).to_be_visible()
-        page.get_by_role("button", name="Row", exact=True).click()
-        page.locator(".pane").evaluate("pane => pane.scrollTo(0, 0)")
-        expect(shown.first).to_have_attribute("data-row", "1")
-        page.keyboard.press("/")
-        page.keyboard.type("4711")
-        expect(shown.first).to_have_attribute("data-row", "4711")
-        page.keyboard.press("Escape")
-        expect(shown.first).to_have_attribute("data-row", "1")
-        page.keyboard.press("Escape")
-        page.keyboard.press("j")
-        page.keyboard.press("j")
-        page.keyboard.press("j")
-        page.keyboard.press("k")
-        expect(page.locator('.row[aria-selected="true"]')).to_have_attribute("data-row", "2")
-        page.keyboard.press("Enter")
-        expect(page.locator(".detail h2")).to_contain_text("Order 2")
-        page.keyboard.press("Escape")
-        expect(page.locator(".detail")).to_have_count(0)
+    house = build(stale_after="1h")
+    house.write_many(MANY)
+    house.open()
+    page = visit(house.address)
+    shown = page.locator(".row")
+    expect(page.locator(".bar .quiet")).to_have_text("10,000 rows shown")
+    # Only those in sight are in the page.
+    until(lambda: shown.count() < 60, "what is out of sight is left out")
+    page.locator(".pane").evaluate("pane => pane.scrollTo(0, pane.scrollHeight)")
+    expect(page.locator('.row[aria-rowindex="10001"]')).to_be_visible()
+    page.get_by_role("button", name="Row", exact=True).click()
+    page.locator(".pane").evaluate("pane => pane.scrollTo(0, 0)")
+    expect(shown.first).to_have_attribute("data-row", "1")
+    page.keyboard.press("/")
+    page.keyboard.type("4711")
+    expect(shown.first).to_have_attribute("data-row", "4711")
+    page.keyboard.press("Escape")
+    expect(shown.first).to_have_attribute("data-row", "1")
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    expect(page.locator('.row[aria-selected="true"]')).to_have_attribute("data-row", "2")
+    page.keyboard.press("Enter")
+    expect(page.locator(".detail h2")).to_contain_text("Order 2")
+    page.keyboard.press("Escape")
+    expect(page.locator(".detail")).to_have_count(0)
 
 
 def test_the_search_has_the_keyboard_before_the_next_key_of_one_who_types_fast(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,7 +15,6 @@ from tests.servers.daemon import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from playwright.sync_api import Page
 
@@ -74,24 +72,23 @@ def test_plots_show_the_hour_before_a_restart_and_say_it_in_words(
 
 
 def test_of_several_accounts_each_has_its_own_day(
-    tmp_path: Path, visit: Callable[..., Page]
+    build: Callable[..., House], visit: Callable[..., Page]
 ) -> None:
-    house = House(tmp_path, accounts=(MAIN, "second"))
-    with contextlib.closing(house):
-        house.place()
-        other, _ = house.place(account="second")
-        house.open()
-        house.stop()
-        days = [minute(ago) for ago in range(5, 20)]
-        house.remember([*days, *(minute(ago, "second", failed=0) for ago in range(5, 20))])
-        house.start()
-        page = visit(f"{house.address}/#health")
-        accounts = page.locator(".account")
-        expect(accounts).to_have_count(2)
-        strip = accounts.nth(0).locator(".strip")
-        expect(strip).to_contain_text("steps of five minutes not every answer could be used")
-        expect(strip.locator("rect.some").first).to_be_attached()
-        expect(accounts.nth(1).locator(".strip")).to_contain_text("Every answer of the exchange")
-        page.keyboard.press("1")
-        page.get_by_label("All accounts").select_option("second")
-        expect(page.locator(".row")).to_have_attribute("data-row", str(other))
+    house = build(accounts=(MAIN, "second"))
+    house.place()
+    other, _ = house.place(account="second")
+    house.open()
+    house.stop()
+    days = [minute(ago) for ago in range(5, 20)]
+    house.remember([*days, *(minute(ago, "second", failed=0) for ago in range(5, 20))])
+    house.start()
+    page = visit(f"{house.address}/#health")
+    accounts = page.locator(".account")
+    expect(accounts).to_have_count(2)
+    strip = accounts.nth(0).locator(".strip")
+    expect(strip).to_contain_text("steps of five minutes not every answer could be used")
+    expect(strip.locator("rect.some").first).to_be_attached()
+    expect(accounts.nth(1).locator(".strip")).to_contain_text("Every answer of the exchange")
+    page.keyboard.press("1")
+    page.get_by_label("All accounts").select_option("second")
+    expect(page.locator(".row")).to_have_attribute("data-row", str(other))

@@ -31,6 +31,9 @@ TAKEN_LEAST = 16 * 1024
 
 IDLE_SECONDS = 30
 CONNECTIONS_LIMIT = 2_000
+ROUNDS_TO_CONNECT = 3
+"""After so many rounds of the loop whoever was just let in is among the server's connections."""
+
 NO_HTTP = {
     "type": "urn:ordersync:problem:bad-request",
     "title": "Bad request",
@@ -163,10 +166,9 @@ async def _leave(server: uvicorn.Server) -> None:
     """Close every connection at once; a client that still waits for an answer gets none."""
     for listener in server.servers:
         listener.close()
-    for connection in list(server.server_state.connections):
-        transport = connection.transport
-        if transport is not None:
-            transport.close()
+    for _ in range(ROUNDS_TO_CONNECT):
+        _close_all(server)
+        await asyncio.sleep(0)  # noqa: TID251 - a round, no time
     tasks = list(server.server_state.tasks)
     if tasks:
         # One round, in which every connection notices that it is closed; uvicorn would log the
@@ -175,3 +177,14 @@ async def _leave(server: uvicorn.Server) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+def _close_all(server: uvicorn.Server) -> None:
+    for connection in list(server.server_state.connections):
+        transport = connection.transport
+        if transport is None:
+            continue
+        if transport.get_write_buffer_size():
+            transport.abort()  # closing would wait until the client takes what is written
+        else:
+            transport.close()

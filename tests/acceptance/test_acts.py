@@ -57,6 +57,7 @@ def test_correct_shows_before_and_after_and_writes_only_when_told_to(house: Hous
     assert house.trade(row).fee == 4
     past = house.ordersync("history", order)
     assert "corrected" in past.text
+    assert "the table says completed, a person filled" in past.text
     assert "operator:anna" in past.text
     assert "ticket 4711" in past.text
 

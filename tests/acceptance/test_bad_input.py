@@ -162,6 +162,18 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
         lambda house: edit(house.stub.url, "ftp://127.0.0.1")(house),
         ("ordersync.toml", "accounts.main.rest_url"),
     ),
+    "a text where a list is due": (
+        edit('pending = ["open"]', 'pending = "open"'),
+        ("ordersync.toml", "orders.status_words.pending", '["open"]'),
+    ),
+    "an account without a name": (
+        edit("[accounts.main]", "[accounts]"),
+        ("ordersync.toml", "accounts.venue", "[accounts.main]"),
+    ),
+    "a flag that is none": (
+        settle("web", 'enabled = "please"'),
+        ("ordersync.toml", "web.enabled", "true or false"),
+    ),
     "a duration that is none": (
         settle("sync", 'stale_after = "five minutes"'),
         ("ordersync.toml", "sync.stale_after"),

@@ -8,6 +8,7 @@ import re
 import select
 import subprocess
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -89,6 +90,20 @@ def test_init_and_doctor_and_history_create_nothing(house: House) -> None:
     ]
 
 
+def test_schema_says_that_nothing_is_left_and_leaves_stdout_to_sql(house: House) -> None:
+    house.place(status="OPEN")
+    house.ready()
+    assert "CREATE TABLE" in house.ordersync("schema", "--sql").out
+    house.ordersync("sync")
+
+    said = house.ordersync("schema", "--sql", "--notify")
+
+    assert said.status == 0, said
+    assert said.out == ""
+    assert "Nothing is left to run" in said.text
+    assert "Only PostgreSQL" in said.text
+
+
 def test_init_says_why_for_each_guess_and_what_comes_next(house: House) -> None:
     one_of_each(house)
 
@@ -138,12 +153,18 @@ def test_init_as_json_is_one_object(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "statements",
+    ("statements", "says"),
     [
-        pytest.param(["DROP TABLE trades"], id="no table"),
+        pytest.param(["DROP TABLE trades"], "has no table", id="no table"),
         pytest.param(
             ["DROP TABLE trades", "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)"],
+            "None has a column named like a status",
             id="no orders",
+        ),
+        pytest.param(
+            ["DROP TABLE trades", "CREATE TABLE trades (order_id TEXT, status TEXT)"],
+            "UNIQUE index",
+            id="no key",
         ),
         pytest.param(
             [
@@ -153,14 +174,19 @@ def test_init_as_json_is_one_object(house: House) -> None:
                 ),
                 "INSERT INTO orders VALUES (1, 'x', 'open', '2026-01-01')",
             ],
+            "--table",
             id="two tables alike",
         ),
         pytest.param(
-            ["UPDATE trades SET status = 'zzz' || id"], id="words that sound like nothing"
+            ["UPDATE trades SET status = 'zzz' || id"],
+            "Which word does your bot use",
+            id="words that sound like nothing",
         ),
     ],
 )
-def test_init_that_cannot_guess_says_what_it_needs(house: House, statements: list[str]) -> None:
+def test_init_that_cannot_guess_says_what_it_needs(
+    house: House, statements: list[str], says: str
+) -> None:
     for statement in statements:
         house.sql(statement)
     before = house.database.read_bytes()
@@ -170,7 +196,7 @@ def test_init_that_cannot_guess_says_what_it_needs(house: House, statements: lis
     assert said.status == 3, said
     assert not house.config.exists()
     assert house.database.read_bytes() == before
-    assert re.search(r"--table|--\w+|write|add|word", said.text), said
+    assert says in said.text, said
 
 
 def test_audit_writes_nothing_and_tells_each_kind_of_difference(house: House, stub: Stub) -> None:
@@ -265,6 +291,22 @@ def test_doctor_gives_each_finding_its_mend(house: House) -> None:
     assert re.search(r"CREATE INDEX .* ON .*trades", text), "the partial index is proposed"
     assert "WAL" in text
     assert "trade" in text, "a key that can trade gets a warning"
+
+
+@pytest.mark.parametrize(
+    ("late", "mend"),
+    [
+        pytest.param(timedelta(hours=3), "Set orders.timezone", id="a zone"),
+        pytest.param(timedelta(minutes=20), "That is no time zone", id="no zone"),
+    ],
+)
+def test_doctor_calls_only_that_a_time_zone_which_can_be_one(
+    house: House, late: timedelta, mend: str
+) -> None:
+    house.place(status="OPEN", row={"created_at": ago(hours=2) + late})
+    house.ready()
+
+    assert mend in house.ordersync("doctor").text
 
 
 def test_doctor_on_a_silent_venue_exits_3(house: House, stub: Stub) -> None:

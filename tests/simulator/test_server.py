@@ -89,12 +89,13 @@ async def test_it_serves_at_the_port_it_was_told(exchange: Exchange) -> None:
         assert url == f"http://127.0.0.1:{port}"
 
 
-async def test_a_taken_port_is_an_error_and_not_the_end_of_the_process(
-    exchange: Exchange,
+async def test_a_taken_port_is_an_error_told_once_and_not_the_end_of_the_process(
+    exchange: Exchange, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(exchange.app) as url:
-        with pytest.raises(OSError, match="cannot be listened on"):
+        with pytest.raises(OSError, match=r"cannot be listened on \(address already in use\)"):
             await serve(exchange.app, port=int(url.rpartition(":")[2]))
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 async def test_a_guest_touches_neither_signals_nor_logs(

@@ -84,8 +84,8 @@ async def test_words_outside_the_mapping_are_counted(file: SqliteBench) -> None:
     file.insert(*({"id": n, "status": word} for n, word in enumerate(words)))
     told = warnings((await findings(file))["words"])
     assert sorted(what.split(",")[0] for what in told) == [
-        '1 rows say "odd\'one"',
-        "1 rows say NULL",
+        '1 row says "odd\'one"',
+        "1 row says NULL",
         "2 rows say 'Pending'",
     ]
 

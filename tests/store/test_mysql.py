@@ -101,6 +101,7 @@ def test_the_password_is_that_of_the_file_else_of_the_url_else_of_the_environmen
         f"mysql://bot:{SECRET}@h/d",
         f"mysql://bot:{SECRET}@h:x/d",
         f"mysql://bot:{quote(SECRET)}@h",
+        f"mysql://bot:1/{SECRET[:4]}@h",
         f"mysql://bot:{quote(SECRET, safe='')}@/d",
         f"mysql://bot:{quote(SECRET, safe='')}@h/d/e",
         f"mysql://bot:{quote(SECRET, safe='')}@h/d#e",

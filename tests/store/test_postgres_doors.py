@@ -130,6 +130,14 @@ async def test_a_wrong_address_is_explained_with_place_and_mend_and_without_its_
         "postgresql://postgres:s3cret@127.0.0.1/x?sslmode=none",
         "postgresql://postgres:s3cret@127.0.0.1/x?connect_timeout=soon",
         "postgres+other://postgres:s3cret@127.0.0.1:99999/x",
+        "postgresql://postgres:a@s3cret@127.0.0.1/x",
+        "postgresql://postgres:a@b/s3cret@127.0.0.1/x",
+        "postgresql://postgres:a/s3cret@127.0.0.1/x",
+        "postgresql://postgres:a?s3cret@127.0.0.1/x",
+        "postgresql://postgres:a#s3cret@127.0.0.1/x",
+        "postgres:s3cret@127.0.0.1/x",
+        "oracle://postgres:a/s3cret@127.0.0.1/x",
+        "oracle://127.0.0.1/x?password=s3cret",
     ],
 )
 async def test_an_address_that_is_none_is_the_configurations_mistake(
@@ -141,6 +149,21 @@ async def test_an_address_that_is_none_is_the_configurations_mistake(
     assert "s3cret" not in told_of
     assert SECRET not in told_of
     assert isinstance(caught.value, ConfigError), caught.value
+    assert caught.value.mend
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///x?host=/tmp",
+        "postgresql://%2Ftmp/x",
+        "postgresql://postgres:a%40b@[::1]:5432/x",
+        "postgresql://postgres@one:5432,two:5433/x?target_session_attrs=read-write",
+        "postgresql://h/x?user=a@b",
+    ],
+)
+def test_an_address_with_unusual_parts_is_one(url: str, tmp_path: Path) -> None:
+    assert "postgresql://" in repr(database_at(url, tmp_path))
 
 
 async def test_what_other_clients_write_into_an_address_does_not_matter(house: House) -> None:

@@ -204,6 +204,14 @@ async def test_a_mapped_column_that_may_not_be_read_is_named_with_its_grant(hous
     assert errors(await store.findings()) == []
 
 
+async def test_a_role_without_any_right_is_told_what_prints_all_it_needs(house: House) -> None:
+    url = house.role()
+    role = url.partition("//")[2].partition("@")[0]
+    with pytest.raises(StoreRefused, match="permission denied for table trades") as refused:
+        await house.open(url=url, create=False)
+    assert f"schema --sql --role {role}" in refused.value.mend
+
+
 async def test_a_schema_that_may_not_be_looked_into_is_named_with_its_grant(house: House) -> None:
     house.run("CREATE SCHEMA desk; ALTER TABLE trades SET SCHEMA desk")
     url = house.role()

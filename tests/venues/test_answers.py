@@ -135,6 +135,7 @@ def test_no_answer_is_silence_and_may_be_asked_again(
     answer = no_answer(error)
     assert answer.blame is Blame.SILENT
     assert word in answer.why
+    assert ("rest_url" in answer.mend) is (word == "reached")
 
 
 class Numbers(msgspec.Struct):

@@ -134,6 +134,14 @@ async def schema(output: Output, role: str | None, *, notify: bool) -> None:
         return
     for statement in statements:
         output.say(f"{statement};")
+    if not statements:
+        # Beside stdout, which may be a file for the owner.
+        output.aside.print(
+            "Nothing is left to run: our tables are there, in this version."
+            + (" Only PostgreSQL tells of new rows." if notify else "")
+            + (" SQLite has no users: rights are the file's." if role else ""),
+            markup=False,
+        )
 
 
 async def cleanup(output: Output, older_than: str, *, yes: bool, accept_absent: bool) -> None:

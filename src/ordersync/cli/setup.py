@@ -89,14 +89,16 @@ def _database_url(wishes: Wishes) -> str:
 
 
 async def _ask(output: Output, unsure: Unsure) -> str:
-    """A person's answer; ConfigError where nobody can be asked."""
+    """A person's answer; ConfigError where nobody can be asked, or no answer helps."""
+    if not unsure.choices:
+        raise ConfigError(unsure.lack, where=unsure.key, mend=unsure.mend)
     if not sys.stdin.isatty() or not sys.stdout.isatty() or output.as_json:
-        choices = ", ".join(unsure.choices) or "nothing that fits"
+        option = "Name it with --table, run" if unsure.key == "orders.table" else "Run"
         raise ConfigError(
             f"it cannot be guessed. {unsure.question}",
             where=unsure.key,
-            mend=f"Run init on a terminal to be asked, or write the file by hand. "
-            f"Possible: {choices}.",
+            mend=f"{option} init on a terminal to be asked, or write the file by hand. "
+            f"Possible: {', '.join(unsure.choices)}.",
         )
     output.say(f"{unsure.question} ({', '.join(unsure.choices)})")
     while True:

@@ -130,9 +130,10 @@ def show_history(
     names += [f"order {match.venue_order_id}"] if match.venue_order_id else []
     names += [f"client id {match.client_order_id}"] if match.client_order_id else []
     output.say(f"{', '.join(names)} ({match.account})", style="bold")
-    output.say(
-        f"  the table says {match.word or '-'}, the exchange {match.status or '(not seen yet)'}"
-    )
+    teller, status = "the exchange", match.status or "(not seen yet)"
+    if events and events[-1].source is Source.OPERATOR:
+        teller, status = "a person", events[-1].after.status or "-"
+    output.say(f"  the table says {match.word or '-'}, {teller} {status}")
     for notice in notices:
         output.say(notice)
     if not events and not notices:

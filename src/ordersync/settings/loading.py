@@ -101,8 +101,21 @@ def _explain(path: Path, error: ValidationError) -> ConfigError:
     return ConfigError(what, where=where, mend=mend + rest)
 
 
+_A_TABLE = ("a table is due", "Write it as a section of its own, such as [accounts.main]")
+_A_FLAG = ("it is neither true nor false", "Write true or false, without quotes")
+_A_NUMBER = ("a number is due", "Write it without quotes")
 _SENTENCES = {
     "missing": ("it is missing", "Add it"),
+    "string_type": ("a text is due", "Write it in quotes"),
+    "list_type": ("a list is due", 'Write it in brackets, as in ["open"]'),
+    "dict_type": _A_TABLE,
+    "model_type": _A_TABLE,
+    "bool_type": _A_FLAG,
+    "bool_parsing": _A_FLAG,
+    "int_type": _A_NUMBER,
+    "int_parsing": _A_NUMBER,
+    "float_type": _A_NUMBER,
+    "float_parsing": _A_NUMBER,
     "extra_forbidden": ("there is no such key", "Mend its spelling or take it out"),
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -94,6 +95,11 @@ class _Streaming(WebSocketsSansIOProtocol):
         self._deaf = True
 
 
+def _is_not_raised(record: logging.LogRecord) -> bool:
+    """Whether a line is uvicorn's to tell: of a port that is refused who started it is told."""
+    return not isinstance(record.msg, OSError)
+
+
 class _Guest(uvicorn.Server):
     """A server that announces its port and keeps its hands off the process' signals."""
 
@@ -103,11 +109,19 @@ class _Guest(uvicorn.Server):
 
     async def startup(self, sockets: object = None) -> None:
         del sockets
+        log = logging.getLogger("uvicorn.error")
+        log.addFilter(_is_not_raised)
         try:
             await super().startup()
-        except SystemExit:
+        except SystemExit as ended:
             # uvicorn ends the process here; a guest must not.
-            raise OSError(f"{HOST}:{self.config.port} cannot be listened on.") from None
+            why = str(ended.__context__).rpartition(": ")[2]
+            raise OSError(
+                f"{HOST}:{self.config.port} cannot be listened on ({why}); "
+                "name another port, or 0 for any that is free."
+            ) from None
+        finally:
+            log.removeFilter(_is_not_raised)
         port = self.config.port
         for server in self.servers:
             for socket in server.sockets:

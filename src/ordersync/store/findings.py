@@ -74,7 +74,8 @@ def _about_words(session: Session, mapping: Mapping, statements: RowStatements) 
                 Finding(
                     severity=Severity.WARNING,
                     about="words",
-                    what=f"{count} rows say {name}, which is outside the mapping: left alone.",
+                    what=f"{count} {'row says' if count == 1 else 'rows say'} {name}, "
+                    "which is outside the mapping: left alone.",
                     mend="Add the word to orders.status_words with what it stands for.",
                 )
             )

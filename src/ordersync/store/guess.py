@@ -108,11 +108,16 @@ class Guess(msgspec.Struct, frozen=True):
 
 
 class Unsure(msgspec.Struct, frozen=True):
-    """What could not be guessed: the question, and what could be the answer."""
+    """What could not be guessed: the question, and what could be the answer.
+
+    Without any choice no answer helps: `lack` says what is missing, and `mend` what to do.
+    """
 
     key: str
     question: str
     choices: tuple[str, ...]
+    lack: str = ""
+    mend: str = ""
 
 
 def guess_table(tables: Mapping[str, TableShape]) -> str | Unsure:
@@ -130,7 +135,17 @@ def guess_table(tables: Mapping[str, TableShape]) -> str | Unsure:
         exact = [name for name in named if name.lower() in {"orders", "trades"}]
         if len(exact) == 1:
             return exact[0]
-    return Unsure("orders.table", "Which table holds the orders?", tuple(named or fit or tables))
+    question = "Which table holds the orders?"
+    if not fit:
+        question += " None has a column named like a status and one like the exchange's order id."
+    return Unsure(
+        "orders.table",
+        question,
+        tuple(named or fit or tables),
+        lack="the database has no table.",
+        mend="Check that the address leads to your bot's database, and that the bot has made its "
+        "table.",
+    )
 
 
 def guess_columns(shape: TableShape) -> list[Guess | Unsure]:
@@ -144,8 +159,15 @@ def guess_columns(shape: TableShape) -> list[Guess | Unsure]:
         if len(unique) == 1:
             found.append(Guess("id", unique[0], "the one column that is unique"))
         else:
-            question = "Which column names one row and no other?"
-            found.append(Unsure("orders.id", question, tuple(unique)))
+            found.append(
+                Unsure(
+                    "orders.id",
+                    "Which column names one row and no other?",
+                    tuple(unique),
+                    lack=f"no column of {shape.name!r} names one row and no other.",
+                    mend="Give it a primary key of one column, or a column a UNIQUE index.",
+                )
+            )
     taken: set[str] = set()
     for field in NAMES:
         column = _column_for(field, shape)

@@ -59,12 +59,15 @@ async def compare_times(account: str, *, venue: Venue, store: OrderStore) -> Fin
     if abs(offset) <= CLOCKS_AGREE.total_seconds():
         what = "the table's creation times agree with the venue's."
         return Finding(severity=Severity.OK, about="created_at", what=what)
+    zone = _zone(offset)
     return Finding(
         severity=Severity.WARNING,
         about="created_at",
-        what=f"the table's creation times are {offset / 60:+.0f} min off the venue's"
-        f"{_zone(offset)}.",
-        mend="Set orders.timezone to the zone that your bot writes (as in Europe/Berlin).",
+        what=f"the table's creation times are {offset / 60:+.0f} min off the venue's{zone}.",
+        mend="Set orders.timezone to the zone that your bot writes (as in Europe/Berlin)."
+        if zone
+        else "That is no time zone: map the column that tells when the order was sent, or set the "
+        "clock of the machine that writes it. Until then the age of a row is not trusted.",
     )
 
 

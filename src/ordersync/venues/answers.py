@@ -26,6 +26,12 @@ RAW_LIMIT = 4000
 """How much of an unreadable answer is kept as evidence, in characters."""
 
 
+LATER = "Ask again later; `ordersync run` does so by itself."
+NO_WAY = (
+    "Check this machine's network, proxy and firewall, and rest_url where it is set. "
+    "`ordersync run` asks again by itself."
+)
+
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What reading JSON raises: it is none, of another type, or nested beyond reason."""
 
@@ -52,12 +58,16 @@ class NotFound(msgspec.Struct, frozen=True):
 
 
 class Unusable(msgspec.Struct, frozen=True, kw_only=True):
-    """No answer, or one that proves nothing. `pause` is how long the venue asked us to wait."""
+    """No answer, or one that proves nothing. `pause` is how long the venue asked us to wait.
+
+    `mend` is what a person can do where a key's owner is asked for, and no single order.
+    """
 
     why: str
     blame: Blame
     pause: timedelta | None = None
     raw: str = ""
+    mend: str = LATER
 
     @property
     def is_useless_again(self) -> bool:
@@ -113,13 +123,11 @@ def judge(response: httpx2.Response, now: datetime) -> Answer:
 
 def no_answer(error: httpx2.RequestError | TimeoutError) -> Unusable:
     """What a failed request is worth: nothing, but asking again may help."""
+    if isinstance(error, httpx2.ConnectError):
+        return Unusable(why="the venue cannot be reached", blame=Blame.SILENT, mend=NO_WAY)
     if isinstance(error, httpx2.TimeoutException | TimeoutError):
-        why = "the venue did not answer in time"
-    elif isinstance(error, httpx2.ConnectError):
-        why = "the venue cannot be reached"
-    else:
-        why = f"the connection broke ({type(error).__name__})"
-    return Unusable(why=why, blame=Blame.SILENT)
+        return Unusable(why="the venue did not answer in time", blame=Blame.SILENT)
+    return Unusable(why=f"the connection broke ({type(error).__name__})", blame=Blame.SILENT)
 
 
 def decode(answer: Payload, decoder: msgspec.json.Decoder[_T]) -> _T | Unusable:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from typing import TYPE_CHECKING
 
 import h11
@@ -150,16 +151,26 @@ async def listening(application: ASGIApp, host: str, port: int) -> AsyncIterator
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
+    log = logging.getLogger("uvicorn.error")
+    log.addFilter(_is_not_raised)
     try:
         # Its own loop of ten looks a second is left out: connections are served without it.
         await server.startup()
-    except SystemExit:
+    except SystemExit as ended:
         # uvicorn ends the process here; a guest must not.
-        raise OSError(f"{host}:{port} cannot be listened on.") from None
+        why = str(ended.__context__).rpartition(": ")[2]
+        raise OSError(f"{host}:{port} cannot be listened on ({why}).") from None
+    finally:
+        log.removeFilter(_is_not_raised)
     try:
         yield next(s.getsockname()[1] for one in server.servers for s in one.sockets)
     finally:
         await _leave(server)
+
+
+def _is_not_raised(record: logging.LogRecord) -> bool:
+    """Whether a line is uvicorn's to tell: of an address that is refused we tell ourselves."""
+    return not isinstance(record.msg, OSError)
 
 
 async def _leave(server: uvicorn.Server) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @virtually
 async def test_a_port_that_is_taken_is_told_and_tried_again_while_orders_are_kept_true(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with with_api(tmp_path) as house:
         order = house.place(Life.filled())
@@ -34,6 +34,7 @@ async def test_a_port_that_is_taken_is_told_and_tried_again_while_orders_are_kep
             told = capsys.readouterr().out
             assert "The API is not served" in told
             assert "web.listen" in told
+            assert not [each for each in caplog.records if each.name == "uvicorn.error"]
             await house.wait(seconds=100)
             assert "The API is not served" not in capsys.readouterr().out
             other.close()

@@ -61,4 +61,5 @@ def _server(extra: str) -> Callable[[str, str | None], Database]:
 
 
 def _without_password(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//…@", url)
+    """What was written, without all that may be a password: before the last @, and the query."""
+    return re.sub(r"^([a-z0-9+]*://)?.*@", r"\1…@", url.partition("?")[0], flags=re.IGNORECASE)

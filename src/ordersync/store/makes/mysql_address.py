@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -14,7 +15,7 @@ PORT = 3306
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _TLS = frozenset({"ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity"})
 _KNOWN = _TLS | {"unix_socket", "charset"}
-_SHOWN = "Write it as mysql://user@host:3306/database; encode special letters (@ is %40)."
+_SHOWN = "Write it as mysql://user@host:3306/database; encode special letters (@ is %40, / is %2F)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +49,8 @@ def address_of(url: str, password: str | None) -> Address:
         raise _unreadable("the URL of the database cannot be read.") from None
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     database = unquote(parts.path.removeprefix("/"))
-    if parts.fragment or "/" in parts.path.removeprefix("/"):
-        raise _unreadable("the URL of the database has a # or a / that is not encoded.")
+    if parts.fragment or re.search("[/@]", parts.path.removeprefix("/")):
+        raise _unreadable("the URL of the database has a #, a / or an @ that is not encoded.")
     if not database or not (parts.hostname or "unix_socket" in query):
         raise _unreadable("the URL of the database lacks the host or the database's name.")
     for name in query:

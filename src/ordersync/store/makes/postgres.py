@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 _FOREIGN = frozenset({"pgbouncer", "connection_limit", "pool_timeout", "sslaccept"})
 """What other clients write into a URL; libpq knows none of it, and we need none of it."""
+
+_HOST = r"([^@/:#,]*|\[[^\]@/]*\])(:\d*)?"
+_IS_WHOLE = re.compile(rf"([^@/#]*@)?{_HOST}(,{_HOST})*(/[^@/#]*)?")
+"""The address of a URL in which nothing stands where it would be taken for something else."""
 
 _CONNECTION = {
     "application_name": "ordersync",
@@ -124,7 +129,7 @@ class PostgresServer:
             by_state = any(state.startswith(one) for one in states) if state else False
             by_sign = not state and any(sign in str(error) for sign in signs)
             if by_state or by_sign:
-                grant = self._granting_usage(what) if state == "42501" else ""
+                grant = self._granting(what) if state == "42501" else ""
                 return make(sentence.format(what=what), where=self.where, mend=grant or mend)
         if not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             return StoreBusy(
@@ -134,22 +139,28 @@ class PostgresServer:
             )
         return StoreRefused(f"the database refuses: {what}.", where=self.where, mend="")
 
-    def _granting_usage(self, what: str) -> str:
-        """The GRANT without which nothing of a schema can be looked at, by `doctor` neither.
+    def _granting(self, what: str) -> str:
+        """What gives this role the right that it lacks.
 
-        The same words are said to who may look and not make tables.
+        Without USAGE nothing of a schema can be looked at, by `doctor` neither. The same words are
+        said to who may look and not make tables.
         """
-        schema = what.partition("permission denied for schema ")[2]
-        # Supabase's pooler is told the project behind the role.
-        role = str(self._parameters.get("user", "")).partition(".")[0]
+        schema, role = what.partition("permission denied for schema ")[2], self._role()
         if not schema or not role:
-            return ""
+            return (
+                f"`ordersync schema --sql --role {role or 'ROLE'}`, with the address of the "
+                "table's owner in database.url, prints each GRANT it needs; the owner runs them."
+            )
         quote = self._spelling.bare_quote
         grant = f"GRANT USAGE ON SCHEMA {quote(schema)} TO {quote(role)};"
         return (
             f"To look at its tables it needs: {grant}"
             " What else, `ordersync schema --sql` prints for the owner."
         )
+
+    def _role(self) -> str:
+        # Supabase's pooler is told the project behind the role.
+        return str(self._parameters.get("user", "")).partition(".")[0]
 
     def findings(
         self, session: Session, table: TableShape, read: Sequence[str], written: Sequence[str]
@@ -229,7 +240,7 @@ _EXPLAINED: tuple[_Explained, ...] = (
         (),
         StoreRefused,
         "this user lacks a right ({what}).",
-        "`ordersync doctor` names the GRANT; `ordersync schema --sql` prints all for the owner.",
+        "",
     ),
     (
         ("3F000", "42P01"),
@@ -245,6 +256,15 @@ def _parameters(url: str) -> dict[str, Any]:
     """What libpq reads in a URL. Raises ConfigError, without the URL: it may hold a password."""
     _, _, rest = url.partition("://")
     address, mark, query = rest.partition("?")
+    if not _IS_WHOLE.fullmatch(address):
+        # libpq would take what follows for the host, and that part of the password would be shown.
+        raise ConfigError(
+            "the URL of the database cannot be read: its password has signs that are not encoded, "
+            "or its port is no number.",
+            where="database.url",
+            mend="Encode them (@ is %40, / is %2F, ? is %3F, # is %23), or leave the password out "
+            "and give it as PGPASSWORD or database.password_file.",
+        )
     kept = "&".join(part for part in query.split("&") if part.partition("=")[0] not in _FOREIGN)
     try:
         return {

@@ -133,7 +133,7 @@ class Alpaca:
             where = f"{self._host}/v2/account"
             if said.blame is Blame.KEY:
                 raise VenueRefused(f"{said.why}.", where=where, mend=self._mend())
-            raise VenueSilent(f"{said.why}.", where=where, mend="It is asked again.")
+            raise VenueSilent(f"{said.why}.", where=where, mend=said.mend)
         return Identity(
             host=self._host,
             name=said.id,

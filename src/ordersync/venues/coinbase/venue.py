@@ -125,7 +125,7 @@ class Coinbase:
                     where=where,
                     mend="Check that the key is of this host, not expired, and may view.",
                 )
-            raise VenueSilent(f"{said.why}.", where=where, mend="It is asked again.")
+            raise VenueSilent(f"{said.why}.", where=where, mend=said.mend)
         self._portfolio = said.portfolio_uuid
         return Identity(
             host=self._host,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import traceback
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from ordersync.store.makes import database_at
 from ordersync.store.makes.postgres import PostgresServer
 from ordersync.store.views import TableViews
 from tests.contracts.bench import ACCOUNT, mapped
+from tests.servers.daemon import Missing
+from tests.servers.fixtures import without
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import Postgres
 from tests.store.postgres_house import House, filled, made, told
@@ -44,18 +47,15 @@ async def house(postgres18: Server) -> AsyncIterator[House]:
 
 
 @pytest.fixture(scope="module")
-def guarded(common_folder: Path) -> Iterator[dict[str, str]]:
+def guarded() -> Iterator[dict[str, str]]:
     """A server with a password, and a pooler before it: their URLs, by what is wrong in them."""
-    del common_folder
-    server = Postgres(18, password=SECRET, swift=True)
-    try:
-        pooler = PgBouncer(server)
+    with ExitStack() as stack:
         try:
-            yield {"direct": server.place.url, "pooled": pooler.place.url}
-        finally:
-            pooler.close()
-    finally:
-        server.close()
+            server = stack.enter_context(closing(Postgres(18, password=SECRET, swift=True)))
+            pooler = stack.enter_context(closing(PgBouncer(server)))
+        except Missing as reason:
+            without(reason)
+        yield {"direct": server.place.url, "pooled": pooler.place.url}
 
 
 WRONG = {

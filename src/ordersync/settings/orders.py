@@ -87,7 +87,7 @@ class Orders(Section):
     Error when: no such column
     """
     side: str | None = None
-    """kept for later; not used yet
+    """reads: buy or sell, for people, where the exchange has not said it
 
     Error when: no such column
     """

@@ -377,3 +377,16 @@ async def test_a_bot_that_remaps_its_history_finds_the_fills_it_missed(tmp_path:
         await house.sync()
         assert house.word(placed) == "completed"
         assert house.row(placed.row_id)["filled_size"] == 0.4
+
+
+@virtually
+async def test_a_client_id_with_blanks_around_it_leads_to_its_order_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with built(tmp_path) as house:
+        order = house.place(Life.filled(), order_id=None)
+        house.update(order.row_id, client_id=f" {order.client_id}  ")
+        report = await house.sync()
+        assert report.failed == {}
+        assert house.untrue(order) == []
+        assert house.row(order.row_id)["order_id"] == order.order_id

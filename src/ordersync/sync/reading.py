@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ordersync.ports import Meaning
 from ordersync.truth.evidence import Reading
 from ordersync.truth.merge import order_of
 from ordersync.truth.namesake import is_namesake
@@ -48,14 +47,14 @@ def ids_of(sightings: Iterable[Sighting]) -> set[str]:
 def named_by_venue(sightings: Iterable[Sighting], known: Mapping[str, Known]) -> dict[str, Known]:
     """What was known by client id before the question, under the name that the venue told.
 
-    Only of rows that say final: read after the answer, such a word would count as younger than
-    it. That there is no truth under the venue's name yet is checked when it is written.
+    Read after the answer, a word that says final would count as younger than it; and a row whose
+    id has blanks around it would not be found by what the venue calls it. That there is no truth
+    under the venue's name yet is checked when it is written.
     """
     named = {}
     for sighting in sightings:
         order, found = sighting.report.venue_order_id, known[sighting.report.client_order_id or ""]
-        plain = found.truth is None and found.archived is None
-        if order and plain and found.claims[0].meaning is Meaning.FINAL:
+        if order and found.truth is None and found.archived is None:
             named[f"v:{order}"] = msgspec.structs.replace(found, key=f"v:{order}")
     return named
 

@@ -135,6 +135,13 @@ async def test_a_jump_in_the_numbering_is_something_missed_and_a_late_message_is
 
 
 @virtually
+async def test_a_number_out_of_all_reason_hides_nothing_that_is_lost_after_it() -> None:
+    messages = [numbered(1, {}), numbered(10**15, {}), numbered(3, {}), numbered(5, FILLED)]
+    heard = await hear(*messages, count=4)
+    assert [bool(one.missed) for one in heard] == [False, True, False, True]
+
+
+@virtually
 async def test_the_numbering_counts_heartbeats_and_all_other_channels() -> None:
     first, *_ = await hear(beat(1, 10), beat(2, 11), numbered(3, {}), count=1)
     assert first.missed == ""

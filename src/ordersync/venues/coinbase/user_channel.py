@@ -191,7 +191,9 @@ class UserSubscription:
         if message.number is not None:
             if self._next is not None and message.number > self._next:
                 missed = _missing(message.number - self._next)
-            self._next = max(self._next or 0, message.number + 1)
+            # A number out of all reason counts for nothing: it would make all that follow late.
+            is_odd = self._next is not None and message.number - self._next > MANY
+            self._next = None if is_odd else max(self._next or 0, message.number + 1)
         if message.kind is Kind.HEARTBEAT:
             self._beat_at, self._beat_said = self._clock.monotonic(), message.at
             if message.beat is not None:

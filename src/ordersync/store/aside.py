@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
+from ordersync.store.database import all_or_nothing
 from ordersync.store.mapping import bind
 from ordersync.store.own import OwnStatements
 
@@ -48,14 +49,8 @@ class Aside:
         """One short transaction. Raises what a store raises."""
 
         def attempt(session: Session, own: OwnStatements) -> None:
-            session.begin()
-            try:
+            with all_or_nothing(session):
                 work(session, own)
-                session.commit()
-            except BaseException:
-                # The connection is given back: no transaction may stay open on it.
-                session.rollback()
-                raise
 
         await asyncio.to_thread(self._attempt, attempt, writes=True)
 

@@ -7,10 +7,11 @@ the thread costs little, a hop a statement costs more than the statements.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import Connection
@@ -115,6 +116,21 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Give back the connection. Never raises."""
+
+
+@contextmanager
+def all_or_nothing(session: Session) -> Iterator[None]:
+    """One transaction: what is done inside is committed at its end, or nothing of it is.
+
+    Whatever went wrong is raised; none stays open on the connection that the next request gets.
+    """
+    session.begin()
+    try:
+        yield
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
 
 
 class Database(Protocol):

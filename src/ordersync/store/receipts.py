@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ordersync.ports import Result
+from ordersync.store.database import all_or_nothing
 from ordersync.store.statement import Ask, keys_of
 
 if TYPE_CHECKING:
@@ -40,12 +41,6 @@ def drop_receipts(
     old = [row[0] for row in session.fetch(Ask(own.old_receipts, {**about, "limit": limit}))]
     if old:
         keys = keys_of(sorted(old))
-        session.begin()
-        try:
+        with all_or_nothing(session):
             session.run(Ask(own.drop_receipts, {**about, "keys": keys}))
-            session.commit()
-        except BaseException:
-            # Whatever it was: no transaction may stay open on the next request's connection.
-            session.rollback()
-            raise
     return len(old)

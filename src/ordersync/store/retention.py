@@ -15,6 +15,7 @@ import msgspec
 
 from ordersync.archived import Batch, LogSize, Movable, Reach, place_of
 from ordersync.ports import Meaning, OrderName
+from ordersync.store.database import all_or_nothing
 from ordersync.store.plan import side_of, spell
 from ordersync.store.statement import Ask, Upsert
 from ordersync.truth.model import Side
@@ -215,17 +216,12 @@ class Retention:
         self, session: Session, account: str, batch: Batch, now: datetime
     ) -> list[Movable]:
         """One short transaction: compare, delete, note where it is; what moved comes back."""
-        session.begin()
-        try:
+        # What is written to the file and still here moves out once more; half gone is never.
+        with all_or_nothing(session):
             moved = self._unchanged(session, account, batch)
             if moved:
                 self._delete(session, account, [one.key for one in moved], batch.last_log_id)
                 session.upsert(self._archived, _notes_of(account, moved, spell(now)))
-            session.commit()
-        except BaseException:
-            # What is written to the file and still here moves out once more; half gone is never.
-            session.rollback()
-            raise
         return moved
 
     def _unchanged(self, session: Session, account: str, batch: Batch) -> list[Movable]:

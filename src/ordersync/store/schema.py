@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ordersync.errors import StoreRefused
+from ordersync.store.database import all_or_nothing
 from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
@@ -180,8 +181,7 @@ def migrate(session: Session, own: OwnStatements, *, where: str, at: str) -> Non
     """Bring our tables to this version, in place, all or nothing where DDL can be undone."""
     if version_of(session, own) == VERSION:
         return
-    session.begin()
-    try:
+    with all_or_nothing(session):
         session.alone("ordersync_schema")
         # Read again under the lock: another ordersync may have been first.
         version = check_version(session, own, where=where)
@@ -192,7 +192,3 @@ def migrate(session: Session, own: OwnStatements, *, where: str, at: str) -> Non
             session.run(Ask(f"DELETE FROM {table}"))
             put = f"INSERT INTO {table} VALUES ({VERSION}, {own.spelling.param('at')})"
             session.run(Ask(put, {"at": at}))
-        session.commit()
-    except BaseException:
-        session.rollback()
-        raise

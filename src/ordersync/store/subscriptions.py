@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from ordersync.logged import Place
+from ordersync.store.database import all_or_nothing
 from ordersync.store.line import Line
 from ordersync.store.mapping import bind
 from ordersync.store.own import OwnStatements
@@ -305,15 +306,8 @@ class TableSubscriptions:
     async def _write(self, write: Callable[[Session, SubscriptionTexts], _T]) -> _T:
         def attempt(session: Session) -> _T:
             texts = self._texts(session)
-            session.begin()
-            try:
-                result = write(session, texts)
-                session.commit()
-            except BaseException:
-                # Whatever it was: no transaction may stay open on the next request's connection.
-                session.rollback()
-                raise
-            return result
+            with all_or_nothing(session):
+                return write(session, texts)
 
         return await self._line.with_session(attempt)
 

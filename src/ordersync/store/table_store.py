@@ -14,6 +14,7 @@ from ordersync.errors import ConfigError
 from ordersync.ports import AccountRecord, OrderName
 from ordersync.store import schema, sql
 from ordersync.store.advance import Transaction
+from ordersync.store.database import all_or_nothing
 from ordersync.store.findings import look_for_findings
 from ordersync.store.leases import LeaseTexts, TableLeases, arguments, held_by
 from ordersync.store.line import Line
@@ -276,13 +277,8 @@ class TableStore:
         body = msgspec.json.encode(record).decode()
 
         def keep(session: Session) -> None:
-            session.begin()
-            try:
+            with all_or_nothing(session):
                 session.upsert(self.own.account, [(record.account, body)])
-                session.commit()
-            except BaseException:
-                session.rollback()
-                raise
 
         await self._with(keep, of=record.account)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ordersync.errors import StoreRefused
 from ordersync.store import schema
+from ordersync.store.database import all_or_nothing
 from ordersync.store.own import OwnStatements
 from ordersync.store.plan import spell
 from ordersync.store.reflection import look_at_table
@@ -53,13 +54,8 @@ class TableTokens:
             )
             if any(one.name == token.name for one in self._list(session)):
                 return False
-            session.begin()
-            try:
+            with all_or_nothing(session):
                 (won,) = session.upsert(self._insert, [_row(token)])
-                session.commit()
-            except BaseException:
-                session.rollback()
-                raise
             return won
 
         return await asyncio.to_thread(self._with, add, writes=True)
@@ -70,13 +66,8 @@ class TableTokens:
         def revoke(session: Session) -> bool:
             if not self._has_tokens(session):
                 return False
-            session.begin()
-            try:
+            with all_or_nothing(session):
                 count = session.run(Ask(self._revoke, {"at": spell(at), "name": name}))
-                session.commit()
-            except BaseException:
-                session.rollback()
-                raise
             return count > 0
 
         return await asyncio.to_thread(self._with, revoke, writes=True)

@@ -12,13 +12,14 @@ import msgspec
 from rich.table import Table
 
 from ordersync import settings as configuration
+from ordersync.cli import show
 from ordersync.cli.logs import set_up_log
 from ordersync.cli.output import Exit
 from ordersync.errors import ConfigError
-from ordersync.ports import OrderName
 from ordersync.service import build_views
 from ordersync.service.at_work import serving
 from ordersync.sync.operator import Word
+from ordersync.sync.parcels import name_of
 from ordersync.truth.model import Facts, Status
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ async def _do(
                 mend=f"Add [accounts.{match.account}], or mend the row's account.",
             )
         do = service.operator.resolve if resolves else service.operator.correct
-        return await do(match.account, _name(match), word, dry_run=dry_run)
+        return await do(match.account, name_of(match.key), word, dry_run=dry_run)
 
 
 async def _the_one(output: Output, settings: Settings, order: str) -> Match | None:
@@ -122,7 +123,7 @@ async def _the_one(output: Output, settings: Settings, order: str) -> Match | No
         output.status = Exit.DIFFERENCES
         return None
     if len(matches) > 1:
-        lines = "; ".join(_described(match) for match in matches)
+        lines = "; ".join(show.named(match) for match in matches)
         raise ConfigError(
             f"{len(matches)} orders are meant by that: {lines}.",
             where=repr(order),
@@ -135,18 +136,6 @@ async def _the_one(output: Output, settings: Settings, order: str) -> Match | No
             mend="Write the order's id into the row, or mend the row itself.",
         )
     return matches[0]
-
-
-def _name(match: Match) -> OrderName:
-    kind, _, text = match.key.partition(":")
-    return OrderName(text) if kind == "v" else OrderName(None, text)
-
-
-def _described(match: Match) -> str:
-    names = [f"row {match.row_id}" if match.row_id else "no row"]
-    names += [f"order {match.venue_order_id}"] if match.venue_order_id else []
-    names += [f"client id {match.client_order_id}"] if match.client_order_id else []
-    return f"{', '.join(names)} ({match.account})"
 
 
 def _word(what: Said, *, resolves: bool) -> Word:
@@ -209,7 +198,7 @@ def _show(output: Output, match: Match, acted: Acted) -> None:
     if output.as_json:
         output.give({"order": match, **msgspec.structs.asdict(acted)})
         return
-    output.say(_described(match), style="bold")
+    output.say(show.named(match), style="bold")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in ("", "before", "after"):
         table.add_column(head, overflow="fold")

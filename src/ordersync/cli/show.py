@@ -122,14 +122,19 @@ def summary(reports: Sequence[PassReport]) -> str:
     return f"Sync complete: {updated} updated, {gone} not found on exchange, {failed} failed"
 
 
+def named(match: Match) -> str:
+    """Which order that is, by all its names."""
+    names = [f"row {match.row_id}" if match.row_id else "no row"]
+    names += [f"order {match.venue_order_id}"] if match.venue_order_id else []
+    names += [f"client id {match.client_order_id}"] if match.client_order_id else []
+    return f"{', '.join(names)} ({match.account})"
+
+
 def show_history(
     output: Output, match: Match, events: Sequence[Event], notices: Sequence[str]
 ) -> None:
     """One order: how it stands, where a part of its past is, then each change."""
-    names = [f"row {match.row_id}" if match.row_id else "no row"]
-    names += [f"order {match.venue_order_id}"] if match.venue_order_id else []
-    names += [f"client id {match.client_order_id}"] if match.client_order_id else []
-    output.say(f"{', '.join(names)} ({match.account})", style="bold")
+    output.say(named(match), style="bold")
     teller, status = "the exchange", match.status or "(not seen yet)"
     if events and events[-1].source is Source.OPERATOR:
         teller, status = "a person", events[-1].after.status or "-"

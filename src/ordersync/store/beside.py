@@ -12,7 +12,7 @@ from ordersync.ports import Meaning, OrderName, Overlay
 from ordersync.store.plan import order_names
 from ordersync.store.projection import patch
 from ordersync.store.words import label_of
-from ordersync.truth.chain import chain_of, is_replaced
+from ordersync.truth.chain import LONGEST_CHAIN, chain_of, is_replaced
 from ordersync.truth.model import digits
 from ordersync.truth.operator import resolve
 from ordersync.truth.urgency import Discrepancy, Urgency, is_stale, urgency
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ordersync.store.mapping import Mapping
     from ordersync.truth.model import Order
 
-LONGEST_CHAIN = 100
 _NOTHING = timedelta(0)
 _OVERLAID = {Overlay.SUSPECT: Discrepancy.SUSPECT, Overlay.UNKNOWN: Discrepancy.UNKNOWN}
 _FILLS = {"filled_qty", "avg_price", "fee", "filled_at"}

@@ -13,7 +13,7 @@ from ordersync.ports import Absent, Claim, Known, Meaning, OrderName, Scan
 from ordersync.store.mapping import TIMES
 from ordersync.store.scan import Apart
 from ordersync.store.sql import RowStatements, open_words
-from ordersync.store.statement import Ask
+from ordersync.store.statement import Ask, keys_of
 from ordersync.truth.model import Order, Side
 from ordersync.truth.namesake import is_namesake
 
@@ -139,7 +139,7 @@ class Lookup:
         aliases = _aliases((n.venue_order_id, n.client_order_id) for n in names)
         rows, *answers = session.fetch_each(
             [
-                Ask(statements.by_venue_ids, {"keys": _text(venue_ids)}),
+                Ask(statements.by_venue_ids, {"keys": keys_of(venue_ids)}),
                 *self._known_asks(account, grouped, aliases),
             ]
         )
@@ -176,7 +176,7 @@ class Lookup:
         ]
         found: dict[str | None, list[Claim]] = {}
         if orphans:
-            ask = Ask(statements.by_client_ids, {"keys": _text(orphans)})
+            ask = Ask(statements.by_client_ids, {"keys": keys_of(orphans)})
             for claim in self.claims(session, ask):
                 found.setdefault(claim.client_order_id, []).append(claim)
         return found
@@ -187,8 +187,8 @@ class Lookup:
         """What our tables are asked about these keys; nothing where there are no tables."""
         if not self.has_tables:
             return []
-        ours, keys = self._own, _text(list(grouped))
-        names = _text([*grouped, *aliases.values()])
+        ours, keys = self._own, keys_of(list(grouped))
+        names = keys_of([*grouped, *aliases.values()])
         return [
             Ask(ours.truths, {"account": account, "keys": keys}),
             Ask(ours.absences, {"account": account, "keys": names}),
@@ -232,7 +232,7 @@ class Lookup:
         """What is said of truths that moved out; most orders without one never had any."""
         if not self.has_archive or not keys:
             return {}
-        ask = Ask(self._own.archived_truths, {"account": account, "keys": _text(keys)})
+        ask = Ask(self._own.archived_truths, {"account": account, "keys": keys_of(keys)})
         return {key: as_archived(*row) for key, *row in session.fetch(ask)}
 
     def read_claims(self, session: Session, account: str, claims: Sequence[Claim]) -> list[Known]:
@@ -253,7 +253,7 @@ class Lookup:
 
     def read_rows(self, session: Session, account: str, row_ids: Sequence[RowId]) -> list[Known]:
         """What is stored about the orders of these rows, and the rows as they are now."""
-        keys = _text(str(row_id) for row_id in row_ids)
+        keys = keys_of(str(row_id) for row_id in row_ids)
         claims = self.claims(session, Ask(self.about(account).by_row_ids, {"keys": keys}))
         return self.read_claims(session, account, claims)
 
@@ -265,7 +265,7 @@ class Lookup:
             return {}
         column, can_hold = self._mapping.column("client_order_id"), self._spelling.can_hold
         names = [name for name in client_ids if can_hold(column, name)]
-        ask = Ask(self.about(account).by_any_client_ids, {"keys": _text(names)})
+        ask = Ask(self.about(account).by_any_client_ids, {"keys": keys_of(names)})
         found = {
             claim.client_order_id: claim.venue_order_id
             for claim in self.claims(session, ask)
@@ -273,7 +273,7 @@ class Lookup:
         }
         left = [name for name in names if name not in found]
         if left and self.has_tables:
-            about = {"account": account, "keys": _text(left)}
+            about = {"account": account, "keys": keys_of(left)}
             told = session.fetch(Ask(self._own.rowless_by_client_ids, about))
             times = Counter(client for client, _ in told)
             # Of two orders with one client id nobody knows which the row means.
@@ -287,7 +287,7 @@ class Lookup:
 
         In one go: a hop to the store's thread for each question costs as much as the question.
         """
-        about = {"account": account, "keys": _text(webhook_ids)}
+        about = {"account": account, "keys": keys_of(webhook_ids)}
         taken = {row[0] for row in session.fetch(Ask(self._own.receipts, about))}
         clients = {n.client_order_id for n in names if n.client_order_id and not n.venue_order_id}
         venue_ids = self.venue_ids(session, account, sorted(clients)) if clients else {}
@@ -334,10 +334,6 @@ def key_of(venue_order_id: str | None, client_order_id: str | None) -> str | Non
 def _aliases(ids: Iterable[tuple[str | None, str | None]]) -> dict[str, str]:
     """The key that an order had while only its client id was known, by the one it has now."""
     return {f"v:{venue}": f"c:{client}" for venue, client in ids if venue and client}
-
-
-def _text(values: Iterable[object]) -> str:
-    return msgspec.json.encode(list(values)).decode()
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -17,7 +17,7 @@ from ordersync.archived import Batch, LogSize, Movable, Reach, place_of
 from ordersync.ports import Meaning, OrderName
 from ordersync.store.database import all_or_nothing
 from ordersync.store.plan import side_of, spell
-from ordersync.store.statement import Ask, Upsert
+from ordersync.store.statement import Ask, Upsert, keys_of
 from ordersync.truth.model import Side
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Retention:
         names = [OrderName(_venue_id(row[0]), row[2] or _client_id(row[0])) for row in rows]
         known = {k.key: k for k in self._lookup.read(session, account, names)}
         fit = [row for row in rows if self._may_move(known.get(row[0]), row, before)]
-        keys = {"account": account, "keys": _text(row[0] for row in fit)}
+        keys = {"account": account, "keys": keys_of(row[0] for row in fit)}
         told, noted = session.fetch_each([Ask(self._events, keys), Ask(self._notes, keys)])
         events, notes = _by_key(told), _by_key(noted)
         movable = tuple(
@@ -191,7 +191,7 @@ class Retention:
         self, session: Session, account: str, keys: Collection[str], last: int
     ) -> tuple[Movable, ...]:
         kept = self._kept(session, account, keys)
-        loose = {"account": account, "keys": _text(key for key in keys if key not in kept)}
+        loose = {"account": account, "keys": keys_of(key for key in keys if key not in kept)}
         rows = session.fetch(Ask(self._events_until, {**loose, "last": last}))
         return tuple(
             Movable(
@@ -206,7 +206,7 @@ class Retention:
 
     def _kept(self, session: Session, account: str, keys: Iterable[str]) -> set[str]:
         """The keys that have a truth or a case of absence."""
-        about = {"account": account, "keys": _text(keys)}
+        about = {"account": account, "keys": keys_of(keys)}
         asks = [Ask(self._present, about), Ask(self._own.absences, about)]
         return {row[0] for rows in session.fetch_each(asks) for row in rows}
 
@@ -226,7 +226,7 @@ class Retention:
 
     def _unchanged(self, session: Session, account: str, batch: Batch) -> list[Movable]:
         """What still stands as it was archived. The truths are locked from here on."""
-        keys = {"account": account, "keys": _text(one.key for one in batch.movable)}
+        keys = {"account": account, "keys": keys_of(one.key for one in batch.movable)}
         versions = dict(session.fetch(Ask(self._own.versions, keys)))
         last = batch.last_log_id
         count = (
@@ -256,7 +256,7 @@ class Retention:
     def _delete(
         self, session: Session, account: str, keys: Sequence[str], last: int | None
     ) -> None:
-        these = {"account": account, "keys": _text(keys)}
+        these = {"account": account, "keys": keys_of(keys)}
         if last is not None:
             session.run(Ask(self._drop_events_until, {**these, "last": last}))
             return
@@ -306,7 +306,3 @@ def _by_key(rows: Iterable[Sequence[Any]]) -> dict[str, list[Sequence[Any]]]:
     for row in rows:
         found.setdefault(row[0], []).append(row)
     return found
-
-
-def _text(values: Iterable[str]) -> str:
-    return _encode(list(values)).decode()

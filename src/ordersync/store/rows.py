@@ -9,9 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from ordersync.store.statement import Ask
+from ordersync.store.statement import Ask, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,7 +181,7 @@ class Rows:
 
     def _read_there(self, patches: Sequence[Patch], read_at: datetime) -> None:
         """The rows as they are now."""
-        keys = msgspec.json.encode([str(found.claim.row_id) for found in patches]).decode()
+        keys = keys_of(str(found.claim.row_id) for found in patches)
         for found in patches:
             self.there.pop(found.claim.row_id, None)
         for cells in self._session.fetch(Ask(self._statements.by_row_ids, {"keys": keys})):

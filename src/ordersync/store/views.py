@@ -12,7 +12,7 @@ from ordersync.store.lookup import as_archived
 from ordersync.store.mapping import bind
 from ordersync.store.own import OwnStatements
 from ordersync.store.sql import RowStatements
-from ordersync.store.statement import Ask
+from ordersync.store.statement import Ask, keys_of
 from ordersync.truth.model import Event, Side
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class TableViews:
         rows = session.fetch(
             Ask(
                 f"SELECT {listed} FROM {self._statements.table} AS t WHERE {among}",
-                {"keys": msgspec.json.encode([text]).decode()},
+                {"keys": keys_of([text])},
             )
         )
         found = []

@@ -60,7 +60,7 @@ class Answering:
         ]
         told: Mapping[str, Told] = {}
         if stale:
-            asked = await self._ask(verifier, [name_of(known[key_of(n)]) for n in stale], since)
+            asked = await self._ask(verifier, [name_of(known[key_of(n)].key) for n in stale], since)
             told = {key_of(n): asked[known[key_of(n)].key] for n in stale}
             known |= await self._reads[account].read(stale)
         return [

@@ -45,7 +45,7 @@ async def show_known(
             restate=appeared,
         )
     )
-    shown = [name_of(known) for known in appeared if known.key in work.known]
+    shown = [name_of(known.key) for known in appeared if known.key in work.known]
     again = {known.key: known for known in await store.read(account, shown)} if shown else {}
     return msgspec.structs.replace(work, known={**work.known, **again}), list(taken.outcomes)
 

@@ -13,7 +13,7 @@ from ordersync.sync.parcels import key_of
 from ordersync.sync.reading import told_apart, without_namesakes
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import NOT_PROVEN
-from ordersync.truth.chain import is_replaced
+from ordersync.truth.chain import LONGEST_CHAIN, is_replaced
 from ordersync.truth.evidence import Reading, Sighting, account_proves_itself
 from ordersync.truth.merge import contradicts, merge, objection
 from ordersync.truth.model import EventEvidence, Source
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ordersync.truth.model import Order
 
 IDS_AT_A_TIME = 800
-LONGEST_CHAIN = 100
 
 
 class Difference(StrEnum):

@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ordersync.ports import OrderName, Shown
-from ordersync.truth.chain import chain_of, is_replaced
+from ordersync.truth.chain import LONGEST_CHAIN, chain_of, is_replaced
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from ordersync.ports import Advance, Known, OrderStore
     from ordersync.truth.model import Order
-
-LONGEST = 100
-"""How many edits of one order are followed; more are no chain but a circle of lies."""
 
 
 class Chains:
@@ -77,7 +74,7 @@ class Chains:
         found: dict[str, Known] = {}
         for truth in truths:
             before, seen = truth.replaces, set[str]()
-            while before and before not in seen and len(seen) < LONGEST:
+            while before and before not in seen and len(seen) < LONGEST_CHAIN:
                 seen.add(before)
                 (known,) = await self._store.read(account, [OrderName(before)])
                 if known.claims:
@@ -117,7 +114,7 @@ class Chains:
         while self._moves_ids and (before := (earlier or [truth])[0].replaces):
             (known,) = await self._store.read(account, [OrderName(before)])
             one = said.get(known.key) or known.truth
-            if known.claims or one is None or not is_replaced(one) or len(earlier) > LONGEST:
+            if known.claims or one is None or not is_replaced(one) or len(earlier) > LONGEST_CHAIN:
                 break
             earlier.insert(0, one)
         return earlier
@@ -133,7 +130,7 @@ class Chains:
         chain, seen = [truth], {truth.venue_order_id}
         while True:
             heir = chain[-1].replaced_by or ""
-            if heir in seen or len(seen) > LONGEST:
+            if heir in seen or len(seen) > LONGEST_CHAIN:
                 return chain, None
             seen.add(heir)
             (known,) = await self._store.read(account, [OrderName(heir)])

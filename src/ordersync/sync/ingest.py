@@ -287,7 +287,7 @@ class Ingest:
             if rests(step, outcome, said, earlier):
                 job.at_rest[outcome.key] = step.known.claims[0]
             if outcome.result is Result.LOST:
-                lost.append((job, said.name if said else name_of(step.known)))
+                lost.append((job, said.name if said else name_of(step.known.key)))
         return lost
 
     def _step(

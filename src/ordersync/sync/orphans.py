@@ -14,7 +14,7 @@ import structlog
 from ordersync.errors import AskAgain, OrdersyncError
 from ordersync.ports import Note, OrderName
 from ordersync.sync.chains import Chains
-from ordersync.sync.parcels import Parcel
+from ordersync.sync.parcels import Parcel, name_of
 from ordersync.truth.evidence import Reading
 from ordersync.truth.model import EventEvidence, EventKind, Source
 
@@ -101,7 +101,7 @@ class Orphans:
             )
             if not page:
                 return
-            known = await self._read([_name(one.key) for one in page])
+            known = await self._read([name_of(one.key) for one in page])
             orphans = [k for k in known if await self._is_orphan(k)]
             if orphans:
                 note = Note(kind=EventKind.ORPHAN, digest="", evidence=TOLD)
@@ -157,7 +157,3 @@ def is_ignored(
         or bool(client_order_id and client_order_id.startswith(rules.ignore_client_ids))
         or (rules.ignore_placed_before is not None and placed_at < rules.ignore_placed_before)
     )
-
-
-def _name(key: str) -> OrderName:
-    return OrderName(key[2:]) if key[0] == "v" else OrderName(None, key[2:])

@@ -86,9 +86,9 @@ def by_order(parcel: Parcel) -> dict[str, Said]:
     return said
 
 
-def name_of(known: Known) -> OrderName:
+def name_of(key: str) -> OrderName:
     """By what an order is known, from its key."""
-    kind, _, text = known.key.partition(":")
+    kind, _, text = key.partition(":")
     return OrderName(text) if kind == "v" else OrderName(None, text)
 
 

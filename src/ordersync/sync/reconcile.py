@@ -19,7 +19,7 @@ from ordersync.sync.appeared import show_known
 from ordersync.sync.at_rest import AtRest
 from ordersync.sync.cases import waits
 from ordersync.sync.demand import Demand, Passed
-from ordersync.sync.parcels import is_watched, key_of
+from ordersync.sync.parcels import is_watched, key_of, name_of
 from ordersync.sync.patience import Patience
 from ordersync.sync.steps import Steps
 from ordersync.sync.telling import PassLog
@@ -193,10 +193,7 @@ class Reconciler:
         )
 
     async def _work_on(self, keys: set[str], *, asked_before: int) -> Work:
-        names = [
-            OrderName(key[2:]) if key.startswith("v:") else OrderName(None, key[2:]) for key in keys
-        ]
-        read = await self._store.read(self.account, names)
+        read = await self._store.read(self.account, [name_of(key) for key in keys])
         return Work(known={k.key: k for k in read}, asked_before=asked_before)
 
     async def verify(

@@ -16,6 +16,9 @@ from ordersync.truth.model import Mark, Moment, Order, Status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+LONGEST_CHAIN = 100
+"""How many edits of one order are followed; more are no chain but a circle of lies."""
+
 
 def is_replaced(order: Order | None) -> bool:
     """Whether another order goes on in place of this one, and which is known."""

@@ -57,7 +57,6 @@ def test_a_burst_takes_as_much_room_as_the_orders_it_is_about() -> None:
         backlog.add([said(order, n, OPEN, f"{n / 100_000:.5f}", "10")], (), NOW)
     load = backlog.take(1000)
     assert len(load.sightings) == 100
-    assert backlog.coalesced == 100_000 - 100
 
 
 def test_who_waited_longest_goes_first_with_the_time_at_which_it_came() -> None:

@@ -195,11 +195,6 @@ class Mapping:
         account = self.orders.account
         return account if isinstance(account, str) else account.values.get(cell or "", "")
 
-    def serves(self, account: str) -> bool:
-        """Whether any row can belong to this account."""
-        values = self.account_values(account)
-        return self.orders.account == account if values is None else bool(values)
-
     def _can_hold_unknown(self) -> bool:
         """Whether the schema lets the status column hold the word for unknown."""
         word = self.words.word_for(Status.UNKNOWN.value)

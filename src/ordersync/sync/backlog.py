@@ -58,7 +58,6 @@ class Backlog:
         self._said: dict[str, list[Sighting]] = {}
         self._garbled: dict[str, Silence] = {}
         self._heard_at: dict[str, datetime] = {}
-        self.coalesced = 0
 
     def __len__(self) -> int:
         """How many orders wait."""
@@ -78,7 +77,7 @@ class Backlog:
                 said[:] = [sighting]
                 lost = "an order's reports contradict one another too often"
             else:
-                self.coalesced += _join(said, sighting)
+                _join(said, sighting)
         for silence in garbled:
             for order in silence.orders:
                 # One of an order is enough: what cannot be read is looked up.
@@ -106,7 +105,7 @@ class Backlog:
         return self.add(load.sightings, load.garbled, load.heard_at)
 
 
-def _join(said: list[Sighting], one: Sighting) -> bool:
+def _join(said: list[Sighting], one: Sighting) -> None:
     """Add one more report of an order, unless all of it was said; leave out what it says too."""
     new = order_of(one.report)
     kept = []
@@ -114,9 +113,7 @@ def _join(said: list[Sighting], one: Sighting) -> bool:
         old = order_of(before.report)
         both = join(old, new)
         if both == old:
-            return True
+            return
         if both != new:
             kept.append(before)
-    shorter = len(kept) < len(said)
     said[:] = [*kept, one]
-    return shorter

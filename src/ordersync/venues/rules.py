@@ -11,7 +11,7 @@ RULES = {
     "coinbase": VenueRules(
         venue="coinbase",
         limit=Figure(
-            value=30 * 60,
+            value=coinbase.LIMIT_PER_SECOND * 60,
             unit="calls a minute",
             source="Coinbase: 30 private calls a second to a user (docs/reference/coinbase.md)",
         ),

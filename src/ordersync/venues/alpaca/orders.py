@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ORDERS = "/v2/orders"
 BY_CLIENT_ID = "/v2/orders:by_client_order_id"
-PAGE = 500
+PAGE_SIZE = 500
 
 OVERLAP = 10
 """How many orders of a page the next one shows again: what shares a moment with the last of
@@ -127,11 +127,11 @@ class OrderCalls:
         times do not tell apart what was submitted at one moment. `enough` hears of when the last
         order of a page was submitted. With `both_ends` the second page is the newest of all.
         """
-        query = [*query, ("limit", str(PAGE)), ("nested", "false"), ("asset_class", "all")]
+        query = [*query, ("limit", str(PAGE_SIZE)), ("nested", "false"), ("asset_class", "all")]
         place, border = window or [], ""
         while True:
             orders = await self._page(listing, [*query, ("direction", "asc"), *place])
-            if orders is None or len(orders) < PAGE:
+            if orders is None or len(orders) < PAGE_SIZE:
                 return
             last, next_place = parse.place_of(orders[-1]), parse.place_of(orders[-OVERLAP])
             if last is None or next_place is None or last[0] == border:
@@ -141,7 +141,7 @@ class OrderCalls:
                 return
             if both_ends and not border:
                 newest = await self._page(listing, [*query, ("direction", "desc")], last[0])
-                if newest is None or len(newest) < PAGE or enough(last[1]):
+                if newest is None or len(newest) < PAGE_SIZE or enough(last[1]):
                     return
             border, place = last[0], [("after_order_id", next_place[0])]
 

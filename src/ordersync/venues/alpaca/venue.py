@@ -12,7 +12,7 @@ from ordersync.metered import UNMETERED
 from ordersync.ports import Finding, Identity, Severity
 from ordersync.truth.evidence import Absence, Reading, Sighting, Silence
 from ordersync.venues.alpaca import parse
-from ordersync.venues.alpaca.orders import PAGE, OrderCalls
+from ordersync.venues.alpaca.orders import PAGE_SIZE, OrderCalls
 from ordersync.venues.alpaca.replay import Replay
 from ordersync.venues.alpaca.stream import TradeUpdates
 from ordersync.venues.answers import Blame, Unusable
@@ -64,7 +64,7 @@ class Alpaca:
     """
 
     batch_size = 1
-    list_page_size = PAGE
+    list_page_size = PAGE_SIZE
     open_list_cap = 1_000_000
 
     def __init__(
@@ -80,7 +80,6 @@ class Alpaca:
     ) -> None:
         self._key = key
         self._poll_share = POLL_PART * share
-        self._clock = clock
         self._paper = paper
         self._venue_clock = VenueClock(clock)
         self.base_url = base = rest_url or (PAPER_URL if paper else LIVE_URL)

@@ -72,7 +72,6 @@ class Coinbase:
         meter: AccountMeter = UNMETERED,
         hosts: Hosts | None = None,
     ) -> None:
-        self._clock = clock
         self._portfolio: str | None = None
         self._page = self.list_page_size
         base = rest_url or REST_URL

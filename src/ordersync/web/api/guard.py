@@ -63,7 +63,7 @@ class Guard:
         try:
             _check_head(scope)
             host = self._check_host(headers)
-            is_ours = self._check_origin(scope, headers, host)
+            is_ours = self._check_origin(scope, headers)
             if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                 # Of our own origin too: nothing is to be seen there.
                 response: Response | None = _preflight()
@@ -107,7 +107,7 @@ class Guard:
             )
         return host
 
-    def _check_origin(self, scope: Call, headers: Headers, host: str) -> bool:
+    def _check_origin(self, scope: Call, headers: Headers) -> bool:
         """Whether the page that asks, if it is one, is ours."""
         origins = headers.getlist("origin")
         site = headers.get("sec-fetch-site", "none")
@@ -120,7 +120,6 @@ class Guard:
             origin in self._rules.origins or urlsplit(origin).netloc == headers["host"].lower()
         ):
             return True
-        del host
         raise self._other_page()
 
     @staticmethod

@@ -158,7 +158,7 @@ async def make_subscription(request: Request, faces: Parts) -> Response:
         symbols=tuple(new.symbols),
     )
     try:
-        made, secret = await _subscriptions(faces).make(new.url, interest)
+        made, secret = await faces.subscriptions.make(new.url, interest)
     except AddressRefused as refusal:
         raise Refusal(
             422,
@@ -181,7 +181,7 @@ async def make_subscription(request: Request, faces: Parts) -> Response:
 @router.get("/subscriptions", responses=answers(SubscriptionList), summary="Subscriptions")
 async def list_subscriptions(faces: Parts) -> Response:
     """All of them, with what is owed to each; their secrets are shown to nobody."""
-    found = await _subscriptions(faces).list_all()
+    found = await faces.subscriptions.list_all()
     return answer(SubscriptionList(subscriptions=[_shown(one) for one in found]))
 
 
@@ -190,7 +190,7 @@ async def list_subscriptions(faces: Parts) -> Response:
 )
 async def get_subscription(faces: Parts, id: Id) -> Response:  # noqa: A002 - as the path has it
     """How it goes with it."""
-    return answer(_shown(await _found(_subscriptions(faces), id)))
+    return answer(_shown(await _found(faces.subscriptions, id)))
 
 
 @router.delete(
@@ -198,7 +198,7 @@ async def get_subscription(faces: Parts, id: Id) -> Response:  # noqa: A002 - as
 )
 async def remove_subscription(faces: Parts, id: Id) -> Response:  # noqa: A002 - as the path has it
     """Nothing more is sent, and what was owed is forgotten."""
-    if not await _subscriptions(faces).remove(id):
+    if not await faces.subscriptions.remove(id):
         raise _unknown()
     return answer(SubscriptionRemoved())
 
@@ -214,7 +214,7 @@ async def list_deliveries(
     which: Annotated[Which, Query()],
 ) -> Response:
     """Dead deliveries (or those that wait), each with its event and why it failed."""
-    subscriptions = _subscriptions(faces)
+    subscriptions = faces.subscriptions
     await _found(subscriptions, id)
     after = _place(which.after) if which.after else None
     found = await subscriptions.list_deliveries(id, which.state, after, which.limit)
@@ -231,14 +231,10 @@ async def list_deliveries(
 async def send_again(request: Request, faces: Parts, id: Id) -> Response:  # noqa: A002 - as the path has it
     """Dead deliveries wait again, all or those named; a subscription that was stopped goes on."""
     wanted = await body_of(request, SendAgain)
-    subscriptions = _subscriptions(faces)
+    subscriptions = faces.subscriptions
     await _found(subscriptions, id)
     places: Sequence[Place] = [_place(one) for one in wanted.events]
     return answer(SentAgain(count=await subscriptions.send_again(id, places)))
-
-
-def _subscriptions(faces: Parts) -> Subscriptions:
-    return faces.subscriptions
 
 
 async def _found(subscriptions: Subscriptions, subscription_id: str) -> Subscribed:

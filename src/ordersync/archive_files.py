@@ -33,12 +33,14 @@ _MEND = "Mend rights or room in the folder; what was to move is still in the dat
 _decode_event = msgspec.json.Decoder(Event).decode
 
 
-class _Archived(msgspec.Struct):
+class _OfOrder(msgspec.Struct, frozen=True):
+    """As much of an archived event as says whose it is."""
+
     order_key: str
     account: str
 
 
-_decode_key = msgspec.json.Decoder(_Archived).decode
+_decode_key = msgspec.json.Decoder(_OfOrder).decode
 
 
 class ArchiveFolder:
@@ -141,7 +143,7 @@ class ArchiveFolder:
         try:
             with path.open("rb") as file:
                 for line in _lines(file):
-                    if sign not in line or _decode_key(line) != _Archived(key, account):
+                    if sign not in line or _decode_key(line) != _OfOrder(key, account):
                         continue
                     event = _decode_event(line)
                     if (number := number_of(event.id)) > after:

@@ -1,4 +1,4 @@
-"""The real clock: the one place in the package that reads the time or waits for it."""
+"""The real clock: whatever decides over an order reads the time and waits through `ports.Clock`."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class ReceiptStore(Protocol):
     """The part of an OrderStore that webhooks need. Raises what an OrderStore raises."""
 
     async def drop_receipts(self, account: str, *, before: datetime, limit: int) -> int:
-        """Forget the oldest webhooks of before then, so many of them; how many it were."""
+        """Forget the oldest webhooks of before then, so many of them; how many there were."""
 
     async def find_venue_ids(self, account: str, client_ids: Sequence[str]) -> Mapping[str, str]:
         """By client id the venue's, where a row tells both, or the venue did before its row."""

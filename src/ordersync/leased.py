@@ -119,7 +119,7 @@ class RequestStore(Protocol):
         """Nobody waits for it any more."""
 
     async def drop_old_requests(self, older_than: timedelta) -> int:
-        """Forget those whose asker went without a word; how many it were."""
+        """Forget those whose asker went without a word; how many there were."""
 
 
 class Leases(LeaseStore, RequestStore, Protocol):

@@ -114,13 +114,13 @@ class SubscriptionStore(Protocol):
         """An attempt failed: keep how this delivery stands now."""
 
     async def bury(self, subscription_id: str, put_before: datetime) -> int:
-        """What has waited since before then is dead; how many it were."""
+        """What has waited since before then is dead; how many there were."""
 
     async def revive(self, subscription_id: str, places: Sequence[Place], now: datetime) -> int:
-        """Let dead ones wait again, all where none are named; how many it were."""
+        """Let dead ones wait again, all where none are named; how many there were."""
 
     async def drop_dead(self, put_before: datetime) -> int:
-        """Forget what died and is owed since before then; how many it were."""
+        """Forget what died and is owed since before then; how many there were."""
 
     async def close(self) -> None:
         """Give back the connection."""

@@ -67,8 +67,8 @@ class Visited(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
 
 
-@dataclass
-class _Known:
+@dataclass(slots=True)
+class _OpenVenue:
     """A venue whose connections are open, and when its key was last looked at."""
 
     venue: Venue
@@ -90,7 +90,7 @@ class Visits:
         self._leases: LeaseStore | None = None
         self._opening = asyncio.Lock()
         self._hosts = Hosts(self._clock)
-        self._venues: dict[str, _Known] = {}
+        self._venues: dict[str, _OpenVenue] = {}
         self._holders: dict[str, Holder] = {}
         self._at_work: set[str] = set()
 
@@ -150,8 +150,8 @@ class Visits:
 
     async def close(self) -> None:
         """Give back all connections."""
-        for known in self._venues.values():
-            await known.venue.close()
+        for opened in self._venues.values():
+            await opened.venue.close()
         self._venues.clear()
         if self._leases is not None:
             await self._leases.close()
@@ -239,25 +239,25 @@ class Visits:
 
     async def _venue(self, account: str) -> Venue:
         """The account's venue with its connections, the key judged not long ago."""
-        known = self._venues.pop(account, None)
-        if known is None:
+        opened = self._venues.pop(account, None)
+        if opened is None:
             section = self._settings.accounts[account]
-            known = _Known(
+            opened = _OpenVenue(
                 build_venue(self._settings, account, section, self._clock, hosts=self._hosts)
             )
-        self._venues[account] = known  # the last visited comes last
+        self._venues[account] = opened  # the last visited comes last
         now = self._clock.now()
-        if known.looked_at is None or not timedelta(0) <= now - known.looked_at < KEY_TRUSTED_FOR:
-            if warning := await check_key(self._settings, account, known.venue):
+        if opened.looked_at is None or not timedelta(0) <= now - opened.looked_at < KEY_TRUSTED_FOR:
+            if warning := await check_key(self._settings, account, opened.venue):
                 log.warning(warning, account=account)
-            clock = judge_clock(known.venue.now() - self._clock.now())
+            clock = judge_clock(opened.venue.now() - self._clock.now())
             if clock.severity is not Severity.OK:
                 log.warning(f"{clock.what} The venue's is used. {clock.mend}", account=account)
-            known.looked_at = now
+            opened.looked_at = now
         for name in list(self._venues)[: max(0, len(self._venues) - self._most_kept)]:
             if name not in self._at_work:
                 await self._venues.pop(name).venue.close()
-        return known.venue
+        return opened.venue
 
     def _reconciler(self, account: str, store: TableStore, venue: Venue) -> Reconciler:
         ingest: Ingest = build_ingest(self._settings, store, self._clock)

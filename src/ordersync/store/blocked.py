@@ -35,16 +35,16 @@ COMMITTED_LATE = 1_000
 Spell = tuple[datetime, datetime]
 
 
-class _Order(msgspec.Struct, gc=False):
+class _Order(msgspec.Struct, frozen=True, gc=False):
     owner: str | None = None
 
 
-class _Side(msgspec.Struct, gc=False):
+class _Side(msgspec.Struct, frozen=True, gc=False):
     word: str | None = None
     status: str | None = None
 
 
-class _Event(msgspec.Struct, gc=False):
+class _Event(msgspec.Struct, frozen=True, gc=False):
     """As much of an event as this needs."""
 
     at: datetime

@@ -137,7 +137,7 @@ def spell(moment: datetime) -> str:
 
 
 def truth_row(made: Draft, account: str, at: str) -> tuple[object, ...]:
-    """The truth as PUT_TRUTH takes it; `at` is now as our tables spell it."""
+    """The truth as a row of our table of truths; `at` is now as our tables spell it."""
     truth, known = made.step.truth, made.known
     if truth is None:
         raise ValueError("a truth that was never sighted cannot be written")

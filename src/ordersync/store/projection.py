@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Patch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What to write into one row. `cells` by field,."""
+    """What to write into one row: `cells`, by field."""
 
     claim: Claim
     cells: dict[str, str | int | float]

@@ -37,7 +37,7 @@ def put_receipts(
 def drop_receipts(
     session: Session, own: OwnStatements, about: Mapping[str, object], limit: int
 ) -> int:
-    """Forget the oldest in one short transaction; how many it were."""
+    """Forget the oldest in one short transaction; how many there were."""
     old = [row[0] for row in session.fetch(Ask(own.old_receipts, {**about, "limit": limit}))]
     if old:
         keys = keys_of(sorted(old))

@@ -12,7 +12,7 @@ RowKey = int | str
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """A statement that reads, with its arguments."""
+    """One statement with its arguments."""
 
     text: str
     arguments: Mapping[str, object] = {}

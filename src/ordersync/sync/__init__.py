@@ -1,5 +1,5 @@
 """How truth travels: `reconcile` asks what is due, every source feeds `ingest`, `ingest` writes.
 
-Venue, store and clock are reached through ports only. `absences` decides what an absence may
+Venue, store and clock are reached through ports only. `cases` decides what an absence may
 count for, `audit` compares without writing.
 """

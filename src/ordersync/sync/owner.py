@@ -54,7 +54,7 @@ class Taker(Protocol):
         """Ask about these orders; the answer, once it is committed. Raises OrdersyncError."""
 
 
-class _Names(msgspec.Struct):
+class _Names(msgspec.Struct, frozen=True):
     """What a request is about. `since` is of `verify`, `webhook_id` of `webhook`."""
 
     names: list[tuple[str | None, str | None]]
@@ -66,7 +66,7 @@ class _Names(msgspec.Struct):
         return [OrderName(*name) for name in self.names]
 
 
-class _Counted(msgspec.Struct):
+class _Counted(msgspec.Struct, frozen=True):
     """As much of the report of a pass as travels."""
 
     asked: int
@@ -94,7 +94,7 @@ class _Counted(msgspec.Struct):
         )
 
 
-class _Reply(msgspec.Struct):
+class _Reply(msgspec.Struct, frozen=True):
     """What came of it: by order key, of the webhook, of the pass; `error` where nothing did."""
 
     told: dict[str, Told] = {}

@@ -17,7 +17,7 @@ NOTHING_ASKED = datetime.min.replace(tzinfo=UTC)
 """Before any row was read: an open truth that is merely shown overwrites no final word."""
 
 
-class Parcel(msgspec.Struct, kw_only=True):
+class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     """What one source brings for one account.
 
     `asked_at` is when the question was asked, on our clock, `venue_now` the venue's clock.

@@ -102,7 +102,7 @@ class Subscriptions:
         return await self._store.list_deliveries(subscription_id, state, first, limit)
 
     async def send_again(self, subscription_id: str, places: Sequence[Place]) -> int:
-        """Let these dead ones wait again, all where none are named; how many it were.
+        """Let these dead ones wait again, all where none are named; how many there were.
 
         One that was stopped goes on.
         """

@@ -18,7 +18,7 @@ _KNOWN = _TLS | {"unix_socket", "charset"}
 _SHOWN = "Write it as mysql://user@host:3306/database; encode special letters (@ is %40, / is %2F)."
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
     """A database on a server. The password is never shown."""
 

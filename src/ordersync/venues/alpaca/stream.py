@@ -1,4 +1,4 @@
-"""`trade_updates` as a `ports` Push: connecting, the first two messages, and signs of life.
+"""`trade_updates` as a `pushed.Push`: connecting, the first two messages, and signs of life.
 
 The stream has no snapshot and no numbering: what is lost on it is only found by asking, so its
 safety poll never ends. Another endpoint may tell it again (`replay`). It has no heartbeats

@@ -1,4 +1,4 @@
-"""Coinbase's user channel as a `ports.Push`: connect, subscribe, and mind the numbering.
+"""Coinbase's user channel as a `pushed.Push`: connect, subscribe, and mind the numbering.
 
 Facts (API reference "WebSocket Overview", "WebSocket Channels"; the official client): the first
 subscription must arrive within 5 s; one channel a message; each message carries a token of its
@@ -44,7 +44,7 @@ MEND = "Check that the key is of this host, not expired, and may view."
 
 
 class UserChannel:
-    """The stream of one portfolio. Implements `ports.Push`; only listens.
+    """The stream of one portfolio. Implements `pushed.Push`; only listens.
 
     `urls` are tried in turn, one a connection. `portfolio` tells whose key this is, once that
     is known; `now` is the venue's clock.
@@ -95,7 +95,7 @@ class UserChannel:
 
 
 class UserSubscription:
-    """One connection, with the place in its numbering. Implements `ports.Subscription`."""
+    """One connection, with the place in its numbering. Implements `pushed.Subscription`."""
 
     def __init__(
         self, socket: ClientConnection, clock: Clock, portfolio: Callable[[], str | None]

@@ -54,7 +54,7 @@ class PastPage(msgspec.Struct, frozen=True, kw_only=True):
     next: Place | None
 
 
-class _WithId(msgspec.Struct):
+class _WithId(msgspec.Struct, frozen=True):
     id: str
 
 

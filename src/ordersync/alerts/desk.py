@@ -222,11 +222,14 @@ class Desk:
             self._is_refused = True
         elif grown["answered"] or grown["not_found"]:
             self._is_refused = False
-        self._settle(Alert.KEY_REFUSED, "the exchange says 401 or 403" * self._is_refused, now)
+        refused = "the exchange says 401 or 403" if self._is_refused else ""
+        self._settle(Alert.KEY_REFUSED, refused, now)
         if grown["limited"]:
             self._limited_at = now
-        limited = self._limited_at is not None and now - self._limited_at < LIMITED_FOR
-        self._settle(Alert.RATE_LIMITED, "the exchange answered 429" * limited, now)
+        limited = ""
+        if self._limited_at is not None and now - self._limited_at < LIMITED_FOR:
+            limited = "the exchange answered 429"
+        self._settle(Alert.RATE_LIMITED, limited, now)
 
     def _grew(self, how: str) -> bool:
         count = self._tally.total(Count.CALLS, self.account, how)
@@ -249,7 +252,8 @@ class Desk:
         day, what = self._key_expires, ""
         if day is not None:
             end = datetime(day.year, day.month, day.day, tzinfo=UTC)
-            what = f"on {day}, by accounts.{self.account}.key_expires" * (end - now < EXPIRES_SOON)
+            if end - now < EXPIRES_SOON:
+                what = f"on {day}, by accounts.{self.account}.key_expires"
         self._settle(Alert.KEY_EXPIRES, what, now)
 
     async def _judge(self, now: datetime) -> None:

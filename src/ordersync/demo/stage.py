@@ -40,7 +40,7 @@ QUIET_FIRST = timedelta(seconds=3)
 SHOWN = 18
 
 
-@dataclass
+@dataclass(slots=True)
 class Tally:
     """What happened so far."""
 
@@ -101,13 +101,13 @@ async def _play(console: Console, place: Path, url: str, world: World, address: 
                 live.update(before)
                 await asyncio.sleep(QUIET_FIRST.total_seconds())
             tally.started_at = datetime.now(UTC)
-            async with serving(settings, create=True, listener=hear) as service:
-                running = asyncio.ensure_future(service.run())
-                try:
-                    await _watch(place, world, tally, live, bot, address)
-                finally:
-                    running.cancel()
-                    await asyncio.gather(running, return_exceptions=True)
+            async with (
+                serving(settings, create=True, listener=hear) as service,
+                asyncio.TaskGroup() as group,
+            ):
+                running = group.create_task(service.run())
+                await _watch(place, world, tally, live, bot, address)
+                running.cancel()
     finally:
         if bot.returncode is None:
             bot.terminate()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,7 +13,8 @@ import structlog
 from ordersync import settings as configuration
 from ordersync.clock import SystemClock
 from ordersync.errors import AskAgain, VenueRefused, VenueSilent
-from ordersync.ports import Meaning
+from ordersync.judging import judge_clock
+from ordersync.ports import Meaning, Severity
 from ordersync.service.build import (
     build_archive,
     build_ingest,
@@ -41,7 +41,7 @@ from ordersync.venues.hosts import Hosts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from ordersync.ports import Clock, Known, OrderStore, Venue
     from ordersync.settings import Settings
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("ordersync")
 
-MUCH_SKEW = timedelta(seconds=5)
 """From how far off the venue's clock ours is worth a word: nothing rests on it."""
 
 
@@ -66,12 +65,14 @@ class Service:
         clock: Clock,
         store: OrderStore,
         tally: Tally | None = None,
+        shadow: bool = False,
         listener: Callable[[Sequence[Event]], None] | None = None,
     ) -> None:
         self.settings = settings
         self.tally = tally or Tally()
         self.clock = clock
         self.store = store
+        self.shadow = shadow
         self._ingest = build_ingest(settings, store, clock, self._tell)
         self._listener = listener
         self.telling = Telling(settings, clock)
@@ -83,7 +84,6 @@ class Service:
         self.parts: dict[str, Parts] = {}
         self.reconcilers: dict[str, Reconciler] = {}
         self.streams: dict[str, Stream] = {}
-        self.shadow = False
         self.watch = Watch(settings, self.tally, clock, streams=self.streams, vouched=self.vouched)
         for name in self.venues:
             self._make_parts(name)
@@ -289,13 +289,9 @@ class Service:
                 log.warning(f"Failed to sync: {trouble}", account=name)
             told = trouble
             await self.clock.sleep(self.settings.sync.interval)
-        skew = self.venues[name].now() - self.clock.now()
-        if abs(skew) > MUCH_SKEW:
-            log.warning(
-                f"This machine's clock is {abs(skew.total_seconds()):.0f} s off the venue's; "
-                "the venue's is used. Set up time synchronisation (NTP).",
-                account=name,
-            )
+        clock = judge_clock(self.venues[name].now() - self.clock.now())
+        if clock.severity is not Severity.OK:
+            log.warning(f"{clock.what} The venue's is used. {clock.mend}", account=name)
         kept = self.settings.retention
         retention = None
         if kept is not None:
@@ -341,8 +337,9 @@ async def serving(
         settings = settings.model_copy(update={"retention": None})
     tally = Tally(words_meaning(settings, Meaning.OPEN))
     store = build_store(settings, clock, shadow=shadow, meter=tally)
-    service = Service(settings, clock=clock, store=store, tally=tally, listener=listener)
-    service.shadow = shadow
+    service = Service(
+        settings, clock=clock, store=store, tally=tally, shadow=shadow, listener=listener
+    )
     try:
         await store.open(create=create)
         yield service

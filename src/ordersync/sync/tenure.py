@@ -19,7 +19,8 @@ import structlog
 from ordersync.errors import ConfigError, OrdersyncError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
     from ordersync.leased import FencedStore, Holder, Lease, LeaseStore
     from ordersync.ports import Clock
@@ -66,7 +67,7 @@ class Tenure:
         self._told = ""
         self._stood_by_for = ""
 
-    async def run(self, serve: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `serve` whenever the lease is held, for ever. Raises ConfigError, or what it raises.
 
         When the lease goes to another `serve` is cancelled; at the end the lease is given back.
@@ -78,7 +79,7 @@ class Tenure:
             is_lost = False
             try:
                 async with asyncio.TaskGroup() as group:
-                    serving = group.create_task(_forever(serve), name=f"serve {self.account}")
+                    serving = group.create_task(serve(), name=f"serve {self.account}")
                     await self._keep(lease)
                     is_lost = True
                     serving.cancel()
@@ -172,7 +173,3 @@ def check_settings(holder: Holder, lease: Lease) -> None:
             where=f"accounts.{lease.account}",
             mend="Give both the same ordersync.toml, or stop the other one first.",
         )
-
-
-async def _forever(serve: Callable[[], Awaitable[None]]) -> None:
-    await serve()

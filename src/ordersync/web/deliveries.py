@@ -24,7 +24,7 @@ from ordersync.sync.outbox import marks_after_rewind, read_page
 from ordersync.sync.page import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ordersync.logged import EventLog, Place
     from ordersync.ports import Clock
@@ -155,6 +155,7 @@ class Deliveries:
         """Whether there is anybody to send to."""
         now = self._clock.now()
         served = [one for one in await self._store.list_all() if one.stopped_at is None]
+        self._forget_all_but({one.subscription_id for one in served})
         alike: dict[str, list[Subscription]] = {}
         for one in served:
             alike.setdefault(one.marks, []).append(one)
@@ -172,6 +173,12 @@ class Deliveries:
                 group.create_task(self._serve(one, address), name=f"to {one.subscription_id}")
         self._is_idle = not served
         return bool(served)
+
+    def _forget_all_but(self, served: Collection[str]) -> None:
+        """What was removed or stopped has no address any more, once nothing is on its way."""
+        for one in [one for one in self._addresses if one not in served]:
+            if not self._addresses[one].is_at_work:
+                del self._addresses[one]
 
     async def _owe(self, text: str, together: Sequence[Subscription]) -> None:
         """Read on from these marks, and write down what these subscriptions want of it."""

@@ -4,24 +4,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
 
 from ordersync.simulator import Faults, Life, World, app, limit_gtc, serving
 from tests.simulator.asking import sign
+from tests.simulator.connection import StreamConnection
 from tests.virtual import VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from websockets.asyncio.client import ClientConnection
 
     from ordersync.simulator import Account, Fault, Streamed
     from ordersync.simulator.condition import PlacedOrder
@@ -37,16 +33,11 @@ def stream_claims(account: Account, clock: VirtualClock) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class Listener:
+class Listener(StreamConnection):
     """One connection to the stream, and what came on it."""
 
-    connection: ClientConnection
     account: Account
     clock: VirtualClock
-
-    async def send(self, message: object) -> None:
-        text = message if isinstance(message, str) else json.dumps(message)
-        await self.connection.send(text)
 
     async def subscribe(self, channel: str = "user", **more: Any) -> None:
         token = sign(self.account, stream_claims(self.account, self.clock))
@@ -55,32 +46,6 @@ class Listener:
 
     async def unsubscribe(self, channel: str = "user", **more: Any) -> None:
         await self.subscribe(channel, type="unsubscribe", **more)
-
-    async def next(self) -> dict[str, Any]:
-        frame: dict[str, Any] = json.loads(await self.connection.recv())
-        return frame
-
-    async def until(self, seconds: float) -> list[Any]:
-        """Every frame that comes within so many seconds; what is no JSON comes as it is."""
-        frames: list[Any] = []
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while True:
-                    text = await self.connection.recv(decode=False)
-                    try:
-                        frames.append(json.loads(text))
-                    except ValueError:
-                        frames.append(text)
-        return frames
-
-    async def rest(self) -> tuple[list[dict[str, Any]], int]:
-        """What is still said, and the code with which the exchange then closes."""
-        frames = []
-        while True:
-            try:
-                frames.append(await self.next())
-            except ConnectionClosed as closed:
-                return frames, 1006 if closed.rcvd is None else closed.rcvd.code
 
     async def begin(self, *channels: str) -> list[dict[str, Any]]:
         """Subscribe to the channels, and pass over what comes at once."""

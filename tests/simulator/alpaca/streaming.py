@@ -4,24 +4,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
 
 from ordersync.simulator import Faults, alpaca, serving
 from ordersync.simulator.alpaca import Life, World
+from tests.simulator.connection import StreamConnection
 from tests.virtual import VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from websockets.asyncio.client import ClientConnection
 
     from ordersync.simulator import Fault
     from ordersync.simulator.alpaca import Account
@@ -32,19 +28,10 @@ LISTEN = {"action": "listen", "data": {"streams": ["trade_updates"]}}
 
 
 @dataclass(slots=True)
-class Listener:
+class Listener(StreamConnection):
     """One connection to the stream, and what came on it."""
 
-    connection: ClientConnection
     account: Account
-
-    async def send(self, message: object) -> None:
-        text = message if isinstance(message, str) else json.dumps(message)
-        await self.connection.send(text)
-
-    async def next(self) -> dict[str, Any]:
-        frame: dict[str, Any] = json.loads(await self.connection.recv())
-        return frame
 
     async def ask(self, message: object) -> dict[str, Any]:
         await self.send(message)
@@ -59,28 +46,6 @@ class Listener:
         """Authenticate and listen."""
         assert (await self.authenticate())["data"]["status"] == "authorized"
         assert (await self.ask(LISTEN))["data"]["streams"] == ["trade_updates"]
-
-    async def until(self, seconds: float) -> list[Any]:
-        """What comes within so many seconds; what is no JSON comes as it is."""
-        frames: list[Any] = []
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while True:
-                    data = await self.connection.recv(decode=False)
-                    try:
-                        frames.append(json.loads(data))
-                    except ValueError:
-                        frames.append(data)
-        return frames
-
-    async def rest(self) -> tuple[list[dict[str, Any]], int]:
-        """What is still said, and the code with which the broker then closes."""
-        frames = []
-        while True:
-            try:
-                frames.append(await self.next())
-            except ConnectionClosed as closed:
-                return frames, 1006 if closed.rcvd is None else closed.rcvd.code
 
 
 @dataclass(slots=True)

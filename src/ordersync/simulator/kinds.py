@@ -48,7 +48,6 @@ class Kind(StrEnum):
 
 SECONDS = frozenset((Kind.LATENCY, Kind.TIMEOUT, Kind.TOO_MANY, Kind.STALE, Kind.NOT_FOUND))
 STATUSES = frozenset((Kind.SERVER_ERROR, Kind.HTML))
-PAGED = frozenset((Kind.LOST_PAGE, Kind.SHIFTING_PAGE))
 OF_AN_ORDER = frozenset(
     (
         Kind.UNKNOWN_STATUS,

@@ -50,10 +50,9 @@ def unauthorized(status: int = 401) -> Answer:
     return Answer(status=401, payload={"code": 40110000, "message": "request is not authorized"})
 
 
-def too_many_requests(*, with_code: bool = False) -> Answer:
-    """429, in either of its two shapes."""
-    message: dict[str, Json] = {"message": "too many requests."}
-    return Answer(status=429, payload={"code": 42910000, **message} if with_code else message)
+def too_many_requests() -> Answer:
+    """429, without a code."""
+    return Answer(status=429, payload={"message": "too many requests."})
 
 
 def internal_error(status: int = 500) -> Answer:

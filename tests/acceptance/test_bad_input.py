@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.acceptance.house import House, Said, ago, pause
+from tests.acceptance.house import PATIENCE, House, Said, ago, pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -331,7 +331,7 @@ def test_a_database_locked_only_for_a_moment_is_waited_for(house: House) -> None
         with house.running("sync") as syncing:
             pause(2.5)
             bot.execute("ROLLBACK")
-            syncing.child.wait(30)
+            syncing.child.wait(PATIENCE)
             said = syncing.stop()
 
     assert said.status == 0, said

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.acceptance.house import House, Said, ago, naive, pause
+from tests.acceptance.house import PATIENCE, House, Said, ago, naive, pause
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def on_a_terminal(house: House, *arguments: str, types: str = "", **env: str) ->
         seen = b""
         typed = not types
         while True:
-            ready, _, _ = select.select([master], [], [], 30)
+            ready, _, _ = select.select([master], [], [], PATIENCE)
             if not ready:
                 child.kill()
                 break
@@ -55,7 +55,7 @@ def on_a_terminal(house: House, *arguments: str, types: str = "", **env: str) ->
                 pause(0.2)
                 os.write(master, types.encode())
                 typed = True
-        child.wait(10)
+        child.wait(PATIENCE)
     os.close(master)
     house.check(Said(child.returncode, seen.decode(), ""))
     return child.returncode, seen.decode()

@@ -116,7 +116,7 @@ async def opened(settings: Settings, tally: Tally, kept: Kept | None = None) -> 
     return await open_ways(settings, SystemClock(), tally, kept or Kept())
 
 
-async def arrives(what: threading.Event, within: float = 10.0) -> None:
+async def arrives(what: threading.Event, within: float = 60.0) -> None:
     assert await asyncio.to_thread(what.wait, within)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # A recovery begins by opening every file of the server, which takes seconds on many a machine.
 SETTINGS = {"recovery_init_sync_method": "syncfs"} if sys.platform == "linux" else {}
-ENOUGH = 10.0
+ENOUGH = 30.0
 """Seconds to the first write after all was there again; machines are shared."""
 
 

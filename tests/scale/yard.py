@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-PATIENCE = 40.0
+PATIENCE = 60.0
+"""Seconds, which only a failure takes."""
 HISTORY = "/api/v3/brokerage/orders/historical"
 QUEUE = "ordersync"
 TABLE = """CREATE TABLE trades (
@@ -213,7 +214,11 @@ class Yard:
         return found
 
     def until_true(self, within: float = PATIENCE) -> None:
-        until(lambda: not self.untrue(), f"true rows; {self.logs()}", within)
+        try:
+            until(lambda: not self.untrue(), "true rows", within)
+        except TimeoutError as error:
+            error.add_note(f"{self.untrue()}\n{self.logs()}")
+            raise
 
     def leased(self) -> list[str]:
         """The accounts whose lease is not over."""
@@ -286,7 +291,11 @@ class Worker:
             assert self.process.poll() is None, self.log()
             return self.log().count(words) >= times
 
-        until(said, f"{words!r} in\n{self.log()}", within)
+        try:
+            until(said, repr(words), within)
+        except TimeoutError as error:
+            error.add_note(self.log())
+            raise
 
     def brood(self) -> list[int]:
         """Its worker processes, and beat's where it has one."""

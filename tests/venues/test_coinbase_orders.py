@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ordersync.truth.evidence import Sighting, Silence
+from ordersync.truth.evidence import LONGEST_NAME, Sighting, Silence
 from ordersync.truth.merge import merge, objection
 from ordersync.truth.model import Report, Status
 from ordersync.venues.coinbase import parse
@@ -266,6 +266,14 @@ def test_an_order_nested_beyond_reason_is_silence() -> None:
     deep = b"[" * 100_000 + b"]" * 100_000
     raw = text("open").replace(b'"edit_history": []', b'"edit_history": ' + deep)
     assert silent(raw).garbled
+
+
+@pytest.mark.parametrize("field", ["order_id", "client_order_id", "product_id"])
+def test_a_name_that_no_key_could_hold_is_silence(field: str) -> None:
+    sighted(but("open", **{field: "x" * LONGEST_NAME}))
+    silence = silent(but("open", **{field: "x" * (LONGEST_NAME + 1)}))
+    assert silence.garbled
+    assert len(silence.orders) == (field != "order_id")
 
 
 def test_no_information_is_silence_but_not_garbled() -> None:

@@ -18,6 +18,7 @@ from ordersync.store.reflection import look_at_table, no_such_table, view_refuse
 from ordersync.store.scan import key_of_row
 from ordersync.store.shape import Kind
 from ordersync.store.words import Words
+from ordersync.truth.evidence import LONGEST_NAME
 from ordersync.truth.model import Status
 
 if TYPE_CHECKING:
@@ -157,10 +158,14 @@ class Mapping:
         return (str(cell).strip() or None) if cell is not None else None
 
     def _name(self, cells: tuple[object, ...], field: str) -> str | None:
-        """An id as text. Bytes are none, nor is a float: a long id in it has lost its digits."""
+        """An id as text. Bytes are none, nor is a float: a long id in it has lost its digits.
+
+        Nor is what is longer than any: no key of ours could hold it.
+        """
         place = self.at.get(field)
         exact = place is not None and isinstance(cells[place], str | int)
-        return self.text(cells, field) if exact else None
+        name = self.text(cells, field) if exact else None
+        return name if name is None or len(name) <= LONGEST_NAME else None
 
     def lacks_venue_id(self, claim: Claim) -> bool:
         """Whether the row holds no venue id at all, so that ours overwrites nothing."""

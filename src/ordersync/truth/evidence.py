@@ -19,6 +19,10 @@ from ordersync.truth.model import Report
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+LONGEST_NAME = 188
+"""So many letters has the id of an order at most: with its kind before it, it has to fit into the
+shortest key that a database of ours can index (190 letters, in MySQL)."""
+
 
 def mark_of(words: Hashable) -> int:
     """By what these very words, or cells, are known when they come again: within this process only.

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ordersync.truth.evidence import LONGEST_NAME
+
 _T = TypeVar("_T")
 
 _YEAR_ONE = 1
@@ -54,6 +56,13 @@ def moment(text: str | None) -> datetime | None:
         return value.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{text!r:.80} is no time") from None
+
+
+def check_names(*names: str | None) -> None:
+    """Raises ValueError where an id or a symbol is longer than any: it could not be kept."""
+    for name in names:
+        if name and len(name) > LONGEST_NAME:
+            raise ValueError(f"an id or a symbol of {len(name):,} signs")
 
 
 def spell(at: datetime) -> str:

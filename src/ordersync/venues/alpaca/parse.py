@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ordersync.pushed import Heard
-from ordersync.truth.evidence import Sighting, Silence, mark_of
+from ordersync.truth.evidence import LONGEST_NAME, Sighting, Silence, mark_of
 from ordersync.truth.model import Report, Status
 from ordersync.venues.answers import UNREADABLE, excerpt
-from ordersync.venues.wire import Number, decoder_of, moment, number
+from ordersync.venues.wire import Number, check_names, decoder_of, moment, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,9 +34,6 @@ TAKEN_BACK = frozenset({"trade_bust", "trade_correct", "restated"})
 """Events that may lower what was filled, which a join of snapshots cannot say."""
 
 NO_SUCH_ORDER = 40410000
-
-LONGEST_NAME = 255
-"""No id of Alpaca's is longer; a client's may have 128 signs. Ids are kept with every event."""
 
 _WITH_LEGS = re.compile(rb'"legs"\s*:\s*\[\s*\{')
 
@@ -270,9 +267,7 @@ def _report(wire: WireOrder, as_of: datetime) -> Report:
         raise ValueError("filled without a filled_qty")
     if not wire.id:
         raise ValueError("an order without an id")
-    for name in (wire.id, wire.client_order_id, wire.symbol, wire.replaced_by, wire.replaces):
-        if name and len(name) > LONGEST_NAME:
-            raise ValueError(f"an id or a symbol of {len(name):,} signs")
+    check_names(wire.id, wire.client_order_id, wire.symbol, wire.replaced_by, wire.replaces)
     has_fills = bool(filled_qty)
     return Report(
         as_of=as_of,

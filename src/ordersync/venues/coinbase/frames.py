@@ -21,7 +21,7 @@ from ordersync.truth.evidence import Sighting, Silence
 from ordersync.truth.model import Report, Status
 from ordersync.venues.answers import UNREADABLE, excerpt
 from ordersync.venues.coinbase.parse import NO_INFORMATION, STATUSES, id_in
-from ordersync.venues.wire import Number, decoder_of, moment, number
+from ordersync.venues.wire import Number, check_names, decoder_of, moment, number
 
 ENDPOINT = "user_channel"
 """How evidence names this source."""
@@ -186,6 +186,7 @@ def _report(
     status = STATUSES.get(wire.status)
     if not wire.order_id:
         raise ValueError("it has no id")
+    check_names(wire.order_id, wire.client_order_id, wire.product_id)
     if status is None and wire.status != NO_INFORMATION:
         raise ValueError(f"unknown status word {wire.status!r}")
     filled_qty = number(wire.cumulative_quantity)

@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from ordersync.truth.evidence import Sighting, Silence, mark_of
+from ordersync.truth.evidence import LONGEST_NAME, Sighting, Silence, mark_of
 from ordersync.truth.model import Report, Status
 from ordersync.venues.answers import UNREADABLE, Blame, Unusable, excerpt
-from ordersync.venues.wire import Number, decoder_of, moment, number
+from ordersync.venues.wire import Number, check_names, decoder_of, moment, number
 
 STATUSES: dict[str, Status] = {
     "PENDING": Status.PENDING_NEW,
@@ -153,10 +153,10 @@ def parse_order(
         return Silence(endpoint=endpoint, why=why, orders=id_in(raw), raw=text, garbled=True)
     if portfolio and wire.retail_portfolio_id and wire.retail_portfolio_id != portfolio:
         why = f"an order of another account (portfolio {wire.retail_portfolio_id})"
-        return Silence(endpoint=endpoint, why=why, orders=(wire.order_id,), raw=text, garbled=True)
+        return Silence(endpoint=endpoint, why=why, orders=id_in(raw), raw=text, garbled=True)
     if report is None:
         why = "the venue says nothing of the order's state"
-        return Silence(endpoint=endpoint, why=why, orders=(wire.order_id,))
+        return Silence(endpoint=endpoint, why=why, orders=id_in(raw))
     # Before it is known whose account this is, the same words may yet come to be another's.
     mark = mark_of(raw) if portfolio else 0
     return Sighting(report=report, endpoint=endpoint, raw=text, mark=mark)
@@ -211,6 +211,7 @@ def _report(wire: WireOrder, as_of: datetime) -> Report | None:
         raise ValueError("FILLED without a filled_size")
     if not wire.order_id:
         raise ValueError("an order without an id")
+    check_names(wire.order_id, wire.client_order_id, wire.product_id)
     has_fills = bool(filled_qty)
     price = number(wire.average_filled_price)
     return Report(
@@ -286,4 +287,4 @@ def id_in(raw: bytes) -> tuple[str, ...]:
         found = _ID.decode(raw).get("order_id")
     except UNREADABLE:
         return ()
-    return (found,) if isinstance(found, str) else ()
+    return (found,) if isinstance(found, str) and len(found) <= LONGEST_NAME else ()

@@ -71,8 +71,11 @@ def test_a_time_is_read_in_every_spelling(cell: object) -> None:
     assert read_time(cell, UTC_ZONE) == NOON
 
 
+EDGES = ["0001-01-01 00:00:00", "0001-12-31T23:00:00Z", "9999-12-31 23:59:59", -62135596800]
+
+
 @pytest.mark.parametrize(
-    "cell", [None, True, "", "soon", b"2026-03-01", [], 10**30, float("nan"), float("-inf")]
+    "cell", [None, True, "", "soon", b"2026-03-01", [], 10**30, float("nan"), float("-inf"), *EDGES]
 )
 def test_what_is_no_time_reads_as_none(cell: object) -> None:
     assert read_time(cell, UTC_ZONE) is None

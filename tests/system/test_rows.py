@@ -390,3 +390,20 @@ async def test_a_client_id_with_blanks_around_it_leads_to_its_order_all_the_same
         assert report.failed == {}
         assert house.untrue(order) == []
         assert house.row(order.row_id)["order_id"] == order.order_id
+
+
+@pytest.mark.parametrize("never", ["0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"])
+@virtually
+async def test_a_time_at_the_edge_of_the_calendar_is_none_and_ends_nothing(
+    tmp_path: Path, never: str
+) -> None:
+    """It is what Go writes where it knows no time, or others where something never ends."""
+    async with built(tmp_path) as house:
+        unnamed = house.place(order_id=None, created_at=never)
+        order = house.place(Life.filled(), created_at=never, filled_at=never)
+        async with house.running():
+            await house.until_true(order, within=5)
+            await house.wait(minutes=1)
+            later = house.place(Life.filled(), age=ago())
+            await house.until_true(later, within=5)
+            assert house.word(unnamed) == OPEN

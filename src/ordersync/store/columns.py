@@ -61,8 +61,20 @@ def _epoch_unit(cell: float) -> float:
     return next((unit for least, unit in _EPOCH_UNITS if abs(cell) >= least), 1.0)
 
 
+_FIRST_YEAR, _LAST_YEAR = 2, 9998
+
+
 def read_time(cell: object, zone: tzinfo) -> datetime | None:
-    """A cell as an aware UTC time; a naive one is in `zone`. None where it is no time."""
+    """A cell as an aware UTC time; a naive one is in `zone`. None where it is no time.
+
+    Nor is the first or the last year of the calendar: programs write it where they know no time,
+    and what lies a day off it would be in none.
+    """
+    moment = _moment_in(cell, zone)
+    return moment if moment is not None and _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
+
+
+def _moment_in(cell: object, zone: tzinfo) -> datetime | None:
     if isinstance(cell, bool) or cell is None:
         return None
     if isinstance(cell, int | float):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -24,7 +25,10 @@ def read_private(
     """
     named = named or f"the file {path}"
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        known = path.stat().st_mode
+        if stat.S_ISDIR(known):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        mode = stat.S_IMODE(known)
         if os.name == "posix" and mode & 0o077:
             what = f"others may read {named} (its mode is {mode:04o})."
             raise ConfigError(what, where=where, mend=f"chmod 600 {path}")

@@ -212,7 +212,7 @@ CASES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     ),
     "a directory for a key file": (
         directory_for_a_key,
-        ("accounts.main.key_file", "coinbase.json"),
+        ("accounts.main.key_file", "coinbase.json", "it is a folder"),
     ),
     "a key file that the world can read": (
         lambda house: house.key_file.chmod(0o644),

@@ -125,6 +125,12 @@ async def test_no_creation_time_is_a_warning(file: SqliteBench) -> None:
     assert "created_at" not in await findings(file)
 
 
+async def test_a_counter_in_the_place_of_the_exchanges_id_is_a_warning(file: SqliteBench) -> None:
+    file.create(TRADES)
+    assert "venue_order_id" in await findings(file, venue_order_id="id")
+    assert "venue_order_id" not in await findings(file)
+
+
 @pytest.mark.parametrize(("mode", "warned"), [("delete", True), ("wal", False)])
 async def test_a_journal_that_makes_the_bot_wait_is_a_warning_and_is_not_changed(
     file: SqliteBench, mode: str, *, warned: bool

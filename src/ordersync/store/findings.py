@@ -46,6 +46,16 @@ def _about_table(mapping: Mapping) -> list[Finding]:
                 mend="Map created_at if the table has such a column.",
             )
         )
+    venue_ids = mapping.columns["venue_order_id"]
+    if "INT" in mapping.shape.columns[venue_ids].declared.upper():
+        found.append(
+            Finding(
+                severity=Severity.WARNING,
+                about="venue_order_id",
+                what=f"the column {venue_ids!r} holds whole numbers, as no exchange gives them.",
+                mend="Map the column that holds the exchange's own id of the order.",
+            )
+        )
     return found
 
 

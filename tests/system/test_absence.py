@@ -539,4 +539,5 @@ async def test_a_deleted_row_takes_its_case_out_of_the_world(tmp_path: Path) -> 
             await house.wait(minutes=2)
             house.forget_asked()
             await house.wait(minutes=2)
+            assert house.asked()
             assert not any(gone.order_id in one.query for one in house.asked())

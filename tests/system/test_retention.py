@@ -107,6 +107,7 @@ async def test_what_moved_out_is_not_asked_for_again(tmp_path: Path) -> None:
             await house.wait(minutes=20)
             house.forget_asked()
             await house.wait(hours=3)
+        assert house.asked()
         assert not any(filled.order_id in str(one) for one in house.asked())
         assert filled.order_id not in kept(house)
 

@@ -31,7 +31,7 @@ def test_a_key_with_its_secret(tmp_path: Path) -> None:
     assert (key.is_token, key.is_paper) == (False, True)
 
 
-def test_a_token(tmp_path: Path) -> None:
+def test_a_token_takes_the_place_of_a_key(tmp_path: Path) -> None:
     key = read_key(save(tmp_path, {"access_token": SECRET}))
     assert key.headers() == {"authorization": f"Bearer {SECRET}"}
     assert key.first_message()["data"] == {"oauth_token": SECRET}

@@ -319,11 +319,11 @@ class OrderStore(RetentionStore, ReceiptStore, FencedStore, OrphanStore, Protoco
     async def revision(self) -> int | None:
         """A number that moves when another connection wrote; None where it cannot be told."""
 
-    async def list_open(self, account: str) -> list[Claim]:
-        """Rows that do not say that they are final. Costs what these rows cost, not the history."""
-
     async def scan_open(self, account: str, seen: Seen, most: int | None = None) -> Scan:
-        """The same rows; `seen`: venue ids by the mark of unmoved ones; `most`: then `unread`."""
+        """Rows that do not say that they are final. Costs what these rows cost, not the history.
+
+        `seen` has the venue ids of unmoved ones by their mark; beyond `most` they are `unread`.
+        """
 
     async def list_finished(self, account: str, since: datetime) -> list[Claim]:
         """Rows that say they are final, created, filled or written since; known ends, too."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ordersync.logged import EventLog
-    from ordersync.ports import Absent, Clock, Known, Note, OrderStore, OrderViews, Outcome
+    from ordersync.ports import Absent, Claim, Clock, Known, Note, OrderStore, OrderViews, Outcome
     from ordersync.store.database import Database
     from ordersync.subscribed import SubscriptionStore
     from ordersync.truth.model import Order
@@ -328,6 +328,11 @@ def step(
         due_at=due_at,
         notes=notes,
     )
+
+
+async def open_rows(store: OrderStore, account: str = ACCOUNT) -> list[Claim]:
+    """The rows that do not say that they are final, as a first pass reads them."""
+    return (await store.scan_open(account, {})).moved
 
 
 async def read(store: OrderStore, *reports: Report, account: str = ACCOUNT) -> list[Known]:

@@ -22,6 +22,7 @@ from tests.contracts.bench import (
     ingest,
     ingest_one,
     mapped,
+    open_rows,
     read,
     said,
     step,
@@ -152,7 +153,7 @@ async def test_reading_writes_nothing(opened: Open) -> None:
     it = await opened(*pending(3))
     await ingest_one(it.store, said("v1", Status.NEW))
     watch = it.bench.watch()
-    claims = await it.store.list_open(ACCOUNT)
+    claims = await open_rows(it.store)
     await it.store.read_claims(ACCOUNT, claims)
     await it.store.list_finished(ACCOUNT, NOON)
     await it.store.list_due(ACCOUNT, NOON)

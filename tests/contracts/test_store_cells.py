@@ -23,6 +23,7 @@ from tests.contracts.bench import (
     ingest,
     ingest_one,
     mapped,
+    open_rows,
     said,
 )
 
@@ -264,7 +265,7 @@ async def test_a_naive_time_is_read_in_the_mapped_zone_and_an_aware_one_as_it_sa
         table=TRADES.but(created_at=Kind.TEXT),
         orders=mapped(timezone="Europe/Berlin"),
     )
-    claims = {c.row_id: c.created_at for c in await it.store.list_open(ACCOUNT)}
+    claims = {c.row_id: c.created_at for c in await open_rows(it.store)}
     day = datetime(2026, 7, 1, tzinfo=UTC)
     assert claims == {
         0: day + timedelta(hours=10),
@@ -298,7 +299,7 @@ async def test_a_cell_that_is_no_time_harms_nobody(opened: Open, junk: object) -
         {**PENDING, "id": 2, "order_id": "v2", "status": "completed", "updated_at": junk},
     ]
     it = await opened(*rows, orders=mapped(updated_at="updated_at", timezone="Asia/Tokyo"))
-    assert len(await it.store.list_open(ACCOUNT)) == 1
+    assert len(await open_rows(it.store)) == 1
     await it.store.list_finished(ACCOUNT, NOON - timedelta(days=1))
     outcome = await ingest_one(it.store, FILL)
     assert outcome.result is Result.WON, outcome

@@ -23,6 +23,7 @@ from tests.contracts.bench import (
     ingest,
     ingest_one,
     mapped,
+    open_rows,
     read,
     said,
     step,
@@ -47,7 +48,7 @@ async def test_open_rows_are_those_that_do_not_say_that_they_are_final(opened: O
     it = await opened(
         *rows_of("pending", "active", "unknown", "completed", "failed", "cancelled", "what", None)
     )
-    found = {c.row_id: c.meaning for c in await it.store.list_open(ACCOUNT)}
+    found = {c.row_id: c.meaning for c in await open_rows(it.store)}
     assert found == {1: Meaning.OPEN, 2: Meaning.OPEN, 3: Meaning.UNKNOWN}
 
 
@@ -63,7 +64,7 @@ async def test_a_claim_carries_what_the_row_says(opened: Open) -> None:
     }
     it = await opened(row)
     it.clock.forward(5)
-    (claim,) = await it.store.list_open(ACCOUNT)
+    (claim,) = await open_rows(it.store)
     assert (claim.row_id, claim.venue_order_id, claim.client_order_id) == (1, "v1", None)
     assert (claim.word, claim.symbol, claim.owner) == ("active", "BTC-USD", "grid")
     assert claim.created_at == NOON - timedelta(hours=2)
@@ -77,7 +78,7 @@ async def test_an_id_as_long_as_any_is_kept_and_a_longer_one_names_no_order(open
         {"id": 1, "order_id": longest, "status": "pending"},
         {"id": 2, "order_id": f"{longest}x", "status": "pending"},
     )
-    claims = {c.row_id: c.venue_order_id for c in await it.store.list_open(ACCOUNT)}
+    claims = {c.row_id: c.venue_order_id for c in await open_rows(it.store)}
     assert claims == {1: longest, 2: None}
     name = OrderName(longest, longest)
     (known,) = await it.store.read(ACCOUNT, [name])
@@ -158,7 +159,6 @@ async def test_a_row_that_has_not_moved_is_told_from_one_that_has(opened: Open) 
     it = await opened(*rows_of("pending", "pending", "completed"))
     first = await it.store.scan_open(ACCOUNT, {})
     assert [c.row_id for c in first.moved] == [1, 2]
-    assert first.moved == await it.store.list_open(ACCOUNT)
     assert list(first.unmoved) == []
     seen = {claim.mark: claim.venue_order_id or "" for claim in first.moved}
     it.bench.write(2, product_id="ETH-USD")
@@ -196,7 +196,7 @@ async def test_an_open_order_whose_row_says_final_is_due(opened: Open) -> None:
     it = await opened(*rows_of("failed"))
     await ingest_one(it.store, said("v1", Status.NEW), asked_at=NOON - timedelta(hours=1))
     assert it.row()["status"] == "failed"
-    assert await it.store.list_open(ACCOUNT) == []
+    assert await open_rows(it.store) == []
     assert await it.store.list_due(ACCOUNT, NOON) == [OrderName("v1", None)]
 
 
@@ -258,7 +258,7 @@ async def test_the_venue_id_comes_before_the_client_id(opened: Open) -> None:
 
 async def test_rows_with_neither_id_are_listed_and_never_judged(opened: Open) -> None:
     it = await opened({"id": 1, "status": "pending"})
-    claims = await it.store.list_open(ACCOUNT)
+    claims = await open_rows(it.store)
     assert len(claims) == 1
     assert await it.store.read_claims(ACCOUNT, claims) == []
 
@@ -266,7 +266,7 @@ async def test_rows_with_neither_id_are_listed_and_never_judged(opened: Open) ->
 async def test_claims_of_one_order_come_together(opened: Open) -> None:
     rows: list[Row] = [{"id": n, "order_id": "v1", "status": "pending"} for n in (1, 2)]
     it = await opened(*rows, table=Table(columns=TRADES.columns))
-    (known,) = await it.store.read_claims(ACCOUNT, await it.store.list_open(ACCOUNT))
+    (known,) = await it.store.read_claims(ACCOUNT, await open_rows(it.store))
     assert [c.row_id for c in known.claims] == [1, 2]
 
 
@@ -325,7 +325,7 @@ async def test_the_condition_may_name_any_column_of_the_users(opened: Open, colu
     it = await opened(
         *({table.key: n, **row} for n, row in enumerate(rows, 1)), table=table, orders=orders
     )
-    assert [c.row_id for c in await it.store.list_open(ACCOUNT)] == [1, 3]
+    assert [c.row_id for c in await open_rows(it.store)] == [1, 3]
     await ingest_one(it.store, said("v1", Status.CANCELED))
     assert [row["status"] for row in it.bench.rows()] == ["failed", "pending", "failed"]
     found = await it.store.list_finished(ACCOUNT, NOON - timedelta(hours=6))
@@ -357,7 +357,7 @@ async def test_the_condition_is_any_expression(opened: Open, condition: str) -> 
         for row, note in zip(rows_of("pending", "pending"), ("mine", "x"), strict=True)
     ]
     it = await opened(*rows, orders=mapped(where=condition))
-    assert [c.row_id for c in await it.store.list_open(ACCOUNT)] == [1]
+    assert [c.row_id for c in await open_rows(it.store)] == [1]
     await ingest(it.store, said("v1"), said("v2"))
     assert [row["status"] for row in it.bench.rows()] == ["completed", "pending"]
 
@@ -399,9 +399,9 @@ async def test_a_column_tells_which_account_a_row_belongs_to(opened: Open) -> No
         )
     ]
     it = await opened(*rows, orders=orders)
-    assert [c.row_id for c in await it.store.list_open("main")] == [1, 3]
-    assert [c.row_id for c in await it.store.list_open("p")] == [2]
-    assert await it.store.list_open("nobody") == []
+    assert [c.row_id for c in await open_rows(it.store, "main")] == [1, 3]
+    assert [c.row_id for c in await open_rows(it.store, "p")] == [2]
+    assert await open_rows(it.store, "nobody") == []
     await ingest(it.store, *(said(f"v{n}") for n in range(1, 6)))
     words = [row["status"] for row in it.bench.rows()]
     assert words == ["completed", "pending", "completed", "pending", "pending"]
@@ -487,7 +487,7 @@ async def test_tables_and_columns_may_have_any_name(opened: Open, table: str) ->
     made = Table(name=table, columns=dict(zip(names.values(), kinds, strict=True)))
     row = {names["id"]: 1, "Order ID": None, 'client"id': "c1", "status": "pending"}
     it = await opened(row, table=made, orders=mapped(table=table, **names))
-    assert len(await it.store.list_open(ACCOUNT)) == 1
+    assert len(await open_rows(it.store)) == 1
     await it.store.list_finished(ACCOUNT, NOON)
     report = said(
         "v1",

@@ -21,6 +21,7 @@ from tests.contracts.bench import (
     ingest,
     ingest_one,
     mapped,
+    open_rows,
     said,
 )
 from tests.contracts.sqlite_bench import SqliteBench
@@ -72,7 +73,7 @@ PLAIN = "id INTEGER PRIMARY KEY, order_id, status TEXT"
 async def test_whole_numbers_as_venue_ids(file: SqliteBench) -> None:
     columns = "id INTEGER PRIMARY KEY, order_id INTEGER, status TEXT"
     async with store_of(file, columns, (1, 2**63 - 1, "pending"), (2, 7, "pending")) as store:
-        assert [c.venue_order_id for c in await store.list_open(ACCOUNT)] == [str(2**63 - 1), "7"]
+        assert [c.venue_order_id for c in await open_rows(store)] == [str(2**63 - 1), "7"]
         outcomes = await ingest(store, said(str(2**63 - 1)), said("7"))
         assert [o.result for o in outcomes] == [Result.WON, Result.WON]
         assert words(file) == ["completed", "completed"]
@@ -95,7 +96,7 @@ async def test_an_id_that_is_no_text_is_no_id_and_is_never_overwritten(
     columns = "id INTEGER PRIMARY KEY, order_id, client_id TEXT, status TEXT"
     row = (1, cell, "c1", "pending")
     async with store_of(file, columns, row, client_order_id="client_id") as store:
-        (claim,) = await store.list_open(ACCOUNT)
+        (claim,) = await open_rows(store)
         assert claim.venue_order_id is None
         (known,) = await store.read_claims(ACCOUNT, [claim])
         assert known.key == "c:c1"
@@ -135,7 +136,7 @@ async def test_status_codes_may_be_numbers(file: SqliteBench, kind: str) -> None
     cell: object = "0" if kind == "" else 0
     rows = [(n, f"v{n}", cell) for n in (1, 2)]
     async with store_of(file, columns, *rows, status_words=codes) as store:
-        assert len(await store.list_open(ACCOUNT)) == 2
+        assert len(await open_rows(store)) == 2
         await ingest(store, said("v1"), said("v2", Status.CANCELED))
         assert [str(word) for word in words(file)] == ["1", "-1"]
         await again(store, said("v1"))
@@ -148,7 +149,7 @@ async def test_letters_that_a_column_holds_for_equal_are_not_equal(file: SqliteB
     )
     rows = [("a", "ABC", "pending"), ("b", "x", "PENDING")]
     async with store_of(file, columns, *rows) as store:
-        assert {c.row_id: c.meaning.value for c in await store.list_open(ACCOUNT)} == {
+        assert {c.row_id: c.meaning.value for c in await open_rows(store)} == {
             "a": "open",
             "b": "unmapped",
         }
@@ -193,7 +194,7 @@ async def test_text_that_is_no_text_harms_only_its_own_row(file: SqliteBench) ->
     rows = [(n, f"v{n}", "pending", "x") for n in (1, 2)]
     async with store_of(file, columns, *rows, reason="reason") as store:
         file.run("UPDATE trades SET reason = CAST(x'4bfc6e64' AS TEXT) WHERE id = 1")
-        assert len(await store.list_open(ACCOUNT)) == 2
+        assert len(await open_rows(store)) == 2
         reports = [said(f"v{n}", Status.CANCELED, "0", reason="off") for n in (1, 2)]
         outcomes = await ingest(store, *reports)
         assert outcomes[1].result is Result.WON

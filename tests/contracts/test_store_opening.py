@@ -22,6 +22,7 @@ from tests.contracts.bench import (
     HandClock,
     ingest_one,
     mapped,
+    open_rows,
     read,
     said,
 )
@@ -57,7 +58,7 @@ async def test_without_create_nothing_is_made_and_all_can_be_read(bench: Bench) 
     store = bench.store(mapped(), HandClock())
     await store.open(create=False)
     try:
-        assert len(await store.list_open(ACCOUNT)) == 1
+        assert len(await open_rows(store)) == 1
         (known,) = await read(store, said("v1"))
         assert (known.version, known.truth) == (0, None)
         assert await store.list_due(ACCOUNT, HandClock().now()) == []
@@ -96,7 +97,7 @@ async def test_many_stores_that_open_at_once_make_the_tables_once(bench: Bench) 
         stores = [bench.store(mapped(), HandClock()) for _ in range(4)]
         await asyncio.gather(*(store.open(create=True) for store in stores))
         for store in stores:
-            assert len(await store.list_open(ACCOUNT)) == 1
+            assert len(await open_rows(store)) == 1
             await store.close()
     assert bench.ours().truths == []
 
@@ -229,7 +230,7 @@ async def test_a_file_that_may_not_be_written_is_read_and_its_mend_named(file: S
     store = store_on(file.path)
     await store.open(create=True)
     try:
-        assert len(await store.list_open(ACCOUNT)) == 1
+        assert len(await open_rows(store)) == 1
         with pytest.raises(StoreRefused) as caught:
             await ingest_one(store, said("v1"))
     finally:
@@ -250,7 +251,7 @@ async def test_a_locked_database_is_busy_and_works_when_it_is_free(file: SqliteB
         bot.execute("BEGIN EXCLUSIVE")
         answers = await asyncio.gather(
             stores[0].keep_account(AccountRecord(account=ACCOUNT)),
-            stores[1].list_open(ACCOUNT),
+            open_rows(stores[1]),
             stores[2].open(create=True),
             return_exceptions=True,
         )
@@ -286,7 +287,7 @@ async def test_the_users_table_may_be_dropped_while_we_run(file: SqliteBench) ->
     await store.open(create=True)
     file.run("DROP TABLE trades")
     with pytest.raises(StoreRefused) as caught:
-        await store.list_open(ACCOUNT)
+        await open_rows(store)
     assert "trades" in caught.value.what
     await store.close()
 

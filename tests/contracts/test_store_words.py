@@ -20,6 +20,7 @@ from tests.contracts.bench import (
     again,
     ingest_one,
     mapped,
+    open_rows,
     read,
     said,
     step,
@@ -177,7 +178,7 @@ async def test_groups_alone_are_enough(opened: Open) -> None:
 async def test_words_with_quotes_and_other_letters_are_read_and_written(opened: Open) -> None:
     words = {'it\'s "open"': ["open"], "fertig ✔": ["final"], "x; DROP TABLE trades": ["filled"]}
     it = await opened({**PENDING, "status": 'it\'s "open"'}, orders=mapped(status_words=words))
-    assert len(await it.store.list_open(ACCOUNT)) == 1
+    assert len(await open_rows(it.store)) == 1
     await ingest_one(it.store, said("v1", Status.NEW, "1"))
     await ingest_one(it.store, said("v1", Status.FILLED, "2"))
     assert it.row()["status"] == "x; DROP TABLE trades"
@@ -214,7 +215,7 @@ async def test_an_unknown_order_gets_its_word(opened: Open) -> None:
     assert outcome.rows_written == 1
     assert it.row()["status"] == "unknown"
     assert it.kinds() == ["suspect", "unknown"]
-    (claim,) = await it.store.list_open(ACCOUNT)
+    (claim,) = await open_rows(it.store)
     assert claim.meaning is Meaning.UNKNOWN
 
 
@@ -309,7 +310,7 @@ async def test_a_case_under_the_client_id_is_found_and_closed_once_the_venue_id_
     if by == "names":
         (known,) = await it.store.read(ACCOUNT, [OrderName("v1", "c1")])
     else:
-        (known,) = await it.store.read_claims(ACCOUNT, await it.store.list_open(ACCOUNT))
+        (known,) = await it.store.read_claims(ACCOUNT, await open_rows(it.store))
     assert known.absent is not None
     report = said("v1", Status.NEW, client_order_id="c1")
     await ingest_one(it.store, report)

@@ -377,9 +377,6 @@ class BareStore:
             row_id=kept.row_id,
         )
 
-    async def list_open(self, account: str) -> list[Claim]:
-        return (await self.scan_open(account, {})).moved
-
     async def scan_open(
         self, account: str, seen: Mapping[int, str], most: int | None = None
     ) -> Scan:

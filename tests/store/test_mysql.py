@@ -37,6 +37,7 @@ from tests.contracts.bench import (
     ingest,
     ingest_one,
     mapped,
+    open_rows,
     read,
     said,
     step,
@@ -299,7 +300,7 @@ async def test_a_timestamp_is_utc_and_a_datetime_is_in_the_users_zone(
     times = {"created_at": "created_at", "filled_at": "filled_at", "updated_at": "updated_at"}
     store = await place.open(**{**BARE, **times, "timezone": "Europe/Berlin"})
 
-    (claim,) = await store.list_open(ACCOUNT)
+    (claim,) = await open_rows(store)
     assert claim.created_at == NOON
     recent = await store.list_finished(ACCOUNT, NOON - timedelta(minutes=29))
     assert [c.row_id for c in recent] == []
@@ -339,7 +340,7 @@ async def test_a_zero_date_is_no_time_and_the_doctor_tells_of_it(place: Place, k
         cells = (n, f"v{n}", word, zero, zero)
         place.run("INSERT INTO trades VALUES (%s, %s, %s, %s, %s)", *cells)
     store = await place.open(**{**BARE, "created_at": "created_at", "filled_at": "filled_at"})
-    (claim,) = await store.list_open(ACCOUNT)
+    (claim,) = await open_rows(store)
     assert claim.created_at is None
     assert await store.list_finished(ACCOUNT, NOON - timedelta(days=9)) == []
     assert (await ingest_one(store, FILLED)).rows_written == 1
@@ -376,7 +377,7 @@ async def test_letters_that_a_column_holds_for_equal_are_not_equal(
     ]
     place.insert(*rows)
     store = await place.open(**{**BARE, "client_order_id": "client_id"})
-    assert [c.row_id for c in await store.list_open(ACCOUNT)] == ["0x"]
+    assert [c.row_id for c in await open_rows(store)] == ["0x"]
     unmapped = await store.list_unmapped(ACCOUNT, 9)
     assert {(c.word, c.meaning) for c in unmapped} == {(w, Meaning.UNMAPPED) for w in words[1:]}
     for name, written in (("abc", 0), ("ABC ", 0), ("ÁBC", 0), ("ABC", 1), ("x", 0), ("z", 0)):
@@ -421,7 +422,7 @@ async def test_backslashes_are_letters_like_any_other(place: Place) -> None:
     )
     words = {"a\\": ["open"], "b\\'; --": ["filled"], "c\\n": ["final"]}
     store = await place.open(status_words=words, where="note = 'x\\'' OR 1=1'")
-    assert [c.row_id for c in await store.list_open(ACCOUNT)] == [1]
+    assert [c.row_id for c in await open_rows(store)] == [1]
     await ingest_one(store, said("v1", Status.CANCELED, "0", reason="\\u0041\\' %s %(keys)s"))
     assert place.words() == ["c\\n", "pending"]
     assert place.rows()[0]["reason"] == "\\u0041\\' %s %(keys)s"
@@ -432,7 +433,7 @@ async def test_a_condition_may_have_its_texts_in_double_quotes(place: Place) -> 
     place.create(TRADES)
     place.insert({**PENDING, "exchange": "cb"}, {**PENDING, "id": 2, "order_id": "v2"})
     store = await place.open(where='exchange = "cb"')
-    assert [c.row_id for c in await store.list_open(ACCOUNT)] == [1]
+    assert [c.row_id for c in await open_rows(store)] == [1]
 
 
 # --- types ------------------------------------------------------------------------------------
@@ -449,7 +450,7 @@ async def test_whole_numbers_are_compared_with_numbers_only(place: Place) -> Non
     account = AccountColumn(column="exchange", values={"1": "main", "cb": "main"})
     codes = {"0": ["open"], "open": ["new"], "1": ["filled"], "-1": ["final"]}
     store = await place.open(**{**BARE, "status_words": codes, "account": account})
-    assert len(await store.list_open(ACCOUNT)) == 2
+    assert len(await open_rows(store)) == 2
     assert await store.list_unmapped(ACCOUNT, 9) == []
     for name, written in (("12abc", 0), ("012", 0), ("12.0", 0), (f"{most}0", 0), ("12", 1)):
         assert (await ingest_one(store, said(name))).rows_written == written, name
@@ -690,7 +691,7 @@ async def test_a_connection_that_is_lost_is_made_anew(place: Place) -> None:
     ):
         place.run(f"KILL {number}")
     with pytest.raises(StoreBusy):
-        await store.list_open(ACCOUNT)
+        await open_rows(store)
     (outcome,) = await store.advance(ACCOUNT, [step(known, merge(None, FILLED))])
     assert outcome.result is Result.WON
 
@@ -857,7 +858,7 @@ async def test_no_look_up_reads_the_whole_table(place: Place, kind: str, letters
     reports = [said(str(n), Status.FILLED, "1") for n in range(5000, 50001, 5000)]
 
     before = await rows_read(store)
-    assert len(await store.list_open(ACCOUNT)) == 10
+    assert len(await open_rows(store)) == 10
     assert {o.result for o in await ingest(store, *reports)} == {Result.WON}
     names = [OrderName(None, str(n)) for n in range(10)]
     assert len(await store.read(ACCOUNT, names)) == 10

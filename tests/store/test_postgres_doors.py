@@ -15,7 +15,7 @@ from ordersync.errors import ConfigError, OrdersyncError, StoreBusy, StoreRefuse
 from ordersync.store.makes import database_at
 from ordersync.store.makes.postgres import PostgresServer
 from ordersync.store.views import TableViews
-from tests.contracts.bench import ACCOUNT, mapped
+from tests.contracts.bench import mapped, open_rows
 from tests.servers.daemon import Missing
 from tests.servers.fixtures import without
 from tests.servers.pgbouncer import PgBouncer
@@ -234,8 +234,8 @@ async def test_a_listener_that_is_ended_is_none_and_the_next_connection_listens_
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     with pytest.raises(StoreBusy):
-        await store.list_open(ACCOUNT)
-    assert await store.list_open(ACCOUNT) == []
+        await open_rows(store)
+    assert await open_rows(store) == []
     # Another number than before: what came in between was not heard.
     assert await store.revision() not in {None, first}
     await store.close()

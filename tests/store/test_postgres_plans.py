@@ -8,7 +8,7 @@ import pytest
 
 from ordersync.ports import Result
 from ordersync.truth.model import Status
-from tests.contracts.bench import ACCOUNT, NOON, again, ingest, mapped, read, said
+from tests.contracts.bench import ACCOUNT, NOON, again, ingest, mapped, open_rows, read, said
 from tests.store.postgres_house import House, filled, made
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ async def test_with_the_indexes_that_doctor_proposes_nothing_reads_the_history(
 
     works = {
         "opening": lambda store: store.revision(),
-        "list_open": lambda store: store.list_open(ACCOUNT),
+        "scan_open": open_rows,
         "list_finished": lambda store: store.list_finished(ACCOUNT, NOON),
         "list_due": lambda store: store.list_due(ACCOUNT, NOON),
         "list_witnesses": lambda store: store.list_witnesses(ACCOUNT, 10),

@@ -14,7 +14,7 @@ from ordersync.store.makes.postgres import PostgresServer
 from ordersync.store.makes.postgres_session import COPIED_FROM
 from ordersync.store.mapping import bind
 from ordersync.truth.model import Status
-from tests.contracts.bench import ACCOUNT, again, ingest, mapped, said
+from tests.contracts.bench import ACCOUNT, again, ingest, mapped, open_rows, said
 from tests.store.postgres_house import House, filled, made, told
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def made_by_a_dba(house: House, orders: Orders | None = None, *, notify: bool = 
 
 async def works(store: TableStore) -> None:
     """Everything that the service asks of a store."""
-    assert len(await store.list_open(ACCOUNT)) == 5
+    assert len(await open_rows(store)) == 5
     assert len(await store.list_witnesses(ACCOUNT, 3)) == 3
     assert await store.list_unmapped(ACCOUNT, 10) == []
     outcomes = await ingest(
@@ -139,7 +139,7 @@ async def test_a_role_that_may_only_read_can_look_at_everything_and_is_told_its_
 ) -> None:
     url = house.role("GRANT SELECT ON trades TO {}")
     store = await house.open(url=url, create=False)
-    assert len(await store.list_open(ACCOUNT)) == 5
+    assert len(await open_rows(store)) == 5
     found = await store.findings()
     assert any("cannot write" in what and "status" in what for what in errors(found))
     (mend,) = [f.mend for f in found if "cannot write" in f.what]
@@ -226,7 +226,7 @@ async def test_rows_that_no_policy_shows_are_no_rows(house: House) -> None:
     house.run("ALTER TABLE trades ENABLE ROW LEVEL SECURITY")
     house.run("CREATE POLICY shown ON trades USING (id <= 3)")
     store = await house.open(url=url)
-    assert [claim.row_id for claim in await store.list_open(ACCOUNT)] == [1, 2, 3]
+    assert [claim.row_id for claim in await open_rows(store)] == [1, 2, 3]
     outcomes = await ingest(store, *(filled(f"v{n}") for n in range(1, 6)))
     assert [o.rows_written for o in outcomes] == [1, 1, 1, 0, 0]
     found = await store.findings()
@@ -336,8 +336,8 @@ async def test_a_role_that_only_reads_by_default_is_busy_and_told_where_it_may_c
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     with pytest.raises(StoreBusy):
-        await store.list_open(ACCOUNT)
-    assert len(await store.list_open(ACCOUNT)) == 5
+        await open_rows(store)
+    assert len(await open_rows(store)) == 5
     with pytest.raises(StoreBusy, match="default_transaction_read_only"):
         await told(store, filled("v1"))
 
@@ -367,7 +367,7 @@ async def test_a_database_in_another_encoding_is_read_and_written_as_it_is_meant
             words = {"läuft": ["open"], "erfüllt": ["filled"], "x": ["final"]}
             it.store_url = plain.replace(it.name, name)
             store = await it.open(mapped(status_words=words))
-            assert [claim.word for claim in await store.list_open(ACCOUNT)] == ["läuft"]
+            assert [claim.word for claim in await open_rows(store)] == ["läuft"]
             assert (await told(store, filled("v1"))).rows_written == 1
             assert it.ask("SELECT status FROM trades") == "erfüllt"
             await store.close()

@@ -15,7 +15,7 @@ from ordersync.store.reflection import look_at_table
 from ordersync.store.views import TableViews
 from ordersync.truth.merge import merge
 from ordersync.truth.model import EventEvidence, Source, Status
-from tests.contracts.bench import ACCOUNT, NOON, again, ingest, mapped, read, said
+from tests.contracts.bench import ACCOUNT, NOON, again, ingest, mapped, open_rows, read, said
 from tests.store.postgres_house import COLUMNS, House, filled, made, told
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ async def becomes_true(
     watch = house.watch()
     await again(store, filled(order))
     assert not watch.was_written()
-    assert await store.list_open(ACCOUNT) == []
+    assert await open_rows(store) == []
 
 
 # --- keys and ids -----------------------------------------------------------------------------
@@ -295,7 +295,7 @@ async def test_a_time_that_is_none_of_ours_does_no_harm(house: House, kind: str,
         "UPDATE trades SET created_at = %s, filled_at = %s, updated_at = %s", time, time, time
     )
     store = await house.open(mapped(updated_at="updated_at"))
-    (claim,) = await store.list_open(ACCOUNT)
+    (claim,) = await open_rows(store)
     assert claim.created_at is None or claim.created_at.year < 100
     assert (await told(store, filled())).rows_written == 1
     assert str(house.ask("SELECT filled_at::text FROM trades")).startswith("2026-03-01")
@@ -486,7 +486,7 @@ async def test_any_name_of_a_table_its_schema_and_its_columns_is_only_a_name(
     outcomes = await ingest(store, *(filled(f"v{n}") for n in range(1, many + 1)))
     assert {o.result for o in outcomes} == {Result.WON}
     assert sum(o.rows_written for o in outcomes) == many
-    assert await store.list_open(ACCOUNT) == []
+    assert await open_rows(store) == []
 
 
 async def test_what_doctor_prints_can_be_typed(house: House) -> None:
@@ -505,7 +505,7 @@ async def test_any_word_is_only_a_word(house: House, word: str, conforming: str)
     words = {word: ["open"], word + "!": ["filled"], "x": ["final"]}
     house.run("INSERT INTO trades (id, order_id, status) VALUES (1, 'v1', %s)", word)
     store = await house.open(mapped(status_words=words))
-    assert [claim.word for claim in await store.list_open(ACCOUNT)] == [word]
+    assert [claim.word for claim in await open_rows(store)] == [word]
     assert (await told(store, filled())).rows_written == 1
     assert house.ask("SELECT status FROM trades") == word + "!"
 

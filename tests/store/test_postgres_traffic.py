@@ -18,7 +18,7 @@ from ordersync.errors import StoreBusy
 from ordersync.ports import Result
 from ordersync.truth.merge import merge
 from ordersync.truth.model import Status
-from tests.contracts.bench import ACCOUNT, NOON, again, ingest, read, said, step
+from tests.contracts.bench import ACCOUNT, NOON, again, ingest, open_rows, read, said, step
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import Postgres
 from tests.store.postgres_house import House, filled, in_thread, made, told
@@ -304,8 +304,8 @@ async def test_a_connection_that_was_ended_while_nobody_used_it_is_busy_once_at_
     store = await house.open()
     house.run(OTHERS)
     with suppress(StoreBusy):  # a pooler may have seen it first
-        await store.list_open(ACCOUNT)
-    assert len(await store.list_open(ACCOUNT)) == 9
+        await open_rows(store)
+    assert len(await open_rows(store)) == 9
     assert await store.revision() is None
 
 
@@ -378,7 +378,7 @@ async def test_a_server_that_is_away_is_busy_and_works_again_when_it_is_back(
             end()
             for _ in range(2):
                 with pytest.raises(StoreBusy):
-                    await store.list_open(ACCOUNT)
+                    await open_rows(store)
             server.start()
             await comes_back(store)
             await again(store, filled(f"v{n}"))
@@ -414,7 +414,7 @@ async def comes_back(*stores: TableStore) -> None:
         start = perf_counter()
         while True:
             try:
-                await store.list_open(ACCOUNT)
+                await open_rows(store)
                 break
             except StoreBusy:
                 assert perf_counter() - start < PATIENCE

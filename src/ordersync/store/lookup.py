@@ -61,14 +61,10 @@ class Lookup:
             self._statements[account] = RowStatements(self._spelling, self._mapping, account)
         return self._statements[account]
 
-    def open_rows(self, session: Session, account: str) -> list[Claim]:
-        """Rows whose word is open or unknown."""
-        return self.claims(session, Ask(self.about(account).by_words(open_words(self._mapping))))
-
     def scan_open(
         self, session: Session, account: str, seen: Dict[int, str], most: int | None
     ) -> Scan:
-        """The same rows, by whether they are as they were."""
+        """Rows whose word is open or unknown, by whether they are as they were."""
         ask = Ask(self.about(account).by_words(open_words(self._mapping)))
         rows = session.stream(ask) if self._are_many else session.fetch(ask)
         apart = Apart()

@@ -171,10 +171,6 @@ class TableStore:
         """A number that moves when another connection wrote; nearly free."""
         return await self._with(lambda session: session.revision())
 
-    async def list_open(self, account: str) -> list[Claim]:
-        """Rows whose word is open or unknown."""
-        return await self._with(lambda session: self._looks().open_rows(session, account))
-
     async def scan_open(self, account: str, seen: Dict[int, str], most: int | None = None) -> Scan:
         """Rows whose word is open or unknown, by whether they are as they were."""
         lookup = self._looks()

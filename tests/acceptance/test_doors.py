@@ -117,6 +117,16 @@ def test_init_says_why_for_each_guess_and_what_comes_next(house: House) -> None:
     assert {"price", "size"}.isdisjoint(mapped), "the bot's own wishes"
 
 
+def test_init_says_where_the_key_is_to_be_saved_while_it_is_not_there(house: House) -> None:
+    house.place(status="OPEN")
+    house.key_file.unlink()
+
+    said = house.init()
+
+    assert said.status == 0, said
+    assert f"save the API key as {house.key_file}" in said.text
+
+
 def test_init_never_overwrites_a_configuration(house: House) -> None:
     house.config.write_text("# mine\n")
 

@@ -63,5 +63,6 @@ def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_away_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"webhooks\.json is not there"):
+    with pytest.raises(ConfigError, match=r"webhooks\.json is not there") as refused:
         read_secrets(tmp_path / "webhooks.json", ["main"], where=WHERE)
+    assert '{"main": ["whsec_' in refused.value.mend

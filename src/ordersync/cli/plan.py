@@ -58,7 +58,7 @@ async def plan(output: Output, accounts: int | None, open_orders: int | None) ->
 def _show_loads(output: Output, loads: Sequence[Load]) -> None:
     for load in loads[:_MANY]:
         new = "" if load.new_a_day is None else f", {load.new_a_day:,.0f} new a day"
-        output.say(f"{load.account} ({load.venue}): {load.open_orders:,} open orders{new}")
+        output.say(f"{load.account} ({load.venue}): {counted(load.open_orders, 'open order')}{new}")
     if len(loads) > _MANY:
         output.say(f"and {len(loads) - _MANY:,} more accounts; --json has them all")
 
@@ -67,7 +67,8 @@ def _show(output: Output, title: str, plans: Sequence[Plan]) -> None:
     first = plans[0]
     output.say()
     accounts = counted(first.accounts, "account")
-    output.say(f"{title}: {accounts}, {first.open_orders:,} open orders", style="bold")
+    orders = counted(first.open_orders, "open order")
+    output.say(f"{title}: {accounts}, {orders}", style="bold")
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for plan in plans:

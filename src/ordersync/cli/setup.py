@@ -59,6 +59,7 @@ async def set_up(output: Output, wishes: Wishes) -> None:
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
     _tell(output, proposal, path)
+    _tell_next(output, wishes.key_file)
 
 
 def _database_url(wishes: Wishes) -> str:
@@ -148,7 +149,7 @@ def _toml(wishes: Wishes, proposal: Proposal, path: Path) -> str:
 
 
 def _tell(output: Output, proposal: Proposal, path: Path) -> None:
-    """What was written and why, then the next step."""
+    """What was written and why."""
     if output.as_json:
         output.give(
             {
@@ -167,6 +168,12 @@ def _tell(output: Output, proposal: Proposal, path: Path) -> None:
         output.say(f"    {guess.key:<14} {guess.value:<12} {guess.why}")
     for word, tokens in proposal.words.items():
         output.say(f"    {word} = {', '.join(tokens)}", style="dim")
+
+
+def _tell_next(output: Output, key_file: str) -> None:
+    """The next steps."""
+    if not Path(key_file).expanduser().exists():
+        output.say(f"First: save the API key as {key_file}, for nobody else to read (mode 0600).")
     output.say("Next: ordersync doctor   (then: ordersync audit, ordersync sync, ordersync run)")
 
 

@@ -54,12 +54,15 @@ async def check_exposure(settings: Settings, clock: Clock) -> None:
     tokens = await asyncio.to_thread(build_tokens, settings)
     if await Keyring(tokens, clock).has_any():
         return
-    why = "other machines may reach it" if web.is_exposed else "web.require_token is set"
+    if web.is_exposed:
+        key, why = f"listen ({web.listen})", "other machines may reach it"
+        instead = "listen on 127.0.0.1:8642"
+    else:
+        key, why, instead = "require_token", "everybody needs one", "take this key out"
     raise ConfigError(
         f"there is no token, and {why}.",
-        where=f"{settings.path}: web.listen ({web.listen})",
-        mend="Make one with: ordersync token new --scope read --name NAME. "
-        "Or listen on 127.0.0.1:8642.",
+        where=f"{settings.path}: web.{key}",
+        mend=f"Make one with: ordersync token new --scope read --name NAME. Or {instead}.",
     )
 
 

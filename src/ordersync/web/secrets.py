@@ -22,7 +22,7 @@ def read_secrets(
     path: Path, accounts: Collection[str], *, where: str
 ) -> dict[str, tuple[Secret, ...]]:
     """By account its secrets. Raises ConfigError, in which no secret is quoted."""
-    text = read_private(path, where=where)
+    text = read_private(path, where=where, missing=f"Make it, of mode 0600. {_MEND}")
     try:
         # Decoded without a type: the error of a typed decoder may quote what it found.
         content = msgspec.json.decode(text)

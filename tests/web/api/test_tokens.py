@@ -47,6 +47,18 @@ async def test_beyond_loopback_it_does_not_start_while_nobody_has_a_token(tmp_pa
 
 
 @virtually
+async def test_where_a_token_is_needed_on_loopback_the_key_that_says_so_is_named(
+    tmp_path: Path,
+) -> None:
+    async with with_api(tmp_path, web={"require_token": True}) as house:
+        with pytest.raises(ConfigError, match="there is no token") as refused:
+            async with house.serving() as service:
+                await service.run()
+        assert refused.value.where.endswith("web.require_token")
+        assert "take this key out" in refused.value.mend
+
+
+@virtually
 async def test_a_token_opens_what_its_scope_covers(tmp_path: Path) -> None:
     async with with_api(tmp_path, web=NEEDED) as house:
         house.place(Life.open())

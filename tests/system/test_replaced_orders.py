@@ -444,3 +444,21 @@ async def test_while_it_runs_a_row_follows_within_a_pass(tmp_path: Path) -> None
             await at.broker.clock.sleep(45)
             assert at.row(row)[:3] == (order, "completed", 2.0)
             working.cancel()
+
+
+@virtually
+async def test_a_chain_that_is_longer_with_every_answer_keeps_no_pass_for_ever(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as at:
+        chain = [at.broker.place()]
+        at.insert(chain[0])
+
+        def lengthen(path: str) -> None:
+            if len(chain) < 250 and path == f"/v2/orders/{chain[-1]}":
+                chain.append(at.replace(chain[-1]))
+
+        at.broker.before = lengthen
+        async with at.serving() as service:
+            await service.sync()
+        assert 90 < len(chain) < 250

@@ -32,6 +32,7 @@ from ordersync.sync.unread import Unread
 from ordersync.sync.windows import creation_windows
 from ordersync.sync.work import NOT_PROVEN, PassReport, Work
 from ordersync.sync.zone import TimesCompared
+from ordersync.truth.chain import LONGEST_CHAIN
 from ordersync.truth.evidence import Absence, Reading, Sighting
 
 if TYPE_CHECKING:
@@ -189,8 +190,8 @@ class Verification:
 
     async def _ask_heirs(self) -> list[str]:
         """Ask for the orders that replaced those just seen, and for theirs; which they were."""
-        asked: list[str] = []
-        while heirs := self._heirs - self.report.sighted - set(asked):
+        asked, left = list[str](), LONGEST_CHAIN
+        while (left := left - 1) and (heirs := self._heirs - self.report.sighted - set(asked)):
             asked += sorted(heirs)
             await self._ask_in_bulk(sorted(heirs))
         return asked

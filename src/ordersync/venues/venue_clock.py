@@ -19,6 +19,9 @@ COMPARE_EVERY_SECONDS = 20.0
 PARTED = timedelta(seconds=2)
 """From how far apart on the machine's two clocks are not believed to have run together."""
 
+EARLIEST_YEAR, LATEST_YEAR = 2020, 2200
+"""No venue is older, nor will this program be: any other year is a slip, and no time of day."""
+
 
 class VenueClock:
     """What time it is at the venue; ours, until the venue has said."""
@@ -34,7 +37,9 @@ class VenueClock:
         return self._set_to + timedelta(seconds=self._clock.monotonic() - self._ticks)
 
     def set(self, moment: datetime) -> None:
-        """The venue said that it is this time there now."""
+        """The venue said that it is this time there now; nothing where that makes no sense."""
+        if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+            return
         self._set_to, self._set_at = moment, self._clock.now()
         self._ticks = self._clock.monotonic()
         self._was_set = True

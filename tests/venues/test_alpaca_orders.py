@@ -168,6 +168,11 @@ def test_a_field_beyond_all_reason_is_silence_and_its_text_is_not_kept_whole(fie
     assert len(found.why) + len(found.raw) + sum(map(len, found.orders)) < 10_000
 
 
+@pytest.mark.parametrize("field", ["created_at", "updated_at"])
+def test_a_time_at_the_calendars_end_is_silence_for_nothing_can_be_added_to_it(field: str) -> None:
+    assert silent(but("canceled_with_fills", **{field: "9999-12-31T23:59:59Z"})).garbled
+
+
 def test_a_name_that_no_key_could_hold_is_silence() -> None:
     sighted(but("new", client_order_id="x" * LONGEST_NAME))
     assert silent(but("new", client_order_id="x" * (LONGEST_NAME + 1))).garbled

@@ -231,6 +231,7 @@ SPOILED: list[tuple[str, bytes]] = [
     ("filled with nothing", but("filled", filled_size="0")),
     ("no time", but("filled", last_fill_time="yesterday")),
     ("a time without a zone", but("filled", last_fill_time="2026-11-20T09:20:00")),
+    ("a time at the calendar's end", but("filled", created_time="9999-12-31T23:59:59Z")),
     ("a time beyond the calendar", but("filled", last_fill_time="9999-12-31T23:59:59-05:00")),
     ("a time in month 13", but("filled", created_time="2026-13-20T09:20:00Z")),
     ("a flag of a wrong type", but("filled", settled="yes")),

@@ -16,7 +16,7 @@ from ordersync.truth.evidence import LONGEST_NAME
 
 _T = TypeVar("_T")
 
-_YEAR_ONE = 1
+_YEAR_ONE, _LAST_YEAR = 1, 9999
 Number = Any
 """A cell that should be text or a bare number or null. What it is, `number` says: a type that
 names numbers would have msgspec read a bare one as a float before anybody sees its digits."""
@@ -52,10 +52,9 @@ def moment(text: str | None) -> datetime | None:
         raise ValueError(f"the time {text!r:.80} has no zone")
     if value.year == _YEAR_ONE:
         return None
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError(f"{text!r:.80} is no time") from None
+    if value.year == _LAST_YEAR:  # a moment after it would be in no calendar
+        raise ValueError(f"{text!r:.80} is no time")
+    return value.astimezone(UTC)
 
 
 def check_names(*names: str | None) -> None:

@@ -375,7 +375,7 @@ async def test_a_machine_that_is_an_hour_off_is_told_of_it_and_writes_the_same(
             assert stream_of(service).health.state is State.LIVE
             assert await until_told(house, order, "1", within=1) <= 1
         assert house.events("quarantined", "conflict", "suspect") == []
-        assert any("clock is 3600 s off" in line["event"] for line in logs)
+        assert any("clock is 3600.0 s off" in line["event"] for line in logs)
 
 
 @virtually

@@ -254,6 +254,16 @@ async def test_where_nobody_notifies_there_is_no_second_connection(house: House,
     assert backends(house) == (3 if how == "reader" else 2)
 
 
+async def test_who_only_looks_finds_that_run_will_hear_of_new_rows(house: House) -> None:
+    notify(house)
+    store = await house.open(create=False)
+    assert any("heard of at once" in f.what for f in await store.findings())
+    house.run("ALTER TABLE trades DISABLE TRIGGER ordersync_notify")
+    assert any("notifications do not reach us" in f.what for f in await store.findings())
+    await store.close()
+    soon(house, 0)
+
+
 async def test_a_trigger_on_another_table_does_not_tell_of_this_one(house: House) -> None:
     house.run("CREATE TABLE other (id int)")
     notify(house, "other")

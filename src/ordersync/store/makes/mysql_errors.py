@@ -32,7 +32,7 @@ _EXPLAINED: tuple[_Explained, ...] = (
         {1045, 1698, 1130, 1129, 1251, 2059, 3118, 4151},
         StoreRefused,
         "the server does not let this user in ({what}).",
-        "Check the user in database.url and the password (MYSQL_PWD).",
+        "Check the user in database.url and the password (password_file or MYSQL_PWD).",
     ),
     (
         {1049},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -166,7 +166,22 @@ class PostgresServer:
         self, session: Session, table: TableShape, read: Sequence[str], written: Sequence[str]
     ) -> list[Finding]:
         """Rights, and whether new rows are heard of or looked for."""
-        return look_at_rights(session, self._spelling, table, read, written)
+        return look_at_rights(
+            session,
+            self._spelling,
+            table,
+            read,
+            written,
+            why_unheard=lambda: self._why_unheard(table),
+        )
+
+    def _why_unheard(self, table: TableShape) -> str:
+        """Why notifications do not reach us, "" where they do: who only looks has no listener."""
+        with closing(self._connect()) as sender:
+            name = self._spelling.as_typed(self._spelling.table(table))
+            listener = Listener(self._connect, sender, name)
+            listener.close()
+            return listener.why_not
 
 
 _Explained = tuple[tuple[str, ...], tuple[str, ...], type[OrdersyncError], str, str]
@@ -176,7 +191,7 @@ _EXPLAINED: tuple[_Explained, ...] = (
         ("authentication failed", "no such user", "no password supplied", "no pg_hba.conf entry"),
         StoreRefused,
         "the server does not let this user in ({what}).",
-        "Check the user in database.url and the password (PGPASSWORD or PGPASSFILE).",
+        "Check the user in database.url and password_file, PGPASSWORD or PGPASSFILE.",
     ),
     (
         ("3D000",),

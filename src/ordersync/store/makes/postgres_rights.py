@@ -12,7 +12,7 @@ from ordersync.store.schema import tables_since
 from ordersync.store.statement import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ordersync.store.database import Session
     from ordersync.store.makes.postgres_spelling import PostgresSpelling
@@ -50,8 +50,13 @@ def look_at_rights(
     table: TableShape,
     read: Sequence[str],
     written: Sequence[str],
+    *,
+    why_unheard: Callable[[], str],
 ) -> list[Finding]:
-    """Whether this role can do all that ordersync does, and hears of new rows."""
+    """Whether this role can do all that ordersync does, and hears of new rows.
+
+    `why_unheard` tries to listen, and says why that does not work, "" where it does.
+    """
     quote = spelling.bare_quote
     prefix = f"{quote(table.schema)}." if table.schema else ""
     name = prefix + quote(table.name)
@@ -96,7 +101,7 @@ def look_at_rights(
                 "for SELECT and UPDATE, or BYPASSRLS.",
             )
         )
-    return [*found, _about_listening(session, has_trigger=notifies)]
+    return [*found, _about_listening(why_unheard() if notifies else None)]
 
 
 def _shown_nothing(name: str, role: str, closed: Sequence[str]) -> Finding:
@@ -114,11 +119,12 @@ def _shown_nothing(name: str, role: str, closed: Sequence[str]) -> Finding:
     )
 
 
-def _about_listening(session: Session, *, has_trigger: bool) -> Finding:
-    if session.revision() is not None:
+def _about_listening(unheard: str | None) -> Finding:
+    """How `run` learns of new rows; None where there is no trigger that tells of them."""
+    if unheard == "":
         what = "new rows are heard of at once (LISTEN)."
-    elif has_trigger:
-        what = "new rows are looked for every second: notifications do not reach us."
+    elif unheard is not None:
+        what = f"new rows are looked for every second: notifications do not reach us ({unheard})."
     else:
         what = (
             "new rows are looked for every second; `ordersync schema --sql --notify` prints a"

@@ -54,7 +54,7 @@ def test_an_exchange_that_does_not_answer_is_named_and_no_pass_of_that_time_coun
     expect(page.locator(".sentence.good")).to_be_visible()
     by_hand = house.trade_by_hand()
     expect(said(page)).to_contain_text("1 order at the exchange has no row", timeout=20_000)
-    page.locator(".sentence").get_by_role("button", name="Show them").click()
+    page.locator(".sentence").get_by_role("button", name="Show it").click()
     expect(page.locator(".row")).to_have_count(1)
     expect(page.locator(".row .badge")).to_have_text("no row")
     page.locator(".row").click()

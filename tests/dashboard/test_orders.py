@@ -174,12 +174,32 @@ def test_an_order_that_is_proven_to_be_gone_is_not_called_stale(
     house: House, visit: Callable[..., Page]
 ) -> None:
     house.place()
-    house.write("77777777-1234-4abc-8def-000000000005", word="unknown")
+    gone = house.write("77777777-1234-4abc-8def-000000000005", word="unknown")
     house.open()
     page = visit(house.address)
     expect(page.locator(".row .badge.warn")).to_have_text("unknown")
     expect(said(page)).to_have_text("1 order is proven not to be at the exchange.")
     expect(page.locator(".sentence.warn")).to_be_visible()
+    row(page, gone).click()
+    steps = page.locator(".detail .steps li")
+    expect(steps).to_have_text([re.compile(word) for word in ("^Sent", "^Missed")])
+
+
+def test_what_has_merely_ended_is_not_among_what_needs_somebody(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    _, order_id = house.place()
+    house.refuse(house.place(Life.filled(timedelta(minutes=1)))[0])
+    house.open()
+    page = visit(house.address)
+    page.get_by_role("button", name="Show it").click()
+    expect(page.locator(".row")).to_have_count(1)
+    opens, needs = (page.locator(".choice").get_by_role("button", name=n) for n in ("Open", "Need"))
+    expect(opens).to_contain_text("2")
+    house.cancel(order_id)
+    expect(opens).to_contain_text("1")
+    needs.click()  # arranged at once, while what ended can still be seen elsewhere
+    assert page.locator(".row").count() == 1
 
 
 def test_what_stands_in_the_table_is_text_whatever_it_is(

@@ -133,7 +133,7 @@ function Ask() {
       <${Field} name="older_than" title="Older than" hint="As 24h, 7d, 30m" required pattern="\\d+[smhd]" />
       <${Field} name="reason" title="Reason" hint="Is kept with the record" required maxlength="500" />
       <label class="check"><input type="checkbox" checked=${act.value.form.accept_absent} onChange=${(event) => { act.peek().form.accept_absent = event.target.checked; }} /><span>The key is the right one, though the exchange has none of these orders</span>
-        <small>Your word, where the account cannot prove it (--accept-absent). Only where ordersync doctor names the portfolio in which they were placed, and you know why they are gone. Not to make a message go away, nor after the key was changed.</small></label>`;
+        <small>Your word, where the account cannot prove it (<code>--accept-absent</code>). Only where ordersync doctor names the portfolio in which they were placed, and you know why they are gone. Not to make a message go away, nor after the key was changed.</small></label>`;
   }
   return html`
     <p>${kind === "resolve"

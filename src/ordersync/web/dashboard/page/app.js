@@ -6,7 +6,7 @@ import { giveToken, hasToken, wanted } from "./api.js";
 import { openLinked } from "./asked.js";
 import { Detail } from "./detail.js";
 import { Bots, Health, Numbers } from "./health.js";
-import { everyRow, isShadow, rowAt } from "./held.js";
+import { everyRow, isShadow, rowAt, standing, totals } from "./held.js";
 import { cannotAct, isAway, link } from "./link.js";
 import { live, wake } from "./live.js";
 import { Orders, openCursor, step } from "./orders.js";
@@ -82,11 +82,17 @@ function Sentence() {
     <${Shape} of=${shape} />
     <div><p class="say" role="status">${say}</p>${todo ? html`<p class="todo">${todo}</p>` : null}</div>
     <div class="buttons">
-      ${go === "trouble" ? html`<button type="button" onClick=${() => { show("orders"); choose({ which: "trouble", text: "" }); }}>Show them</button>` : null}
-      ${go === "orphans" ? html`<button type="button" onClick=${() => { show("orders"); choose({ which: "orphans", text: "" }); }}>Show them</button>` : null}
+      ${go === "trouble" || go === "orphans" ? html`<${Show} which=${go} />` : null}
       ${go === "health" ? html`<button type="button" onClick=${() => show("health")}>Health</button>` : null}
       ${can ? html`<button type="button" class="strong" disabled=${cannotAct.value !== ""} title=${cannotAct.value} onClick=${() => can === "resolve" ? askOf("unknown") : ask("verifyAll")}>${can === "resolve" ? "Resolve …" : "Verify all"}</button>` : null}
     </div></section>`;
+}
+
+/** The rows of which the sentence speaks. */
+function Show({ which }) {
+  const n = which === "orphans" ? totals.value?.orphans : standing.value?.trouble;
+  const choice = { which, text: "", owner: "", account: "" };
+  return html`<button type="button" onClick=${() => { show("orders"); choose(choice); }}>${n === 1 ? "Show it" : "Show them"}</button>`;
 }
 
 /** Resolve the one order that stands so. */

@@ -81,6 +81,12 @@ const happened = (word, event) => event.latency_ms == null
   ? { word, at: Date.parse(event.at), isBy: true, tip: "When it was seen here; the exchange gave no time." }
   : { word, at: Date.parse(event.at) - event.latency_ms, tip: "By the exchange's clock." };
 
+/** What it is called when the exchange does not show an order; events and rows have the same words. */
+const ABSENCES = {
+  suspect: ["Missed", "The exchange did not show it; that was not proven yet."],
+  unknown: ["Proven gone", "The exchange has no such order; only a person can say what became of it."],
+};
+
 /** What became of the order, by its events, in order of time: [{word, at, isBy, from, tip}, …]. `at` null: not yet;
  * `from`: from when its time counts, where that is not the step before. */
 function milestones(row, { events, loading, isCut, archived }) {
@@ -88,13 +94,19 @@ function milestones(row, { events, loading, isCut, archived }) {
   const oldest = [...events].reverse();
   const end = oldest.find(({ before, after }) => isFinal(after.status) && !isFinal(before.status));
   const fill = oldest.find(({ before, after }) => Number(after.filled_qty ?? 0) > Number(before.filled_qty ?? 0));
-  const found = [{ word: "Seen", at: Date.parse(oldest[0].at), tip: "Its first event here." }];
+  const isSeen = !(oldest[0].kind in ABSENCES);
+  const found = isSeen ? [{ word: "Seen", at: Date.parse(oldest[0].at), tip: "Its first event here." }] : [];
   if (row.created_at != null) found.unshift({ word: "Sent", at: Date.parse(row.created_at), tip: "As the row says it was made." });
   if (fill && fill !== end) found.push(happened("First fill", fill));
   const ended = end ? happened(end.after.status.split("+")[0].replaceAll("_", " "), end) : null;
   if (ended) found.push(ended);
+  const isGone = row.state in ABSENCES;
+  for (const [kind, [word, tip]] of Object.entries(ABSENCES)) {
+    const absence = isGone || !isSeen ? events.find((event) => event.kind === kind) : null;
+    if (absence) found.push({ word, at: Date.parse(absence.at), tip });
+  }
   found.sort((a, b) => a.at - b.at);
-  if (!end) return [...found, { word: "Ended", at: null, tip: "The exchange has not ended it." }];
+  if (!end) return isGone ? found : [...found, { word: "Ended", at: null, tip: "The exchange has not ended it." }];
   const isTrue = row.row_word != null && row.discrepancy !== "status";
   const written = isTrue ? oldest.slice(oldest.indexOf(end)).find(({ after }) => after.word === row.row_word) : null;
   if (!row.orphan) found.push({ word: "Row true", at: written ? Date.parse(written.at) : null, from: ended.at, tip: `When the row said so; its time counts from ${ended.word}.` });
@@ -187,7 +199,7 @@ function Facts({ row, at }) {
     <dt>Table says</dt><dd class=${row.discrepancy === "status" ? "untrue" : ""}><${Text}>${row.row_word}<//></dd>
     <dt>Exchange says</dt><dd><${Text}>${exchangeSays(row)}<//></dd>
     ${row.true_word ? html`<dt>${isShadow.value ? "Would write" : "Should say"}</dt><dd><strong><${Text}>${row.true_word}<//></strong></dd>` : null}
-    <dt>Filled</dt><dd><${Fill} share=${row.share} label="" /> <span class="number">${digits(row.filled_qty ?? "0")} of ${digits(row.quantity)}</span></dd>
+    <dt>Filled</dt><dd>${row.quantity == null ? html`<span class="number">${digits(row.filled_qty)}</span>` : html`<${Fill} share=${row.share} label="" /> <span class="number">${digits(row.filled_qty ?? "0")} of ${digits(row.quantity)}</span>`}</dd>
     <dt>Average price</dt><dd class="number">${digits(row.avg_price)}</dd>
     ${worth > 0 ? html`<dt>Traded for</dt><dd class="number">≈ ${money.format(worth)}</dd>` : null}
     <dt>Fee</dt><dd class="number">${digits(row.fee)}</dd>

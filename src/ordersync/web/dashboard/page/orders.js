@@ -58,7 +58,7 @@ function Row({ row, index, at }) {
   const age = row.born == null ? null : (at - row.born) / 1000;
   const verified = row.verified == null ? null : (at - row.verified) / 1000;
   const isHere = cursor.value === row.key;
-  const filled = `${digits(row.filled_qty ?? "0")} of ${digits(row.quantity)}`;
+  const filled = row.quantity == null ? "How much was ordered is not known." : `${digits(row.filled_qty ?? "0")} of ${digits(row.quantity)}`;
   return html`
     <div role="row" class=${`row ${mark.tone} ${row.mended ? "mended" : ""}`} aria-rowindex=${index + 2} aria-selected=${isHere} id=${`row-${index}`}
       style=${{ top: `${index * height.value}px` }} tabindex="-1" data-row=${row.id} onClick=${() => open(row)}>

@@ -32,7 +32,7 @@ export const Text = ({ children }) =>
 
 /** How much is filled, as a bar with its number. */
 export const Fill = ({ share, label }) => html`
-  <span class="fill" title=${label}>
+  <span class=${share == null ? "fill untold" : "fill"} title=${label}>
     <svg class="gauge" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
       <rect class="whole" width="100" height="6" /><rect class="part" width=${(share ?? 0) * 100} height="6" />
     </svg>

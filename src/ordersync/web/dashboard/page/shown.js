@@ -37,7 +37,7 @@ const COLUMNS = {
 export function fits({ which, text, owner, account }) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   return (row) =>
-    (which !== "trouble" || row.rank >= 2 || row.mended || row.orphan) &&
+    (which !== "trouble" || row.rank >= 2 || (row.mended && row.wasTrouble) || row.orphan) &&
     (!owner || row.owner === owner) &&
     (!account || row.account === account) &&
     words.every((word) => row.text.includes(word));

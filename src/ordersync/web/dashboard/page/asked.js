@@ -89,9 +89,8 @@ async function readTotals(limit, seen) {
 async function readAll() {
   const began = Date.now();
   const seen = new Set();
-  if (loaded.peek() && rows.size <= FEW) {
-    if (await readTotals(FEW, seen)) return sweep(seen, began);
-  }
+  const isFew = rows.size <= FEW && (totals.peek()?.open ?? 0) <= FEW;
+  if (loaded.peek() && isFew && await readTotals(FEW, seen)) return sweep(seen, began);
   await readPages(seen);
   sweep(seen, began);
 }

@@ -52,7 +52,7 @@ def test_that_none_has_ended_is_said_only_as_long_as_it_is_true(
     page = visit(house.address)
     pane = page.locator(".pane")
     expect(pane).to_contain_text("None has ended yet either")
-    house.place(Life.filled(timedelta(minutes=1)), word="completed")
+    house.place(Life.filled(timedelta(minutes=1)))
     expect(pane).to_contain_text("All that there were have ended")
 
 

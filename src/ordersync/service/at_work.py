@@ -29,6 +29,7 @@ from ordersync.service.parts import Parts
 from ordersync.service.telling import DELIVERIES, Telling
 from ordersync.service.watching import Watch
 from ordersync.service.web_door import check_exposure, serve_api
+from ordersync.sync.anew import begin_anew
 from ordersync.sync.answering import Answering
 from ordersync.sync.audit import Audit, audit
 from ordersync.sync.operator import Operator
@@ -255,7 +256,8 @@ class Service:
         ):
             group.create_task(Desk(self.owners, self.leases, self.clock).run(), name="requests")
             for name, tenure in self.tenures.items():
-                serve = functools.partial(self._run_account, name)
+                work = functools.partial(self._run_account, name)
+                serve = functools.partial(begin_anew, work, account=name, clock=self.clock)
                 group.create_task(tenure.run(serve), name=f"account {name}")
             self.telling.start(group, self.sending)
             if self.settings.web.enabled:

@@ -86,6 +86,20 @@ def test_what_became_of_a_suspect_order_is_previewed_then_written(
     expect(facts).to_contain_text(re.compile(r"Said\d+ s ago, by a person, not by the exchange"))
 
 
+def test_all_can_be_verified_though_nothing_is_in_doubt(
+    house: House, visit: Callable[..., Page]
+) -> None:
+    house.place()
+    house.open()
+    page = visit(house.address)
+    page.locator(".sentence.good").get_by_role("button", name="Verify all").click()
+    dialog = page.locator("dialog")
+    expect(dialog).to_contain_text("Asks the exchange about every open order")
+    dialog.get_by_role("button", name="Verify everything now").click()
+    expect(dialog).to_contain_text("main: 1 order asked about, 0 rows updated")
+    dialog.get_by_role("button", name="Close").click()
+
+
 def test_an_exchange_that_is_wrong_is_corrected_with_a_reason(
     house: House, visit: Callable[..., Page]
 ) -> None:

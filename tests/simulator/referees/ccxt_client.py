@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ccxt  # type: ignore[import-not-found,unused-ignore]
+import standing_clock  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
 
 MARKETS = ("BTC/USD", "ETH/USD", "SOL/USD", "DOGE/USD", "BTC/USDC", "ETH/BTC")
 

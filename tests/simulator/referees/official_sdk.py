@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests  # type: ignore[import-untyped,import-not-found,unused-ignore]
+import standing_clock  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
 from coinbase.rest import RESTClient  # type: ignore[import-not-found,unused-ignore]
 from requests.adapters import (  # type: ignore[import-untyped,import-not-found,unused-ignore]
     HTTPAdapter,

@@ -84,7 +84,7 @@ function Sentence() {
     <div class="buttons">
       ${go === "trouble" || go === "orphans" ? html`<${Show} which=${go} />` : null}
       ${go === "health" ? html`<button type="button" onClick=${() => show("health")}>Health</button>` : null}
-      ${can ? html`<button type="button" class="strong" disabled=${cannotAct.value !== ""} title=${cannotAct.value} onClick=${() => can === "resolve" ? askOf("unknown") : ask("verifyAll")}>${can === "resolve" ? "Resolve …" : "Verify all"}</button>` : null}
+      ${can ? html`<button type="button" class=${tone === "good" ? "" : "strong"} disabled=${cannotAct.value !== ""} title=${cannotAct.value} onClick=${() => can === "resolve" ? askOf("unknown") : ask("verifyAll")}>${can === "resolve" ? "Resolve …" : "Verify all"}</button>` : null}
     </div></section>`;
 }
 

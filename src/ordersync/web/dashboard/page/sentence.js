@@ -133,7 +133,7 @@ export function sentence() {
   }
   const within = t.oldest_verified_age_seconds + (at - t.told) / 1000;
   return {
-    tone: "good", shape: "check", todo: "",
+    tone: "good", shape: "check", todo: "", act: "verify",
     say: `${open === 1 ? "The one open order is" : `All ${number(open)} open orders`} verified within ${span(Math.ceil(within))}.`,
   };
 }

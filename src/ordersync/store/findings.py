@@ -52,7 +52,7 @@ def _about_table(mapping: Mapping) -> list[Finding]:
             Finding(
                 severity=Severity.WARNING,
                 about="venue_order_id",
-                what=f"the column {venue_ids!r} holds whole numbers; ids of exchanges have letters.",
+                what=f"the column {venue_ids!r} holds whole numbers; ids of venues have letters.",
                 mend="Map the column that holds the exchange's own id of the order.",
             )
         )

@@ -53,8 +53,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("ordersync")
 
-"""From how far off the venue's clock ours is worth a word: nothing rests on it."""
-
 
 class Service:
     """One configuration at work: a store, and for each account a venue and its reconciler."""

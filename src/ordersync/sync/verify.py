@@ -190,16 +190,17 @@ class Verification:
 
     async def _ask_heirs(self) -> list[str]:
         """Ask for the orders that replaced those just seen, and for theirs; which they were."""
-        asked, left = list[str](), LONGEST_CHAIN
-        while (left := left - 1) and (heirs := self._heirs - self.report.sighted - set(asked)):
-            asked += sorted(heirs)
-            await self._ask_in_bulk(sorted(heirs))
+        asked: list[str] = []
+        for _ in range(LONGEST_CHAIN):
+            if not (heirs := sorted(self._heirs - self.report.sighted - set(asked))):
+                break
+            asked += heirs
+            await self._ask_in_bulk(heirs)
         return asked
 
     async def _list_open(self, ids: Sequence[str]) -> set[str]:
         """Where it saves calls: one list of all open orders. Those of `ids` that it showed."""
-        at_venue = self.report.open_at_venue
-        expected = len(ids) if at_venue is None else at_venue
+        expected = len(ids) if self.report.open_at_venue is None else self.report.open_at_venue
         if not list_pays(self._venue, len(ids), expected):
             return set()
         asked_at = self._clock.now()
@@ -387,8 +388,7 @@ class Verification:
             witnessed += reading.absences if seen or self._accept_absent else ()
         self.report.failed |= {absence.client_order_id or "": NOT_PROVEN for absence in absent}
         # Only where the rows' times are the venue's was the window searched the right one.
-        is_right = self._times.agree > self._times.disagree
-        if not witnessed or not is_right:
+        if not witnessed or self._times.agree <= self._times.disagree:
             return
         asked, lacks = self.report.asked, len(absent)
         if self._accept_absent or await proves_by_history(self._venue, record, asked, lacks):

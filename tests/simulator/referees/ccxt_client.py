@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ccxt  # type: ignore[import-not-found,unused-ignore]
-import standing_clock  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
+from standing_clock import stand_still  # type: ignore[import-not-found,unused-ignore]
 
 MARKETS = ("BTC/USD", "ETH/USD", "SOL/USD", "DOGE/USD", "BTC/USDC", "ETH/BTC")
 
@@ -117,6 +117,7 @@ def follow(exchange: Any, *order_ids: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    stand_still()
     address, key_path, deed, *rest = sys.argv[1:]
     deeds = {"read": read, "trade": trade, "follow": follow}
     print(json.dumps(deeds[deed](connect(address, key_path), *rest)))

@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests  # type: ignore[import-untyped,import-not-found,unused-ignore]
-import standing_clock  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
 from coinbase.rest import RESTClient  # type: ignore[import-not-found,unused-ignore]
 from requests.adapters import (  # type: ignore[import-untyped,import-not-found,unused-ignore]
     HTTPAdapter,
 )
+from standing_clock import stand_still  # type: ignore[import-not-found,unused-ignore]
 
 
 class _ToTheSimulator(HTTPAdapter):  # type: ignore[misc,unused-ignore]
@@ -133,6 +133,7 @@ def follow(client: Any, *order_ids: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    stand_still()
     address, key, host_claim, deed, *rest = sys.argv[1:]
     deeds = {"read": read, "trade": trade, "follow": follow}
     print(json.dumps(deeds[deed](connect(address, key, host_claim), *rest)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -115,7 +116,8 @@ class _Guest(uvicorn.Server):
             await super().startup()
         except SystemExit as ended:
             # uvicorn ends the process here; a guest must not.
-            why = str(ended.__context__).rpartition(": ")[2]
+            # Before the reason stand the address and, from Python 3.13 on, a number in brackets.
+            why = re.sub(r".*[:\]] ", "", str(ended.__context__))
             raise OSError(
                 f"{HOST}:{self.config.port} cannot be listened on ({why}); "
                 "name another port, or 0 for any that is free."

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 from typing import TYPE_CHECKING
 
 import h11
@@ -158,7 +159,8 @@ async def listening(application: ASGIApp, host: str, port: int) -> AsyncIterator
         await server.startup()
     except SystemExit as ended:
         # uvicorn ends the process here; a guest must not.
-        why = str(ended.__context__).rpartition(": ")[2]
+        # Before the reason stand the address and, from Python 3.13 on, a number in brackets.
+        why = re.sub(r".*[:\]] ", "", str(ended.__context__))
         raise OSError(f"{host}:{port} cannot be listened on ({why}).") from None
     finally:
         log.removeFilter(_is_not_raised)

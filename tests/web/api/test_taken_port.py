@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ordersync.errors import StoreBusy
-from ordersync.service.build import build_tokens
 from ordersync.simulator import Life
 from tests.system.caller import PORT, calling, with_api
 from tests.virtual import virtually
@@ -15,9 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
-
-    from ordersync.settings import Settings
-    from ordersync.tokened import TokenStore
 
 
 @virtually
@@ -39,27 +34,5 @@ async def test_a_port_that_is_taken_is_told_and_tried_again_while_orders_are_kep
             assert "The API is not served" not in capsys.readouterr().out
             other.close()
             await other.wait_closed()
-            await house.wait(seconds=31)
-            assert await caller.get("/healthz") == {"status": "alive"}
-
-
-@virtually
-async def test_tokens_that_cannot_be_read_are_told_and_tried_again_while_orders_are_kept_true(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    refused: list[str] = []
-
-    def build_or_refuse(settings: Settings) -> TokenStore:
-        if not refused:
-            refused.append("once")
-            raise StoreBusy("the database is away.")
-        return build_tokens(settings)
-
-    monkeypatch.setattr("ordersync.service.web_door.build_tokens", build_or_refuse)
-    async with with_api(tmp_path) as house:
-        order = house.place(Life.filled())
-        async with calling(house) as caller:
-            assert house.untrue(order) == []
-            assert "The API is not served yet: the database is away." in capsys.readouterr().out
             await house.wait(seconds=31)
             assert await caller.get("/healthz") == {"status": "alive"}

@@ -129,6 +129,7 @@ def all_or_nothing(session: Session) -> Iterator[None]:
         yield
         session.commit()
     except BaseException:
+        # An interrupt too: nothing is swallowed, and no transaction is left open behind it.
         session.rollback()
         raise
 

@@ -34,6 +34,7 @@ async def begin_anew(work: Callable[[], Awaitable[None]], *, account: str, clock
         try:
             return await work()
         except Exception as error:
+            # Silence: whatever it was, it is no answer about an order, and changes none.
             if _is_ours(error):
                 raise
             if clock.monotonic() - began > LONGEST_PAUSE.total_seconds():

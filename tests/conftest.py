@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +26,7 @@ from tests.servers.fixtures import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 __all__ = [
     "common_folder",
@@ -37,6 +38,18 @@ __all__ = [
     "postgres16",
     "postgres18",
 ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that meets its time limit fails, also where somebody swallowed the interruption."""
+    marker = item.get_closest_marker("timeout")
+    limit = float(marker.args[0] if marker else item.config.getini("timeout"))
+    began = monotonic()
+    result = yield
+    if monotonic() - began > 0.9 * limit:  # which began with the fixtures
+        pytest.fail(f"it passed, but only at its limit of {limit:.0f} s: something in it hangs")
+    return result
 
 
 @pytest.fixture(autouse=True)

@@ -229,22 +229,23 @@ async def test_who_never_answers_is_given_up() -> None:
 
 @virtually
 async def test_an_answer_that_never_ends_is_left() -> None:
-    async def endless(send: Any) -> None:  # noqa: ANN401
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        while True:
-            part = {"type": "http.response.body", "body": b"x" * 60_000, "more_body": True}
-            await send(part)
+    left = asyncio.Event()
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
-        del scope, receive
-        with contextlib.suppress(Exception):
-            await endless(send)
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"x" * 60_000)
+                await writer.drain()
+        left.set()
 
     outgoing = Outgoing(LOOPBACK)
-    async with listening(app, "127.0.0.1", PORT):
+    async with await asyncio.start_server(endless, "127.0.0.1", PORT):
         answered = await outgoing.post(f"http://127.0.0.1:{PORT}/", b"", {})
         assert answered.is_taken
         await outgoing.close()
+        await left.wait()
 
 
 @virtually

@@ -538,7 +538,11 @@ def test_a_replay_of_events_tells_the_ends_that_fell_into_a_gap(
                 stream.cut()
             broker.change(order, "fill", filled="10")
             bot.becomes(running, row, "filled")
-            running.until(lambda since=since: broker.connections > since, PATIENCE, "it is back")
+            running.until(
+                lambda since=since: broker.connections > since and broker.listening(),
+                PATIENCE,
+                "it is back",
+            )
         running.until(
             lambda: any(asked.path == "/v2/events/trades" for asked in broker.asked),
             PATIENCE,

@@ -331,6 +331,21 @@ async def test_a_key_of_another_account_marks_nothing_as_gone(tmp_path: Path) ->
 
 
 @virtually
+async def test_another_accounts_own_open_orders_prove_no_absence(tmp_path: Path) -> None:
+    """Before the first order was ever sighted, the key shows orders, but none of this table."""
+    async with at_alpaca(tmp_path) as house:
+        rows = [house.place(age=ago(days=2)) for _ in range(3)]
+        stranger = house.world.open_account()
+        made = house.clock.now() - ago(days=1)
+        house.world.place(stranger.account_id, BODY, life=Life.open(), created_at=made)
+        before = house.dump("trades")
+        async with house.running(key=stranger.key):
+            await house.wait(minutes=30)
+        assert house.dump("trades") == before
+        assert {house.word(one) for one in rows} == {OPEN}
+
+
+@virtually
 async def test_a_token_without_the_scope_to_trade_reads_and_listens_until_it_expires(
     tmp_path: Path, logs: list[MutableMapping[str, Any]]
 ) -> None:

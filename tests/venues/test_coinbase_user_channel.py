@@ -286,7 +286,16 @@ async def test_a_redirect_is_not_followed() -> None:
         assert venue.heard == []
 
 
-@pytest.mark.parametrize("proxy", ["127.0.0.1:9", "socks5://127.0.0.1:9"])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "127.0.0.1:9",
+        "socks5://127.0.0.1:9",
+        "bob:hunter2@127.0.0.1:9",
+        "http://bob:hunter2%E4@127.0.0.1:9",
+        "http://bob:hunter2@127.0.0.1:nine",
+    ],
+)
 @virtually
 async def test_a_proxy_that_cannot_be_used_is_silence_with_a_mend(
     monkeypatch: pytest.MonkeyPatch, proxy: str
@@ -303,3 +312,4 @@ async def test_a_proxy_that_cannot_be_used_is_silence_with_a_mend(
         with pytest.raises(VenueSilent, match="proxy") as silent:
             await listen(venue.channel("wss://venue.example"))
     assert "NO_PROXY" in silent.value.mend
+    assert not any(secret in str(silent.value) for secret in ("bob", "hunter2"))

@@ -42,6 +42,8 @@ CLOSE_WATCH = timedelta(seconds=2)
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(milliseconds=250), timedelta(seconds=30)
 REFUSED_PAUSE = timedelta(seconds=60)
+LONGEST_ASKED_PAUSE = timedelta(minutes=5)
+"""What a venue's Retry-After is heeded up to, as by the rate budget: it may be back sooner."""
 STEADY_AFTER = timedelta(seconds=5)
 """How long a stream has to last before the next failure counts as a first one."""
 
@@ -134,7 +136,7 @@ class Stream:
                 asked = REFUSED_PAUSE
             except VenueSilent as error:
                 self._degrade(str(error), about="ended")
-                asked = error.pause or asked
+                asked = min(error.pause or asked, LONGEST_ASKED_PAUSE)
             if self._was_steady() and self.health.is_proven:
                 pause = FIRST_PAUSE
             jitter = random.uniform(0.5, 1.5)  # noqa: S311 - so that not all come back at once

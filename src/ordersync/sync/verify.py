@@ -97,6 +97,7 @@ class Verification:
         self._without_fill: set[str] = set()
         self._heirs: set[str] = set()
         self._chains = Chains(store)
+        self._listed: set[str] = set()
         self._times = TimesCompared()
         self.report = PassReport(
             account=account,
@@ -123,8 +124,8 @@ class Verification:
             await self._feed(Reading(), self._clock.now(), restate=settled)
         heirs = await self._chains.heirs(self._account, self._known.values())
         ids += [order for order in heirs if order not in ids]
-        if listed := await self._list_open(ids):
-            ids = [order for order in ids if order not in listed]
+        self._listed = await self._list_open(ids)
+        ids = [order for order in ids if order not in self._listed]
         await self._ask_in_bulk(ids)
         ids += await self._ask_heirs()
         await self._complete_fills()
@@ -169,8 +170,7 @@ class Verification:
                             parts.clear()
                         writing.create_task(self._feed(reading, asked_at, names=part))
             except ExceptionGroup as several:
-                # As from one write: what the store raised.
-                raise several.exceptions[0] from None
+                raise several.exceptions[0] from None  # as from one write: what the store raised
             self._unread.forget(self.report.sighted, self._known, self._watched)
 
     async def _read(self, ids: Sequence[str]) -> list[str]:
@@ -250,8 +250,7 @@ class Verification:
                 absences=absences,
                 garbled=[s for s in reading.silences if s.garbled],
                 restate=restate,
-                # Read before the question was asked; a step that proves stale is lost and
-                # read again.
+                # Read before the question was asked: a step that proves stale is lost, and read again.
                 known=self._known,
                 ages_from_rows=self._times.ages_from_rows,
             )
@@ -326,7 +325,8 @@ class Verification:
                 absent.append(absence)
         if not absent:
             return
-        newest: Collection[str] = self.report.sighted
+        # Of a list only what this table has: a stranger's open orders prove a stranger's account.
+        newest: Collection[str] = self._listed
         if not self._witnesses and not newest:
             newest = await self._store.list_witnesses(self._account, 2 * len(absent) + 25)
         asked_at = self._clock.now()

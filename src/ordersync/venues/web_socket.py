@@ -72,10 +72,12 @@ async def open_web_socket(
         away = TurnedAway(status)
         away.pause = retry_after(error.response.headers, venue_now())
         raise away from None
-    except (InvalidProxy, ImportError) as error:
+    except (InvalidProxy, ImportError, ValueError) as error:
         # Silence, not an end: asking over HTTP may know a way round, and takes the stream's place.
+        # Only what is missing is quoted: the others quote the address, which may hold a password.
+        why = str(error) if isinstance(error, ImportError) else "its address cannot be read"
         raise VenueSilent(
-            f"the stream cannot be opened through the proxy ({error}).",
+            f"the stream cannot be opened through the proxy ({why}).",
             mend="Write HTTPS_PROXY as http://host:port, or list the venue in NO_PROXY.",
         ) from None
     except (OSError, TimeoutError, WebSocketException, EOFError) as error:

@@ -9,7 +9,6 @@ import hmac
 import http.client
 import json
 import secrets
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +19,7 @@ import pytest
 from tests.acceptance.alpaca_house import AlpacaHouse
 from tests.acceptance.alpaca_stub import Stub
 from tests.acceptance.house import PATIENCE, now
+from tests.servers.daemon import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,12 +107,6 @@ class Relay:
         running.until(answers, PATIENCE, "the door is open")
 
 
-def a_free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @pytest.fixture
 def broker() -> Iterator[Stub]:
     stub = Stub()
@@ -131,7 +125,7 @@ def bot(broker: Stub, tmp_path: Path) -> AlpacaHouse:
 
 @pytest.fixture
 def relay(bot: AlpacaHouse) -> Relay:
-    found = Relay(a_free_port())
+    found = Relay(free_port())
     secret_file = bot.folder / "webhooks.json"
     secret_file.write_text(json.dumps({"main": [SECRET, OTHER_SECRET]}))
     secret_file.chmod(0o600)

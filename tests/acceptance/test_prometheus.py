@@ -131,8 +131,8 @@ def test_a_key_that_is_refused_reaches_prometheus_a_chat_and_a_mailbox(
         mail=f"mailto://127.0.0.1:{office.port}?from=o@example.com&to=y@example.com&smtp=127.0.0.1",
     )
     with open_to_all(chat), open_to_all(office), house.running("run") as running:
-        running.until(lambda: "The API answers" in running.so_far, 30, "the API")
-        running.until(lambda: "Sync complete" in running.so_far, 20, "a pass")
+        running.until(lambda: "The API answers" in running.so_far, PATIENCE, "the API")
+        running.until(lambda: "Sync complete" in running.so_far, PATIENCE, "a pass")
         told = re.search(r"The API answers at http://(127\.0\.0\.1:\d+)", running.so_far)
         assert told
         with scraping(house.folder, told[1]) as prometheus:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.servers.fixtures import OwnServer
     from tests.servers.place import Server
 
-HEALED = 20.0
+HEALED = 60.0
 """Seconds to the first write after all was there again; machines are shared."""
 
 SOON = Life.filled(timedelta(milliseconds=100))

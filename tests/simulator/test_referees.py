@@ -6,7 +6,6 @@ run as child processes. Without it these tests are skipped, unless ORDERSYNC_DEM
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import pytest
 from ordersync.simulator import Fault, Faults, Kind, World, app, serving
 from ordersync.simulator.populated import populate
 from tests.simulator.asking import Clock
+from tests.simulator.children import child_of
 
 if TYPE_CHECKING:
     from ordersync.simulator import Account
@@ -43,13 +43,16 @@ class Arena:
         """Run a client against the served world, and read what it printed."""
         application = app(self.world, faults, requests_per_second=PLENTY)
         async with serving(application) as url:
-            child = await asyncio.create_subprocess_exec(
-                self.python, SCRIPTS / script, url, self.key_file, *words,
-                env={**os.environ, "STANDS_AT": str(self.clock.at.timestamp())},
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            out, err = await asyncio.wait_for(child.communicate(), 300)
+            line: tuple[str | Path, ...] = (
+                self.python,
+                SCRIPTS / script,
+                url,
+                self.key_file,
+                *words,
+            )
+            standing = {**os.environ, "STANDS_AT": str(self.clock.at.timestamp())}
+            async with child_of(*line, env=standing) as child:
+                out, err = await child.communicate()
         assert child.returncode == 0, err.decode()
         seen: dict[str, Any] = json.loads(out)
         return seen

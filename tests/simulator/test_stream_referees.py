@@ -5,7 +5,6 @@ See `test_referees`. Here the world's clock runs, and so does the children's.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ordersync.simulator import Life, World, app, limit_gtc, serving
+from tests.simulator.children import child_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.referee
 
 SCRIPTS = Path(__file__).parent / "referees"
 FILLS = Life.filled(
-    timedelta(seconds=1), fills=((timedelta(seconds=0.5), Decimal("0.25")),)
+    timedelta(seconds=3), fills=((timedelta(seconds=1.5), Decimal("0.25")),)
 )  # fmt: skip
 
 
@@ -50,15 +50,10 @@ class Hall:
         """Start the client; gives what it prints, line by line."""
         key_file = self.account.key.write(folder / "key.json")
         async with serving(app(self.world)) as url:
-            child = await asyncio.create_subprocess_exec(
-                python, SCRIPTS / script, url.replace("http", "ws"), key_file,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                limit=10_000_000,
-            )  # fmt: skip
-            assert child.stdout
-            lines = child.stdout
-            async with asyncio.timeout(60):
+            address = url.replace("http", "ws")
+            async with child_of(python, SCRIPTS / script, address, key_file) as child:
+                assert child.stdout
+                lines = child.stdout
                 yield (json.loads(line) async for line in lines)
                 _, err = await child.communicate()
             assert child.returncode == 0, err.decode()
@@ -106,7 +101,7 @@ async def test_ccxt_watches_an_order_until_it_is_closed(referees: Path, tmp_path
                 seen.setdefault(each["id"], []).append((each["status"], each["filled"]))
             if order is None:
                 order = hall.place(FILLS)
-            elif seen[order.order_id][-1] == ("open", 2):
+            elif seen.get(order.order_id, [None])[-1] == ("open", 2):
                 # FILLED came before it watched again. It is in its cache, and surfaces with the
                 # next frame whatever that is about: a trap of this client, not of the exchange.
                 hall.place(Life.pending())

@@ -27,6 +27,7 @@ from ordersync.store.open_rows import (
     cut,
     is_after,
     is_of_all,
+    is_whole,
     may_fit,
     nameless,
     place_of,
@@ -199,6 +200,8 @@ class TableLists:
 
     def _next_page(self, session: Session, wanted: Wanted, after: Place | None, limit: int) -> Page:
         """The same where the database sorts and cuts: however many are open, it costs a page."""
+        if after is not None and not is_whole(after):
+            return Page(orders=[])
         behind = None if after is None else int(after[1])
         accounts = [name for name in self._accounts if wanted.account in {None, name}]
         found = (

@@ -55,6 +55,8 @@ class Named:
                 found.append((account, self._known(session, account, claim), claim))
         if not self._lookup.has_tables:
             return found
+        if field == "id" and found:
+            return found  # a row says itself which order it is, whatever it was before
         seen = {(account, known.key) for account, known, _ in found}
         asks = [Ask(self._own.named("row_id" if field == "id" else field), {"text": text})]
         if field != "id" and self._lookup.has_archive:

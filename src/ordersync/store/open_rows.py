@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 OPEN = frozenset({None, State.OPEN})
 """What asks for open rows, however they stand."""
 
+_LARGEST = 2**63 - 1
+
 
 class Row(NamedTuple):
     """An open row, and whose it is."""
@@ -83,6 +85,12 @@ def place_of(row: Row) -> Place:
     """Where it stands in the list."""
     key = row.claim.row_id
     return ("number" if isinstance(key, int) else "text", str(key))
+
+
+def is_whole(place: Place) -> bool:
+    """Whether it is a key that a database may have as a whole number; texts come behind all."""
+    kind, key = place
+    return kind == "number" and -_LARGEST <= int(key) <= _LARGEST
 
 
 def is_after(row: Row, after: Place | None) -> bool:

@@ -95,8 +95,8 @@ class TableViews:
     def _find_by(self, session: Session, field: str, text: str) -> list[Match]:
         """Orders whose row, or whose kept truth where the row is gone, has this name."""
         found = self._rows(session, field, text)
-        if not self._has_tables(session):
-            return found
+        if not self._has_tables(session) or (field == "id" and found):
+            return found  # a row says itself which order it is, whatever it was before
         column = "row_id" if field == "id" else field
         known = {(match.account, match.key) for match in found}
         kept = session.fetch(Ask(self._own.named(column), {"text": text}))

@@ -250,7 +250,7 @@ class Verification:
                 absences=absences,
                 garbled=[s for s in reading.silences if s.garbled],
                 restate=restate,
-                # Read before the question was asked: a step that proves stale is lost, and read again.
+                # Read before the question was asked: a step that is stale is lost, read again.
                 known=self._known,
                 ages_from_rows=self._times.ages_from_rows,
             )

@@ -20,6 +20,7 @@ from ordersync.simulator import Fault, Faults, Kind, alpaca, serving
 from ordersync.simulator.alpaca import Life, World
 from ordersync.simulator.alpaca.populated import populate
 from tests.simulator.asking import Clock
+from tests.simulator.children import child_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,12 +48,15 @@ class Arena:
     async def ask(self, script: str, *words: str, faults: Faults | None = None) -> dict[str, Any]:
         """Run a client against the served world, and read what it printed."""
         async with serving(alpaca.app(self.world, faults, **self.options)) as url:
-            child = await asyncio.create_subprocess_exec(
-                self.python, SCRIPTS / script, url, self.key_file, *words,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            out, err = await asyncio.wait_for(child.communicate(), 60)
+            line: tuple[str | Path, ...] = (
+                self.python,
+                SCRIPTS / script,
+                url,
+                self.key_file,
+                *words,
+            )
+            async with child_of(*line) as child:
+                out, err = await child.communicate()
         assert child.returncode == 0, err.decode()
         seen: dict[str, Any] = json.loads(out)
         return seen
@@ -233,15 +237,10 @@ class Hall:
         application = alpaca.app(self.world)
         async with serving(application) as url:
             address = url if scheme == "http" else url.replace("http", "ws") + "/stream"
-            child = await asyncio.create_subprocess_exec(
-                python, SCRIPTS / script, address, key_file, *words,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                limit=10_000_000,
-            )  # fmt: skip
-            assert child.stdout
-            lines = child.stdout
-            async with asyncio.timeout(60):
+            line: tuple[str | Path, ...] = (python, SCRIPTS / script, address, key_file, *words)
+            async with child_of(*line) as child:
+                assert child.stdout
+                lines = child.stdout
                 yield (json.loads(line) async for line in lines), application.state.streams
                 _, err = await child.communicate()
             assert child.returncode == 0, err.decode()

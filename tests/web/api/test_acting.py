@@ -67,6 +67,7 @@ async def test_a_wish_that_is_not_whole_or_not_known_is_refused(tmp_path: Path) 
             {**WISH, "dry_run": "no"},
             {"dry_run": True, "reason": ""},
             {**WISH, "dry_run": True, "older_than": "soon"},
+            {**WISH, "dry_run": True, "older_than": "999999d"},
             {**WISH, "dry_run": True, "accept_absent": "yes"},
         ):
             wrong = await caller.problem("/api/v1/cleanup", 422, method="POST", json=wish)

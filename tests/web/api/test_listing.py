@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ordersync.simulator import Life, limit_gtc
 from tests.system.caller import calling, with_api
-from tests.system.house import ago
+from tests.system.house import TABLE, ago
 from tests.virtual import virtually
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from httpx2 import Response
 
 
 @virtually
@@ -83,6 +87,41 @@ async def test_a_cursor_of_another_query_is_refused(tmp_path: Path) -> None:
             assert "another query" in other["detail"]
             for broken in ("x", "", "ÿ", cursor[:-3], "W10"):
                 await caller.problem(path, 400, params={"cursor": broken})
+
+
+@virtually
+@pytest.mark.parametrize("key", ["INTEGER PRIMARY KEY", "TEXT PRIMARY KEY"])
+async def test_a_cursor_that_somebody_made_up_is_no_error_of_ours(tmp_path: Path, key: str) -> None:
+    """With the mark of a page that is true, and a place that no page has."""
+    table = TABLE.replace("id INTEGER PRIMARY KEY", f"id {key}")
+    async with with_api(tmp_path, table=table) as house:
+        for number in range(3):
+            house.place(Life.open(), id=str(number))
+        async with calling(house) as caller:
+            page = await caller.get("/api/v1/orders", limit=2)
+            mark, _ = json.loads(base64.urlsafe_b64decode(page["next"] + "=="))
+
+            async def ask(*place: str) -> Response:
+                made = base64.urlsafe_b64encode(json.dumps([mark, place]).encode())
+                cursor = made.decode().rstrip("=")
+                return await caller.ask("/api/v1/orders", params={"limit": 2, "cursor": cursor})
+
+            for place in (["number\n5"], ["number"], ["text", "a\nb"], ["number", "5", "5"]):
+                assert (await ask(*place)).status_code == 400
+            for place in (["text", "~"], ["number", "9" * 19], ["number", "-" + "9" * 19]):
+                assert (await ask(*place)).status_code == 200
+
+
+@virtually
+async def test_a_time_that_is_beyond_the_calendar_elsewhere_is_refused(tmp_path: Path) -> None:
+    async with with_api(tmp_path) as house, calling(house) as caller:
+        for name, at in (
+            ("until", "9999-12-31T23:59:59-05:00"),
+            ("since", "0001-01-01T00:00:00+14:00"),
+        ):
+            about = {"state": "final", name: at}
+            wrong = await caller.problem("/api/v1/orders", 422, params=about)
+            assert wrong["errors"][0]["where"] == f"query.{name}"
 
 
 @virtually

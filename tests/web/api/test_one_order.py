@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ordersync.metered import Span
+from ordersync.service import build_views
 from ordersync.simulator import Fault, Kind, Life
 from tests.system.caller import calling, with_api
 from tests.system.house import TABLE, ago
@@ -32,6 +33,26 @@ async def test_an_order_goes_by_its_row_the_exchanges_id_and_the_bots_own(tmp_pa
             assert "GET /api/v1/orders" in missing["mend"]
             # The column may think that 01 is 1.
             await caller.problem(f"/api/v1/orders/0{order.row_id}", 404)
+
+
+@virtually
+async def test_a_row_that_carries_its_second_order_goes_by_its_key(tmp_path: Path) -> None:
+    async with with_api(tmp_path) as house:
+        first, second = house.place(Life.filled()), house.place(Life.open())
+        async with calling(house) as caller:
+            await house.wait(seconds=5)
+            house.sql("DELETE FROM trades WHERE id = ?", second.row_id)
+            house.sql(
+                "UPDATE trades SET order_id = ?, client_id = ?, status = 'pending' WHERE id = ?",
+                second.order_id,
+                second.client_id,
+                first.row_id,
+            )
+            await house.wait(seconds=5)
+            told = await caller.get(f"/api/v1/orders/{first.row_id}")
+            assert told["order"]["venue_order_id"] == second.order_id
+        (found,) = await build_views(house.settings()).find(str(first.row_id))
+        assert found.venue_order_id == second.order_id
 
 
 @virtually

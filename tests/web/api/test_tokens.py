@@ -165,6 +165,7 @@ async def test_pages_of_other_hosts_may_not_ask_unless_they_are_named(tmp_path: 
         for headers in (
             {"origin": "https://evil.example"},
             {"origin": "null"},
+            {"origin": "http://["},
             {"origin": "https://desk.example.evil.example"},
             {"sec-fetch-site": "cross-site"},
         ):

@@ -14,17 +14,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ordersync.listed import Listed, Wanted
+from ordersync.settings import parse_duration
 from ordersync.web.api.described import answer, answers, body_of, takes
 from ordersync.web.api.faces import Cleaned, Faces
 from ordersync.web.api.filters import AccountQuery, Identity
 from ordersync.web.api.looking import ask_about, one_named
 from ordersync.web.api.parts import Parts
+from ordersync.web.api.problems import invalid
 
 router = APIRouter(prefix="/api/v1", tags=["acts"])
 
 FAILURES_SHOWN = 100
 ROWS_SHOWN = AT_A_TIME = 1_000
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 log = structlog.get_logger("ordersync")
 
@@ -185,7 +186,10 @@ async def clean_up(faces: Parts, request: Request) -> Response:
     It stays, for up to a minute, until the absences that can be decided now are decided.
     """
     wish = await body_of(request, CleanUp)
-    span = timedelta(seconds=int(wish.older_than[:-1]) * _UNITS[wish.older_than[-1]])
+    try:
+        span = parse_duration(wish.older_than)
+    except ValueError as error:
+        raise invalid([{"where": "body.older_than", "what": str(error)}]) from None
     if wish.dry_run:
         found, rows = await _would_clean(faces, span)
     else:

@@ -42,7 +42,8 @@ def from_cursor(cursor: str | None, query: object, form: re.Pattern[str]) -> Pla
     except ValueError:
         what = "it was not made here."
     else:
-        if mark == _mark(query) and form.fullmatch("\n".join(place)):
+        is_place = form.fullmatch("\n".join(place)) and not any("\n" in part for part in place)
+        if mark == _mark(query) and is_place:
             return place
         what = "it belongs to another query."
     raise Refusal(

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import unquote
 
 from fastapi import Path, Query
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ordersync.listed import State, Wanted
 
 LIMIT = 1_000
 DAY_SECONDS = 86_400
 
+
+def _in_every_zone(at: datetime) -> datetime:
+    """Refuse what is beyond the calendar when told in UTC."""
+    try:
+        at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is beyond the years 1 to 9999 in UTC") from None
+    return at
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_every_zone)]
 Text = Annotated[str, Field(min_length=1, max_length=190, pattern=r"^[^\x00]*$")]
 Cursor = Annotated[str, Field(max_length=4_000)]
 
@@ -54,10 +66,10 @@ class OpenFilters(BaseModel):
     owner: Text | None = Field(default=None, description="Only of this owner.")
     account: Text | None = Field(default=None, description="Only of this account.")
     symbol: Text | None = Field(default=None, description="Only of this product or pair.")
-    since: AwareDatetime | None = Field(
+    since: Moment | None = Field(
         default=None, description="Only made at or after then; of final ones: ended. With a zone."
     )
-    until: AwareDatetime | None = Field(default=None, description="Only before then.")
+    until: Moment | None = Field(default=None, description="Only before then.")
     limit: int = Field(default=100, ge=1, le=LIMIT, description="How many at most.")
     cursor: Cursor | None = Field(
         default=None, description="`next` of the page before, with the same other parameters."

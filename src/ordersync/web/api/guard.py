@@ -117,7 +117,7 @@ class Guard:
             return True
         origin = origins[0].lower()
         if len(origins) == 1 and (
-            origin in self._rules.origins or urlsplit(origin).netloc == headers["host"].lower()
+            origin in self._rules.origins or _host_of(origin) == headers["host"].lower()
         ):
             return True
         raise self._other_page()
@@ -230,6 +230,14 @@ def _unauthorized(what: str, *, invalid: bool = False) -> Refusal:
         "send it as Authorization: Bearer TOKEN",
         headers={"www-authenticate": challenge},
     )
+
+
+def _host_of(origin: str) -> str | None:
+    """Host and port; None where the text is no address: anybody may send any."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _is_guarded(path: str) -> bool:

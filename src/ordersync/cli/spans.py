@@ -36,7 +36,7 @@ def duration(text: str, option: str) -> timedelta:
         return configuration.parse_duration(text)
     except ValueError:
         raise ConfigError(
-            f"{text!r} is not a duration of up to a hundred years.",
+            f"{text!r} is not a duration of up to a thousand years.",
             where=option,
             mend='Write it as "10s", "5m" or "24h".',
         ) from None

@@ -10,14 +10,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST_DAYS = 36_500
+_LONGEST_DAYS = 365_000
 LOOPBACK = re.compile(r"^(localhost|127(\.\d+){3}|::1)$")
 
 
 def parse_duration(text: object) -> timedelta:
     """`"10s"`, `"5m"`, `"24h"`, `"7d"` as a timedelta. Raises ValueError on anything else.
 
-    More than a hundred years are refused: no calendar goes back so far from every day.
+    More than a thousand years are refused: no calendar goes back so far from every day.
     """
     if isinstance(text, timedelta):
         return text
@@ -26,7 +26,7 @@ def parse_duration(text: object) -> timedelta:
         raise ValueError(f'{text!r} is not a duration. Write it as "10s", "5m", "24h" or "7d".')
     seconds = float(match[1]) * _UNITS[match[2]]
     if seconds > _LONGEST_DAYS * _UNITS["d"]:
-        raise ValueError(f"{text!r} is longer than a hundred years.")
+        raise ValueError(f"{text!r} is longer than a thousand years.")
     return timedelta(seconds=seconds)
 
 
